@@ -1,0 +1,1 @@
+"""Data set manifest, readers, transforms and the synthetic flight; needs no torch."""

@@ -1,0 +1,23 @@
+"""
+The errors that a user can mend.
+
+They are raised where the cause is known, say in one line what is wrong (path, value, what to do)
+and reach the user as that line: from a command with exit code 1, from the node as a log line.
+Anything else that is raised is a defect of this package and keeps its traceback.
+"""
+
+
+class MtlError(Exception):
+    """Base of every error of this package that its user can mend."""
+
+
+class ModelError(MtlError):
+    """A model file is missing, broken, of another kind, or does not fit what was asked of it."""
+
+
+class DataError(MtlError):
+    """An image, annotation, manifest or bag is missing, broken or contradicts its manifest."""
+
+
+class ConfigError(MtlError):
+    """An option, parameter or configuration file has an impossible value."""

@@ -1,0 +1,1 @@
+"""Detection AP, segmentation IoU, bags and reports; needs no torch."""

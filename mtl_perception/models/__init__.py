@@ -1,0 +1,1 @@
+"""The network (torch): backbones, pyramid, heads, checkpoints and the deployable graph."""

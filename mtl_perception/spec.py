@@ -1,0 +1,105 @@
+"""
+What a model is: the specification from which it is built and which its file carries.
+
+The spec is a leaf that needs neither torch nor ROS: `models` builds a network from it and writes
+it into checkpoints and ONNX files, `inference` reads it back from there.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+import json
+from typing import Any
+
+from mtl_perception.errors import ModelError
+from mtl_perception.labels import LabelSet
+
+METADATA_KEY = 'mtl_perception'
+"""Key of the spec's JSON in an ONNX file's metadata and in a checkpoint."""
+
+FORMAT = 1
+"""Version of the JSON; a file of a later one is refused."""
+
+MAX_INPUT_SIDE = 8192
+MAX_CANDIDATES = 3840
+"""Limit of TensorRT's TopK layer."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """
+    Architecture, backbone, sizes and label sets of a model.
+
+    A task whose label set is None is switched off: its head is not built and the deployable
+    graph has no outputs for it.
+    """
+
+    architecture: str = 'lean'
+    backbone: str = 'mobilenet_v2'
+    detection: LabelSet | None = None
+    segmentation: LabelSet | None = None
+    input_size: tuple[int, int] = (640, 640)
+    """Width and height of the network's input in pixels."""
+    neck_channels: int = 0
+    """Channels of the pyramid's levels; 0 derives them from the backbone's width."""
+    finest_level: int = 3
+    """Finest pyramid level with default boxes: 3 is stride 8, 2 is stride 4 (small objects)."""
+    candidates: int = 1000
+    """Number of boxes (K) that leave the deployable graph, best first, before NMS."""
+    label_stride: int = 4
+    """Network pixels per pixel of the deployable graph's label map: 4 or 1."""
+    provenance: dict[str, str] = field(default_factory=dict)
+    """How the weights came about: data, steps, date, version; free text by key."""
+
+    def __post_init__(self) -> None:
+        if self.detection is None and self.segmentation is None:
+            raise ModelError('a model needs a label set for detection or for segmentation')
+        if len(self.input_size) != 2 or not all(
+                type(side) is int and 32 <= side <= MAX_INPUT_SIDE for side in self.input_size):
+            raise ModelError(
+                f'input_size {self.input_size} is not (width, height) in 32..{MAX_INPUT_SIDE}')
+        if self.finest_level not in (2, 3):
+            raise ModelError(f'finest_level {self.finest_level} is neither 2 nor 3')
+        if self.label_stride not in (1, 4):
+            raise ModelError(f'label_stride {self.label_stride} is neither 1 nor 4')
+        if not 1 <= self.candidates <= MAX_CANDIDATES:
+            raise ModelError(f'candidates {self.candidates} is not in 1..{MAX_CANDIDATES}')
+        if self.neck_channels < 0 or self.neck_channels % 8:
+            raise ModelError(f'neck_channels {self.neck_channels} is not a multiple of 8')
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """Names of the tasks that are switched on."""
+        return tuple(task for task in ('detection', 'segmentation') if getattr(self, task))
+
+    def to_json(self) -> str:
+        """Return the spec as JSON text; `from_json` reads it back."""
+        values: dict[str, Any] = {item.name: getattr(self, item.name) for item in fields(self)}
+        for task in ('detection', 'segmentation'):
+            if values[task] is not None:
+                values[task] = values[task].to_dict()
+        return json.dumps({'format': FORMAT, **values})
+
+    @classmethod
+    def from_json(cls, text: str) -> ModelSpec:
+        """Return the spec in `text`; ModelError says what is wrong with it."""
+        try:
+            values = json.loads(text)
+        except ValueError as error:
+            raise ModelError(f'the model\'s spec is not JSON: {error}') from None
+        if not isinstance(values, dict) or type(values.get('format')) is not int:
+            raise ModelError('the model\'s spec has no format number')
+        if values.pop('format') > FORMAT:
+            raise ModelError('the model\'s spec is of a later version of mtl_perception; update')
+        known = {item.name for item in fields(cls)}
+        if set(values) - known:
+            raise ModelError(f'the model\'s spec has unknown entries {sorted(set(values) - known)}')
+        for task in ('detection', 'segmentation'):
+            if values.get(task) is not None:
+                values[task] = LabelSet.from_dict(values[task])
+        if isinstance(values.get('input_size'), list):
+            values['input_size'] = tuple(values['input_size'])
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ModelError(f'the model\'s spec has an entry of a wrong type: {error}') from None

@@ -1,0 +1,1 @@
+"""Targets, losses, the loop and its log (torch)."""
