@@ -1,0 +1,73 @@
+"""Checking the boxes of one picture and translating their classes."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from mtl_perception.data.manifest import BoxLabels
+from mtl_perception.data.samples import BoxTruth
+from mtl_perception.errors import DataError
+
+TOLERANCE = 2.0
+"""
+Pixels by which a box may reach over the picture's edge and is clipped: annotation tools round,
+and write x1 = width or width + 1. More is an error, since it means a wrong unit or picture.
+"""
+
+
+class BoxList:
+    """Gathers the boxes of one picture of `width` x `height` pixels."""
+
+    def __init__(self, labels: BoxLabels, width: int, height: int) -> None:
+        self._labels = labels
+        self._width = width
+        self._height = height
+        self._boxes: list[tuple[float, float, float, float]] = []
+        self._classes: list[int] = []
+        self._ignore: list[tuple[float, float, float, float]] = []
+
+    def add(self, source_class: str, box: tuple[float, float, float, float], where: str,
+            ignore: bool = False) -> None:
+        """
+        Add the box x0, y0, x1, y1 in pixels; a source class mapped to None is an ignore region.
+
+        Raises DataError, beginning with `where`, for a class without a mapping, a box without
+        area and one that leaves the picture by more than `TOLERANCE`.
+        """
+        if source_class not in self._labels.mapping:
+            raise DataError(f'{where}: class {source_class!r:.60} has no mapping; add it to '
+                            '`boxes.classes` of the set in the manifest')
+        clipped = self._clip(box, where)
+        index = self._labels.mapping[source_class]
+        if source_class in self._labels.by_length:
+            length, longer = self._labels.by_length[source_class]
+            if max(clipped[2] - clipped[0], clipped[3] - clipped[1]) >= length:
+                index = longer
+        if ignore or index is None:
+            self._ignore.append(clipped)
+        else:
+            self._boxes.append(clipped)
+            self._classes.append(index)
+
+    def truth(self) -> BoxTruth:
+        """Return what was added."""
+        return BoxTruth(np.array(self._boxes, np.float32).reshape(-1, 4),
+                        np.array(self._classes, np.int32),
+                        np.array(self._ignore, np.float32).reshape(-1, 4))
+
+    def _clip(self, box: tuple[float, float, float, float],
+              where: str) -> tuple[float, float, float, float]:
+        x0, y0, x1, y1 = box
+        text = ', '.join(f'{value:g}' for value in box)
+        if not all(math.isfinite(value) for value in box):
+            raise DataError(f'{where}: box {text} is not finite')
+        if max(-x0, -y0, x1 - self._width, y1 - self._height) > TOLERANCE:
+            raise DataError(f'{where}: box {text} (x0, y0, x1, y1) lies outside the picture of '
+                            f'{self._width}x{self._height} pixels; correct or remove it')
+        x0, x1 = max(x0, 0.0), min(x1, float(self._width))
+        y0, y1 = max(y0, 0.0), min(y1, float(self._height))
+        if not (x1 > x0 and y1 > y0):
+            raise DataError(f'{where}: box {text} (x0, y0, x1, y1) has no area; remove it')
+        return x0, y0, x1, y1

@@ -1,0 +1,79 @@
+"""Synthetic flights as a data set: drawn instead of read, with boxes and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mtl_perception.data.manifest import FlightSplit, SetSpec
+from mtl_perception.data.readers.boxes import BoxList
+from mtl_perception.data.samples import BoxTruth, Sample
+from mtl_perception.data.synthetic import BOX_NAMES, MASK_NAMES, SyntheticFlight
+from mtl_perception.errors import ConfigError
+
+
+class SyntheticSet:
+    """
+    Frames of synthetic flights, spread evenly over each flight.
+
+    Frames of one flight follow each other, and the last flight is kept: reading in order draws
+    each town once.
+    """
+
+    def __init__(self, spec: SetSpec) -> None:
+        self.spec = spec
+        if spec.boxes and set(spec.boxes.mapping) != set(BOX_NAMES):
+            raise ConfigError(f'data set {spec.name}: `boxes.classes` must map exactly '
+                              + ', '.join(BOX_NAMES))
+        if spec.masks and spec.masks.names != MASK_NAMES:
+            raise ConfigError(f'data set {spec.name}: `masks` must list, in this order, '
+                              + ', '.join(MASK_NAMES))
+        for split in spec.splits.values():
+            assert isinstance(split, FlightSplit)
+            if split.frames > spec.options['flight_frames']:
+                raise ConfigError(f'data set {spec.name}: {split.frames} frames of a flight of '
+                                  f'{spec.options["flight_frames"]}; lower `frames`')
+        self._seed: int | None = None
+        self._flight: SyntheticFlight | None = None
+
+    def stems(self, split: str) -> Sequence[str]:
+        """Return '<seed>_<frame>' of the split's frames."""
+        flights = self._split(split)
+        return [f'{flights.first_seed + flight}_{frame:04}' for flight in range(flights.flights)
+                for frame in self._frames(flights)]
+
+    def read(self, split: str, index: int) -> Sample:
+        """Return the split's frame `index` with its boxes and mask."""
+        flights = self._split(split)
+        if not 0 <= index < flights.flights * flights.frames:
+            raise IndexError(index)
+        seed = flights.first_seed + index // flights.frames
+        number = self._frames(flights)[index % flights.frames]
+        options = self.spec.options
+        if self._flight is None or self._seed != seed:
+            self._flight = SyntheticFlight(
+                seed, options['width'], options['height'], options['flight_frames'])
+            self._seed = seed
+        frame = self._flight[number]
+        name = f'{self.spec.name}/{seed}_{number:04}'
+        boxes: BoxTruth | None = None
+        if self.spec.boxes:
+            found = BoxList(self.spec.boxes, options['width'], options['height'])
+            for box, label in zip(frame.boxes.tolist(), frame.classes.tolist(), strict=True):
+                found.add(BOX_NAMES[label], tuple(box), name)
+            boxes = found.truth()
+        return Sample(name, np.ascontiguousarray(frame.image), boxes,
+                      frame.mask if self.spec.masks else None)
+
+    def _split(self, split: str) -> FlightSplit:
+        flights = self.spec.splits.get(split)
+        if not isinstance(flights, FlightSplit):
+            raise ConfigError(f'data set {self.spec.name} has no split {split!r}; it has '
+                              + ', '.join(self.spec.splits))
+        return flights
+
+    def _frames(self, flights: FlightSplit) -> list[int]:
+        # The middles of equal stretches: as far apart as the flight allows.
+        length = self.spec.options['flight_frames']
+        return [(2 * k + 1) * length // (2 * flights.frames) for k in range(flights.frames)]

@@ -1,0 +1,76 @@
+"""YOLO: one text file of boxes a picture, a box a line."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from mtl_perception.data.manifest import SetSpec
+from mtl_perception.data.readers.boxes import BoxList
+from mtl_perception.data.readers.files import (
+    find_image,
+    inside,
+    read_image,
+    read_stems,
+    read_text,
+    split_file,
+)
+from mtl_perception.data.samples import BoxTruth, Sample
+from mtl_perception.errors import DataError
+
+
+class YoloSet:
+    """
+    Pictures with YOLO annotations, `<labels>/<stem>.txt`.
+
+    A line is a class index into `classes` (one name a line) and the box's centre x, centre y,
+    width and height as fractions of the picture's. A picture without objects has an empty file;
+    a missing one is an error.
+    """
+
+    def __init__(self, spec: SetSpec) -> None:
+        assert spec.boxes is not None
+        self.spec = spec
+        self._stems: dict[str, tuple[str, ...]] = {}
+        path = spec.path / spec.options['classes']
+        self._classes = [line.strip() for line in read_text(path).rstrip().splitlines()]
+        for number, name in enumerate(self._classes, 1):
+            if name not in spec.boxes.mapping:
+                raise DataError(f'{path}: line {number}: class {name!r:.60} has no mapping; add it '
+                                'to `boxes.classes` of the set in the manifest')
+
+    def stems(self, split: str) -> Sequence[str]:
+        """Return the stems of the split's pictures."""
+        if split not in self._stems:
+            self._stems[split] = read_stems(split_file(self.spec, split))
+        return self._stems[split]
+
+    def read(self, split: str, index: int) -> Sample:
+        """Return the split's picture `index` with its boxes; DataError where it is broken."""
+        stem = self.stems(split)[index]
+        where = str(split_file(self.spec, split))
+        image = read_image(find_image(self.spec.path / self.spec.options['images'], stem, where))
+        path = inside(self.spec.path / self.spec.options['labels'], f'{stem}.txt', where)
+        height, width = image.shape[:2]
+        return Sample(f'{self.spec.name}/{stem}', image, self._boxes(path, width, height), None)
+
+    def _boxes(self, path: Path, width: int, height: int) -> BoxTruth:
+        assert self.spec.boxes is not None
+        boxes = BoxList(self.spec.boxes, width, height)
+        for number, line in enumerate(read_text(path).splitlines(), 1):
+            if not line.strip():
+                continue
+            where = f'{path}: line {number}'
+            try:
+                name, *numbers = line.split()
+                index = int(name)
+                x, y, w, h = (float(value) for value in numbers)
+            except ValueError:
+                raise DataError(f'{where}: {line.strip()!r:.60} is not a class index and the four '
+                                'numbers centre x, centre y, width, height') from None
+            if not 0 <= index < len(self._classes):
+                raise DataError(f'{where}: class index {index} is not in 0..'
+                                f'{len(self._classes) - 1} of {self.spec.options["classes"]}')
+            boxes.add(self._classes[index], ((x - w / 2) * width, (y - h / 2) * height,
+                                             (x + w / 2) * width, (y + h / 2) * height), where)
+        return boxes.truth()
