@@ -1,0 +1,176 @@
+"""
+The pixels behind a raw ROS image: one table of encodings, no ROS.
+
+Every entry gives the pixels that cv_bridge gives for `rgb8` or `bgr8` (and, for the nameless
+OpenCV types `8UC1`, `8UC3` and `8UC4`, OpenCV's own convention: grey, BGR and BGRA). Three of
+them, `rgb8`, `bgr8` and grey, are views of the message's bytes; the others cost one conversion.
+
+The layouts are those of ``sensor_msgs/image_encodings.hpp``. `step` is the length of a row of the
+first plane in bytes and may exceed what the pixels need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+from mtl_perception.errors import MtlError
+
+MAX_SIDE = 16384
+"""Largest width and height that is taken for an image rather than for a broken header."""
+
+Buffer = Any
+"""Anything with the buffer protocol over bytes: array.array('B'), bytes, memoryview."""
+
+
+class FrameError(MtlError):
+    """An image message that cannot be an image; the frame is dropped, the next one may be fine."""
+
+
+@dataclass(frozen=True)
+class RawImage:
+    """An image message's fields, without its header."""
+
+    data: Buffer
+    width: int
+    height: int
+    step: int
+    encoding: str
+    is_bigendian: bool = False
+
+    def view(self, dtype: Any, *pixel_shape: int, rows: int = 0) -> np.ndarray:
+        """Return `rows` (`height` by default) rows of pixels of `pixel_shape`, without a copy."""
+        shape = (rows or self.height, self.width, *pixel_shape)
+        item = np.dtype(dtype).itemsize
+        strides = (self.step, item * int(np.prod(pixel_shape, dtype=int)), item)
+        pixels = np.ndarray(shape, dtype, self.data, strides=strides[:len(shape)])
+        pixels.flags.writeable = False
+        return pixels
+
+
+Decode = Callable[[RawImage], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Encoding:
+    """How one encoding lies in memory and how its pixels are had."""
+
+    pixel_bytes: int
+    """Bytes of one pixel in a row of the first plane."""
+    order: str
+    """Order of the channels that `decode` gives: 'rgb' or 'bgr'; grey counts as 'rgb'."""
+    decode: Decode
+    """Gives uint8 [height, width, 3] or, where grey, [height, width]."""
+    half_rows: int = 2
+    """Half rows of `step` bytes per row of pixels, over all planes: 2, or 3 or 6 with chroma."""
+    even: tuple[bool, bool] = (False, False)
+    """Whether width and height must be even, because pixels share their chroma."""
+    min_side: int = 1
+
+
+def decode_image(image: RawImage) -> tuple[np.ndarray, str]:
+    """
+    Return the image's pixels and the order of their channels, 'rgb' or 'bgr'.
+
+    The pixels are uint8 [height, width, 3], or [height, width] where the image is grey; read-only
+    and row-padded like the message where they are a view of it. FrameError says in one line why
+    there are none.
+    """
+    layout = ENCODINGS.get(image.encoding)
+    if layout is None:
+        raise FrameError(
+            f'encoding {image.encoding!r:.40} is not supported; these are: {", ".join(ENCODINGS)}')
+    width, height, step = image.width, image.height, image.step
+    size = f'{width}x{height} {image.encoding}'
+    if not (layout.min_side <= width <= MAX_SIDE and layout.min_side <= height <= MAX_SIDE):
+        raise FrameError(f'size {size} is not within {layout.min_side}..{MAX_SIDE} on each side')
+    if (layout.even[0] and width % 2) or (layout.even[1] and height % 2):
+        raise FrameError(f'size {size} is odd where its pixels share their colour by pairs')
+    if step < width * layout.pixel_bytes:
+        raise FrameError(
+            f'step {step} is shorter than a row of {size}: {width * layout.pixel_bytes} bytes')
+    needed = step * height * layout.half_rows // 2
+    if len(image.data) < needed:
+        raise FrameError(
+            f'data of {len(image.data)} bytes is shorter than the {needed} of {size}, step {step}')
+    return layout.decode(image), layout.order
+
+
+def _view(*pixel_shape: int) -> Decode:
+    return lambda image: image.view(np.uint8, *pixel_shape)
+
+
+def _converted(code: int, *pixel_shape: int) -> Decode:
+    return lambda image: cv2.cvtColor(image.view(np.uint8, *pixel_shape), code)
+
+
+def _mono16(image: RawImage) -> np.ndarray:
+    """Scale 16 bits to 8 by 255 / 65535, rounded to the nearest."""
+    pixels = image.view('>u2' if image.is_bigendian else '<u2')
+    if not pixels.dtype.isnative or image.step % 2:
+        pixels = pixels.astype(np.uint16)
+    return cv2.convertScaleAbs(pixels, alpha=255 / 65535)
+
+
+def _two_planes(code: int) -> Decode:
+    """Convert luma rows followed by half as many rows of interleaved chroma."""
+    return lambda image: cv2.cvtColor(image.view(np.uint8, rows=image.height * 3 // 2), code)
+
+
+def _nv24(image: RawImage) -> np.ndarray:
+    """
+    Convert a luma plane followed by a plane of interleaved U and V, one pair a pixel.
+
+    OpenCV has no code for it. Each pixel is written twice as the 4:2:2 pair (U Y)(V Y), which
+    keeps its own chroma, and every second pixel of the result is taken.
+    """
+    chroma = np.ndarray(
+        (image.height, 2 * image.width), np.uint8, image.data,
+        offset=image.step * image.height, strides=(2 * image.step, 1))
+    pairs = np.empty((image.height, 2 * image.width, 2), np.uint8)
+    pairs[..., 0] = chroma
+    pairs[:, 0::2, 1] = pairs[:, 1::2, 1] = image.view(np.uint8)
+    return np.ascontiguousarray(cv2.cvtColor(pairs, cv2.COLOR_YUV2RGB_UYVY)[:, ::2])
+
+
+_GREY = Encoding(1, 'rgb', _view())
+_BGR = Encoding(3, 'bgr', _view(3))
+_BGRA = Encoding(4, 'bgr', _converted(cv2.COLOR_BGRA2BGR, 4))
+_UYVY = Encoding(2, 'rgb', _converted(cv2.COLOR_YUV2RGB_UYVY, 2), even=(True, False))
+_YUYV = Encoding(2, 'rgb', _converted(cv2.COLOR_YUV2RGB_YUY2, 2), even=(True, False))
+
+
+def _bayer(code: int) -> Encoding:
+    # OpenCV leaves anything smaller than its 3x3 neighbourhood black.
+    return Encoding(1, 'rgb', _converted(code), min_side=3)
+
+
+ENCODINGS = {
+    'mono8': _GREY,
+    'mono16': Encoding(2, 'rgb', _mono16),
+    '8UC1': _GREY,
+    '8UC3': _BGR,
+    '8UC4': _BGRA,
+    'rgb8': Encoding(3, 'rgb', _view(3)),
+    'bgr8': _BGR,
+    'rgba8': Encoding(4, 'rgb', _converted(cv2.COLOR_RGBA2RGB, 4)),
+    'bgra8': _BGRA,
+    # OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the first
+    # row's first two: `rggb` is OpenCV's BG.
+    'bayer_rggb8': _bayer(cv2.COLOR_BayerBG2RGB),
+    'bayer_bggr8': _bayer(cv2.COLOR_BayerRG2RGB),
+    'bayer_gbrg8': _bayer(cv2.COLOR_BayerGR2RGB),
+    'bayer_grbg8': _bayer(cv2.COLOR_BayerGB2RGB),
+    'yuv422': _UYVY,
+    'uyvy': _UYVY,
+    'yuv422_yuy2': _YUYV,
+    'yuyv': _YUYV,
+    'nv12': Encoding(1, 'rgb', _two_planes(cv2.COLOR_YUV2RGB_NV12), 3, even=(True, True)),
+    'nv21': Encoding(1, 'rgb', _two_planes(cv2.COLOR_YUV2RGB_NV21), 3, even=(True, True)),
+    'nv24': Encoding(1, 'rgb', _nv24, 6),
+}
+"""Every encoding that is understood, by the name that `sensor_msgs/Image` gives it."""
