@@ -1,0 +1,324 @@
+"""
+A synthetic flight: what a nadir camera sees that flies over a procedurally drawn town.
+
+It needs nothing fetched, and its truth is exact: boxes and mask come from the same pixels that
+are drawn. The town is painted once; a frame is a turned and scaled cut of it with the vehicles,
+their shadows, lens, motion and sensor added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+import math
+
+import cv2
+import numpy as np
+
+from mtl_perception.data.synthetic.painting import BUILDING, CROWN, VEHICLE, WATER, paint_town
+from mtl_perception.data.synthetic.plan import Planner, rectangle
+from mtl_perception.data.synthetic.vehicles import OVERSAMPLING, make_fleet
+from mtl_perception.errors import ConfigError
+
+BOX_NAMES = ('car', 'large_vehicle')
+"""Classes of the boxes, by index."""
+
+MASK_NAMES = ('building', 'road', 'vegetation', 'water', 'ground', 'vehicle')
+"""Classes of the mask, by index."""
+
+MIN_SIDE, MAX_SIDE = 32, 4096
+"""Limits of a frame's width and height in pixels; they bound the memory of the town."""
+
+MIN_VISIBLE = 0.3
+"""A vehicle of which less than this share is seen has no box."""
+
+_NOISE_SIDE = 256
+
+
+@dataclass(frozen=True)
+class SyntheticFrame:
+    """One picture of a flight with its truth."""
+
+    image: np.ndarray
+    """uint8 [H, W, 3] RGB."""
+    boxes: np.ndarray
+    """float32 [N, 4] x0, y0, x1, y1 in pixels: tight around what is seen of each vehicle."""
+    classes: np.ndarray
+    """int32 [N], indices into BOX_NAMES."""
+    mask: np.ndarray
+    """uint8 [H, W], indices into MASK_NAMES; every pixel has a class."""
+
+
+class SyntheticFlight:
+    """
+    A seeded flight of `frames` pictures; `flight[k]` is the same bytes whenever it is asked for.
+
+    The seed decides the town, the season, the light, the scale (cars are 25 to 80 px long) and
+    the path. Raises ConfigError for sizes, counts and rates that cannot be flown.
+    """
+
+    def __init__(self, seed: int, width: int = 640, height: int = 480, frames: int = 300,
+                 rate_hz: float = 10.0) -> None:
+        for name, value in (('seed', seed), ('width', width), ('height', height),
+                            ('frames', frames)):
+            if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
+                raise ConfigError(f'{name} {value!r} of a synthetic flight is not a whole number')
+        if seed < 0:
+            raise ConfigError(f'seed {seed} of a synthetic flight is negative')
+        for name, value in (('width', width), ('height', height)):
+            if not MIN_SIDE <= value <= MAX_SIDE:
+                raise ConfigError(f'{name} {value} of a synthetic flight is not in '
+                                  f'{MIN_SIDE}..{MAX_SIDE} pixels')
+        if frames < 1:
+            raise ConfigError(f'a synthetic flight of {frames} frames has no picture')
+        if not (isinstance(rate_hz, (int, float)) and 0 < rate_hz <= 1000):
+            raise ConfigError(f'rate {rate_hz!r} of a synthetic flight is not in 0..1000 Hz')
+        self.seed, self.width, self.height = int(seed), int(width), int(height)
+        self.rate_hz = float(rate_hz)
+        self._frames = int(frames)
+        rng = np.random.default_rng([0x6D746C, self.seed])
+        self._town = self._make_town(rng)
+        self._fleet_of_town()
+        self._plan_path(rng)
+        self._plan_optics(rng)
+
+    def __len__(self) -> int:
+        return self._frames
+
+    def __iter__(self) -> Iterator[SyntheticFrame]:
+        return (self[index] for index in range(len(self)))
+
+    def __getitem__(self, index: int) -> SyntheticFrame:
+        """Return frame `index` (0..len - 1, or negative from the end); IndexError outside."""
+        if index < 0:
+            index += self._frames
+        if not 0 <= index < self._frames:
+            raise IndexError(f'frame {index} of a flight of {self._frames}')
+        return self._take(index)
+
+    # -- once per flight
+
+    def _make_town(self, rng: np.random.Generator):
+        longest, diagonal = max(self.width, self.height), math.hypot(self.width, self.height)
+        side = 512 * math.ceil(max(2, min(4 * longest, 4096) / 512, 1.35 * diagonal / 512))
+        self.pixels_per_metre = float(np.exp(rng.uniform(np.log(6.0), np.log(16.0))))
+        self._fleet = make_fleet(rng, self.pixels_per_metre)
+        # A town too small for a block and its streets is no town: small frames get whole blocks.
+        side = max(side, 512 * math.ceil(130 * self.pixels_per_metre / 512))
+        planner = Planner(rng, side / self.pixels_per_metre, self._fleet)
+        azimuth, steepness = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 1.25)
+        sun = steepness * np.array([np.cos(azimuth), np.sin(azimuth)])
+        return paint_town(rng, planner, side, self.pixels_per_metre, sun, rng.uniform(0.34, 0.68))
+
+    def _fleet_of_town(self) -> None:
+        parked = self._town.plan.parked
+        self._parked_model = np.array(parked.model, int)
+        self._parked_place = np.array(parked.position, float).reshape(-1, 2)
+        self._parked_heading = np.array(parked.heading, float)
+
+    def _plan_path(self, rng: np.random.Generator) -> None:
+        duration = self._frames / self.rate_hz
+        course = rng.uniform(0, 2 * np.pi)
+        self._velocity = rng.uniform(6, 11) * np.array([np.cos(course), np.sin(course)])
+        self._yaw = rng.uniform(0, 2 * np.pi)
+        self._sway = rng.uniform(0.3, 1.0, 4) * (2.5, 0.07, 0.05, 0.015)
+        self._sway_rate = rng.uniform(0.08, 0.3, 4) * 2 * np.pi * (0.5, 0.5, 0.4, 3.0)
+        self._sway_phase = rng.uniform(0, 2 * np.pi, 4)
+        self._turn = rng.uniform(-0.012, 0.012)
+        # The path leads over water, which not every part of a town has.
+        waters = self._town.plan.water
+        target = np.array(waters[rng.integers(len(waters))]) if waters else np.zeros(2)
+        self._start = target - self._velocity * duration * rng.uniform(0.35, 0.65)
+
+    def _plan_optics(self, rng: np.random.Generator) -> None:
+        exposure = rng.uniform(0.82, 1.14)
+        white = exposure * (1 + rng.uniform(-0.06, 0.06, 3))
+        light = np.arange(256)[:, None] / 255
+        # What reaches a shadow is the sky's light: bluer than the sun's.
+        sky = (1 - light) * np.array([-0.05, -0.01, 0.09])
+        self._light_table = np.clip(200 * white * (light + sky), 0, 255).astype(
+            np.uint8).reshape(1, 256, 3)
+        y, x = np.mgrid[:self.height, :self.width].astype(np.float32)
+        radius = ((x / self.width - 0.5) ** 2 + (y / self.height - 0.5) ** 2) * 2
+        fall = 1 - rng.uniform(0.05, 0.22) * radius
+        self._vignette = cv2.merge([(255 * fall).astype(np.uint8)] * 3)
+        tile = rng.normal(0, rng.uniform(1.2, 4.2),
+                          (self.height + _NOISE_SIDE, self.width + _NOISE_SIDE, 1))
+        colour = rng.normal(0, 0.35, (_NOISE_SIDE, _NOISE_SIDE, 3))
+        reps = [-(-n // _NOISE_SIDE) for n in tile.shape[:2]]
+        colour = np.tile(colour, (*reps, 1))[:tile.shape[0], :tile.shape[1]]
+        self._noise = np.round(tile * (1 + colour)).astype(np.int8)
+        blur, along = rng.uniform(0.35, 0.75), rng.uniform(0.0, 1.6)
+        self._kernel = _lens(blur, along * np.array([np.cos(self._yaw), np.sin(self._yaw)]))
+        self._black = float(rng.uniform(0, 9))
+
+    # -- per frame
+
+    def _camera(self, time: float) -> np.ndarray:
+        """Return the affine map [2, 3] from the town's pixels to the frame's."""
+        swing = self._sway * np.sin(self._sway_rate * time + self._sway_phase)
+        across = np.array([-self._velocity[1], self._velocity[0]]) / np.hypot(*self._velocity)
+        centre = (self._start + self._velocity * time + across * swing[0]) * self._town.ppm
+        yaw = self._yaw + self._turn * time + swing[1] + swing[3]
+        zoom = 1 + swing[2]
+        turn = zoom * np.array([[np.cos(yaw), np.sin(yaw)], [-np.sin(yaw), np.cos(yaw)]])
+        middle = np.array([self.width, self.height]) / 2
+        side = self._town.albedo.shape[0]
+        centre %= side
+        return np.concatenate([turn, (middle - turn @ centre)[:, None]], 1)
+
+    def _take(self, index: int) -> SyntheticFrame:
+        time = index / self.rate_hz
+        camera = self._camera(time)
+        image, mask, light = self._ground(camera)
+        ids = np.zeros(mask.shape, np.uint16)
+        models, places, headings = self._vehicles(time, camera)
+        sunlit = light.copy()
+        self._cast_shadows(light, mask, camera, models, places, headings)
+        hidden = mask >= CROWN
+        regions, areas = [], []
+        for k, (model, place, heading) in enumerate(zip(models, places, headings, strict=True)):
+            region, area = self._draw(image, ids, hidden, camera, int(model), place, heading,
+                                      k + 1)
+            regions.append(region)
+            areas.append(area)
+        drawn = ids > 0
+        np.copyto(light, sunlit, where=drawn)
+        mask &= CROWN - 1
+        mask[drawn] = VEHICLE
+        boxes, classes = self._boxes(ids, models, regions, areas)
+        return SyntheticFrame(self._expose(image, light, index), boxes, classes, mask)
+
+    def _ground(self, camera: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return the cut of the town in the frame: albedo, mask with crowns, light."""
+        town = self._town
+        corners = np.array([(0, 0), (self.width, 0), (self.width, self.height),
+                            (0, self.height)], float)
+        back = cv2.invertAffineTransform(camera)
+        seen = corners @ back[:, :2].T + back[:, 2]
+        low = np.floor(seen.min(0)).astype(int) - 2
+        high = np.ceil(seen.max(0)).astype(int) + 3
+        local = camera.copy()
+        local[:, 2] += camera[:, :2] @ low
+        size = (self.width, self.height)
+        planes = [_periodic_cut(plane, low, high) for plane in
+                  (town.albedo, town.mask, town.light)]
+        return tuple(cv2.warpAffine(plane, local, size, flags=flags)
+                     for plane, flags in zip(planes, (cv2.INTER_LINEAR, cv2.INTER_NEAREST,
+                                                      cv2.INTER_LINEAR), strict=True))
+
+    def _vehicles(self, time: float, camera: np.ndarray):
+        """Return models, places in the town's pixels and headings of what the camera may see."""
+        models, places, headings = ([self._parked_model], [self._parked_place],
+                                    [self._parked_heading])
+        for stream in self._town.plan.streams:
+            along = (stream.along + stream.speed * time) % stream.road.period
+            point, heading = stream.road.place(along, stream.aside)
+            models.append(stream.model)
+            places.append(point)
+            headings.append(heading + (math.pi if stream.speed < 0 else 0.0))
+        model, heading = np.concatenate(models), np.concatenate(headings)
+        place = np.concatenate(places) * self._town.ppm
+        side = self._town.albedo.shape[0]
+        back = cv2.invertAffineTransform(camera)
+        centre = back[:, :2] @ (self.width / 2, self.height / 2) + back[:, 2]
+        # Of all the period's copies the one nearest to the camera.
+        place = centre + (place - centre + side / 2) % side - side / 2
+        frame = place @ camera[:, :2].T + camera[:, 2]
+        margin = 12.0 * self._town.ppm
+        near = ((frame > -margin) & (frame < (self.width + margin, self.height + margin))).all(1)
+        return model[near], place[near], heading[near]
+
+    def _cast_shadows(self, light, mask, camera, models, places, headings) -> None:
+        ppm = self._town.ppm
+        fallen = np.zeros(light.shape, np.uint8)
+        for model, place, heading in zip(models, places, headings, strict=True):
+            item = self._fleet.models[model]
+            base = rectangle(place, heading, item.length * ppm * 0.96, item.width * ppm * 0.96)
+            shape = np.concatenate([base, base + self._town.sun * item.height * 0.85 * ppm])
+            hull = cv2.convexHull((shape @ camera[:, :2].T + camera[:, 2]).astype(np.float32))
+            cv2.fillConvexPoly(fallen, np.round(hull * 16).astype(np.int32), 255, cv2.LINE_AA, 4)
+            # Under the car itself it is darker still.
+            rim = rectangle(place, heading, item.length * ppm + 0.2 * ppm,
+                            item.width * ppm + 0.2 * ppm) @ camera[:, :2].T + camera[:, 2]
+            cv2.fillConvexPoly(fallen, np.round(rim * 16).astype(np.int32), 255, cv2.LINE_AA, 4)
+        fallen = cv2.blur(fallen, (3, 3))
+        depth = 1 - self._town.haze
+        dark = cv2.LUT(fallen, np.clip(255 - depth * np.arange(256), 0, 255).astype(np.uint8))
+        dark[(mask >= CROWN) | (mask == BUILDING)] = 255
+        np.minimum(light, dark, out=light)
+
+    def _draw(self, image, ids, hidden, camera, model: int, place, heading: float,
+              number: int) -> tuple[tuple[slice, slice] | None, float]:
+        """Draw one vehicle; return where in the frame it may be seen and its whole area."""
+        sprite = self._fleet.models[model].sprite
+        scale = 1 / OVERSAMPLING
+        turn = scale * np.array([[math.cos(heading), -math.sin(heading)],
+                                 [math.sin(heading), math.cos(heading)]])
+        linear = camera[:, :2] @ turn
+        h, w = sprite.shape[:2]
+        origin = camera[:, :2] @ place + camera[:, 2] - linear @ (w / 2 - 0.5, h / 2 - 0.5)
+        area = (float(np.count_nonzero(sprite[..., 3] >= 128)) * abs(np.linalg.det(linear)))
+        corners = np.array([(0, 0), (w, 0), (w, h), (0, h)], float) @ linear.T + origin
+        x0, y0 = np.maximum(np.floor(corners.min(0)).astype(int), 0)
+        x1 = min(int(np.ceil(corners[:, 0].max())) + 1, self.width)
+        y1 = min(int(np.ceil(corners[:, 1].max())) + 1, self.height)
+        if x0 >= x1 or y0 >= y1:
+            return None, area
+        warp = np.concatenate([linear, (origin - (x0, y0))[:, None]], 1)
+        part = cv2.warpAffine(sprite, warp, (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR)
+        roi = (slice(int(y0), int(y1)), slice(int(x0), int(x1)))
+        cover = part[..., 3].copy()
+        cover[hidden[roi]] = 0
+        part[hidden[roi]] = 0
+        view = image[roi]
+        keep = cv2.merge([255 - cover] * 3)
+        view[:] = cv2.add(cv2.multiply(view, keep, scale=1 / 255), part[..., :3])
+        ids[roi][cover >= 128] = number
+        return roi, area
+
+    def _boxes(self, ids, models, regions, areas) -> tuple[np.ndarray, np.ndarray]:
+        boxes, classes = [], []
+        for k, (model, region, area) in enumerate(zip(models, regions, areas, strict=True)):
+            if region is None:
+                continue
+            seen = ids[region] == k + 1
+            count = np.count_nonzero(seen)
+            if count == 0 or count < MIN_VISIBLE * area:
+                continue
+            rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
+            top, left = region[0].start, region[1].start
+            boxes.append((left + columns[0], top + rows[0],
+                          left + columns[-1] + 1, top + rows[-1] + 1))
+            classes.append(self._fleet.models[model].kind)
+        return (np.array(boxes, np.float32).reshape(-1, 4), np.array(classes, np.int32))
+
+    def _expose(self, image: np.ndarray, light: np.ndarray, index: int) -> np.ndarray:
+        light = cv2.LUT(cv2.merge([light] * 3), self._light_table)
+        light = cv2.multiply(light, self._vignette, scale=1 / 255)
+        image = cv2.multiply(image, light, scale=1 / 200)
+        image = cv2.filter2D(image, -1, self._kernel, borderType=cv2.BORDER_REPLICATE)
+        rng = np.random.default_rng([self.seed, index])
+        x, y = rng.integers(0, _NOISE_SIDE, 2)
+        noise = self._noise[y:y + self.height, x:x + self.width]
+        return cv2.add(image, noise, dtype=cv2.CV_8U)
+
+
+def _periodic_cut(plane: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """Return plane[low y:high y, low x:high x] of a plane that repeats in both directions."""
+    side = plane.shape[0]
+    rows = np.arange(low[1], high[1]) % side
+    x0, x1 = low[0] % side, low[0] % side + high[0] - low[0]
+    if rows[0] < rows[-1] and x1 <= side and len(rows) <= side:
+        return plane[rows[0]:rows[-1] + 1, x0:x1]
+    band = plane[rows]
+    return np.take(band, np.arange(x0, x1) % side, axis=1) if x1 > side else band[:, x0:x1]
+
+
+def _lens(blur: float, motion: np.ndarray) -> np.ndarray:
+    """Return the kernel [5, 5] of a lens with `blur` (px) moved by `motion` (px) in exposure."""
+    axis = np.arange(-2, 3, dtype=np.float64)
+    y, x = np.meshgrid(axis, axis, indexing='ij')
+    kernel = sum(np.exp(-((x - t * motion[0]) ** 2 + (y - t * motion[1]) ** 2) / (2 * blur ** 2))
+                 for t in np.linspace(-0.5, 0.5, 9))
+    return (kernel / kernel.sum()).astype(np.float32)

@@ -1,0 +1,454 @@
+"""Paints the plan of a town into one large periodic picture with its mask and its light."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+
+import cv2
+import numpy as np
+
+from mtl_perception.data.synthetic import textures
+from mtl_perception.data.synthetic.plan import BAY, LANE, Building, Plan, Planner, Road, rectangle
+
+BUILDING, ROAD, VEGETATION, WATER, GROUND, VEHICLE = range(6)
+"""Classes of the mask."""
+
+CROWN = 0x80
+"""Bit of `Town.mask` that is set where a tree crown hides what is below."""
+
+_CLASS_OF_MATERIAL = np.zeros(256, np.uint8)
+for _materials, _label in (
+        ((textures.GRASS, textures.MEADOW, textures.CROP), VEGETATION),
+        ((textures.DIRT, textures.PAVING, textures.GRAVEL, textures.SAND), GROUND),
+        ((textures.ASPHALT, textures.OLD_ASPHALT), ROAD),
+        ((textures.WATER, textures.POOL), WATER)):
+    _CLASS_OF_MATERIAL[list(_materials)] = _label
+
+_TILED_ROOFS = ((172, 92, 66), (150, 78, 58), (124, 66, 54), (96, 88, 84), (74, 72, 74),
+                (140, 116, 96), (184, 112, 80), (112, 108, 106), (88, 62, 52))
+_FLAT_ROOFS = ((176, 174, 168), (150, 148, 144), (120, 118, 116), (196, 194, 188), (98, 96, 96),
+               (160, 150, 136), (208, 206, 204))
+_METAL_ROOFS = ((168, 174, 178), (198, 202, 204), (84, 116, 158), (150, 76, 62), (106, 134, 112),
+                (138, 140, 142), (122, 90, 74))
+
+
+@dataclass(frozen=True)
+class Town:
+    """A periodic town at the scale of its flight; all planes are [side, side] pixels."""
+
+    ppm: float                 # pixels per metre
+    albedo: np.ndarray         # uint8 [side, side, 3] RGB in full light
+    mask: np.ndarray           # uint8 class, with the bit CROWN under trees' crowns
+    light: np.ndarray          # uint8, 255 in the sun, lower in shadow
+    plan: Plan
+    sun: np.ndarray            # [2]: metres of shadow per metre of height, x and y
+    haze: float                # how much light a shadow still has, 0..1
+
+
+class _Painter:
+    def __init__(self, rng: np.random.Generator, planner: Planner, side: int, ppm: float,
+                 sun: np.ndarray, haze: float) -> None:
+        self.rng, self.planner, self.side, self.ppm = rng, planner, side, ppm
+        self.plan = planner.plan
+        self.sun = sun
+        self.to_sun = -sun / np.hypot(*sun)
+        self.shadow = round(255 * haze)
+        self.season = textures.SEASONS[rng.integers(len(textures.SEASONS))]
+        self.material = np.full((side, side), textures.PAVING, np.uint8)
+        self.light = np.full((side, side), 255, np.uint8)
+
+    # -- primitives: metres in, drawn at every place where the period brings them into the plane
+
+    def _wrapped(self, points: np.ndarray, margin: float = 0.0):
+        pixels = np.asarray(points, float) * self.ppm
+        low, high = pixels.min(0) - margin, pixels.max(0) + margin
+        for nx, ny in product((-1, 0, 1), repeat=2):
+            shift = np.array([nx, ny]) * self.side
+            if (low + shift < self.side).all() and (high + shift > 0).all():
+                yield pixels + shift
+
+    def fill(self, plane: np.ndarray, polygon: np.ndarray, value: float) -> None:
+        for pixels in self._wrapped(polygon):
+            cv2.fillPoly(plane, [np.round(pixels * 16).astype(np.int32)], value, cv2.LINE_8, 4)
+
+    def stroke(self, plane: np.ndarray, path: np.ndarray, width: float, value: float) -> None:
+        thick = max(1, round(width * self.ppm))
+        for pixels in self._wrapped(path, thick):
+            cv2.polylines(plane, [np.round(pixels * 16).astype(np.int32)], False, value, thick,
+                          cv2.LINE_AA, 4)
+
+    def dot(self, plane: np.ndarray, point, radius: float, value: float) -> None:
+        for pixels in self._wrapped(np.asarray(point, float)[None], radius * self.ppm):
+            cv2.circle(plane, tuple(int(v) for v in np.round(pixels[0] * 16)),
+                       round(radius * self.ppm * 16), value, -1, cv2.LINE_AA, 4)
+
+    # -- layers
+
+    def paint(self) -> Town:
+        for material, polygon in self.plan.areas:
+            self.fill(self.material, polygon, int(material))
+        self._streets()
+        albedo = self._textured()
+        mask = cv2.LUT(self.material, _CLASS_OF_MATERIAL)
+        self.albedo, self.mask = albedo, mask
+        self._wear()
+        self._markings()
+        self._shadows()
+        for building in sorted(self.plan.buildings, key=lambda item: item.height):
+            self._roof(building)
+        self._crowns()
+        return Town(self.ppm, albedo, mask, self.light, self.plan, self.sun, self.shadow / 255)
+
+    def _road_paths(self, road: Road, aside: float, steps: int = 160) -> np.ndarray:
+        return road.place(np.linspace(-4, road.period + 4, steps), aside)[0]
+
+    def _streets(self) -> None:
+        planner = self.planner
+        for road in self.plan.roads:
+            band = self._road_paths(road, 0.0)
+            self._band(band, road.half + planner.walk, textures.PAVING)
+        kerb = self.rng.random() < 0.5
+        if kerb:  # a strip of grass between the carriageway and the pavement
+            for road in self.plan.roads:
+                for way in (-1, 1):
+                    strip = self._road_paths(road, way * (road.half + 1.0))
+                    self._band(strip, 0.6, textures.GRASS)
+        for road in self.plan.roads:
+            for at, other in planner.crossings(road):
+                centre = road.place(at, 0.0)[0]
+                if road.axis == 1:
+                    reach = 1.0 + planner.walk
+                    self.fill(self.material, rectangle(centre, 0.0, 2 * (road.half + reach),
+                                                       2 * (other.half + reach)), textures.PAVING)
+        for road in self.plan.roads:
+            for at, other in planner.crossings(road):
+                if road.axis == 1:
+                    self._corners(road, other, at)
+        for road in self.plan.roads:
+            self._band(self._road_paths(road, 0.0), road.half, textures.ASPHALT)
+
+    def _band(self, path: np.ndarray, half: float, material: int) -> None:
+        tangent = np.gradient(path, axis=0)
+        tangent /= np.hypot(tangent[:, :1], tangent[:, 1:])
+        normal = np.stack([-tangent[:, 1], tangent[:, 0]], 1) * half
+        self.fill(self.material, np.concatenate([path + normal, (path - normal)[::-1]]), material)
+
+    def _corners(self, road: Road, other: Road, at: float) -> None:
+        """Round the kerbs where two streets cross."""
+        centre = road.place(at, 0.0)[0]
+        radius = 3.0
+        turn = np.linspace(0, np.pi / 2, 8)
+        for sx, sy in product((-1, 1), repeat=2):
+            corner = np.array([sx * road.half, sy * other.half])
+            middle = corner + np.array([sx, sy]) * radius
+            arc = middle - np.stack([sx * np.cos(turn), sy * np.sin(turn)], 1) * radius
+            inner = np.array([[sx * road.half * 0.5, sy * (other.half + radius)],
+                              [sx * road.half * 0.5, sy * other.half * 0.5],
+                              [sx * (road.half + radius), sy * other.half * 0.5]])
+            self.fill(self.material, centre + np.concatenate([arc[::-1], inner[::-1]]),
+                      textures.ASPHALT)
+
+    def _textured(self) -> np.ndarray:
+        tiles = textures.material_tiles(self.rng, self.season, self.ppm)
+        repeat = -(-self.side // textures.TILE)
+        albedo = np.empty((self.side, self.side, 3), np.uint8)
+        self.slow = textures.wide_variation(self.rng, self.side)
+        tint = textures.wide_variation(self.rng, self.side, 1.7)
+        rows = textures.TILE
+        present = np.unique(self.material)
+        for top in range(0, self.side, rows):
+            strip = albedo[top:top + rows]
+            material = self.material[top:top + rows]
+            for index in present:
+                wide = np.tile(tiles[index], (1, repeat, 1))[:len(strip), :self.side]
+                cv2.copyTo(wide, np.equal(material, index).view(np.uint8), strip)
+            slow, warm = self.slow[top:top + rows], tint[top:top + rows]
+            gain = 1 + 0.055 * slow[..., None] + warm[..., None] * np.array(
+                [0.018, 0.004, -0.02], np.float32)
+            cv2.multiply(strip, gain.astype(np.float32), strip, 1.0, cv2.CV_8U)
+        return albedo
+
+    def _wear(self) -> None:
+        """Darken and lighten the roads: tyre tracks, mended patches, cracks, manholes."""
+        rng = self.rng
+        wear = np.full((self.side, self.side), 128, np.uint8)
+        for road in self.plan.roads:
+            for way in (-1, 1):
+                for lane in range(road.lanes):
+                    for track in (-0.8, 0.8):
+                        aside = way * ((lane + 0.5) * LANE + track)
+                        self.stroke(wear, self._road_paths(road, aside), 0.55,
+                                    int(rng.integers(112, 123)))
+        wear = cv2.GaussianBlur(wear, (0, 0), 0.25 * self.ppm)
+        for road in self.plan.roads:
+            for _ in range(int(road.period / 16)):
+                at = rng.uniform(0, road.period)
+                point, heading = road.place(at, rng.uniform(-1, 1) * (road.half - 1.4))
+                self.fill(wear, rectangle(point, float(heading), rng.uniform(1.2, 9),
+                                          rng.uniform(0.8, 2.6)), int(rng.integers(104, 146)))
+            for _ in range(int(road.period / 9)):
+                at, aside = rng.uniform(0, road.period), rng.uniform(-1, 1) * road.half
+                steps = rng.normal(0, (1.0, 0.35), (7, 2)) if rng.random() < 0.5 else \
+                    rng.normal(0, (0.25, 0.6), (7, 2))
+                wander = np.cumsum(steps, 0)
+                asides = np.clip(aside + wander[:, 1], -road.half, road.half)
+                self.stroke(wear, road.place(at + wander[:, 0], asides)[0], 0.05,
+                            int(rng.integers(84, 112)))
+            for _ in range(int(road.period / 28)):
+                self.dot(wear, road.place(rng.uniform(0, road.period),
+                                          rng.uniform(-0.7, 0.7) * road.half)[0], 0.36,
+                         int(rng.integers(70, 96)))
+        wear[self.mask != ROAD] = 128
+        rows = textures.TILE
+        for top in range(0, self.side, rows):
+            strip = self.albedo[top:top + rows]
+            cv2.multiply(strip, cv2.merge([wear[top:top + rows]] * 3), strip, 1 / 128)
+        # Kerb stones, and the rim of every lawn and yard, are a shade lighter or darker.
+        edges = cv2.morphologyEx(self.mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+        kerb = (edges > 0) & (self.mask == GROUND)
+        self.albedo[kerb] = cv2.add(self.albedo[kerb], 16)
+
+    def _markings(self) -> None:
+        rng, planner = self.rng, self.planner
+        paint = np.zeros((self.side, self.side), np.uint8)
+        yellow = np.zeros((self.side, self.side), np.uint8)
+        centre_plane = yellow if rng.random() < 0.4 else paint
+        zebra = rng.random() < 0.8
+        strong = int(rng.integers(150, 235))
+        for road in self.plan.roads:
+            dashes = np.arange(0, road.period - 2, 6.0)
+            clear = planner._clear_of_crossings(road, dashes, 8.5)
+            for start in dashes[clear]:
+                whole = start + np.linspace(0, 6.0, 4)
+                dash = start + np.linspace(0, 2.6, 3)
+                if road.lanes > 1:
+                    for aside in (-0.14, 0.14):
+                        self.stroke(centre_plane, road.place(whole, aside)[0], 0.13, strong)
+                    for way in (-1, 1):
+                        self.stroke(paint, road.place(dash, way * LANE)[0], 0.13, strong)
+                else:
+                    self.stroke(centre_plane, road.place(dash, 0.0)[0], 0.13, strong)
+                for way in (-1, 1):
+                    edge = way * (road.lanes * LANE + 0.05)
+                    if road.parking:
+                        bay = road.place(start, way * np.array([road.half - BAY, road.half]))[0]
+                        self.stroke(paint, bay, 0.11, strong // 2)
+                    elif road.lanes > 1:
+                        self.stroke(paint, road.place(whole, edge)[0], 0.12, strong)
+            for at, other in planner.crossings(road):
+                for way in (-1, 1):
+                    near = at - way * (other.half + 4.7)
+                    lanes = way * np.array([0.2, road.lanes * LANE])
+                    self.stroke(paint, road.place(near, lanes)[0], 0.42, strong)
+                    if road.lanes > 1:
+                        self._arrow(paint, road, near - way * 7, way, strong)
+                    if not zebra:
+                        continue
+                    for aside in np.arange(-road.half + 0.5, road.half - 0.3, 1.05):
+                        for sign in (-1, 1):
+                            bar = at + sign * (other.half + np.array([1.1, 3.9]))
+                            self.stroke(paint, road.place(bar, aside)[0], 0.5, strong)
+        for path, width in self.plan.lines:
+            self.stroke(paint, path, width, strong)
+        worn = np.clip(0.82 + 0.10 * self.slow, 0.45, 1.0)
+        for plane, color in ((paint, (232, 232, 228)), (yellow, (222, 178, 66))):
+            rows, columns = np.nonzero(plane & (0 - (self.mask == ROAD).view(np.uint8)))
+            weight = (plane[rows, columns] / 255.0 * worn[rows, columns])[:, None]
+            grain = 1 - 0.25 * rng.random((len(rows), 1), np.float32)
+            weight = weight * grain
+            under = self.albedo[rows, columns]
+            self.albedo[rows, columns] = (under * (1 - weight)
+                                          + np.array(color) * weight).astype(np.uint8)
+
+    def _arrow(self, plane: np.ndarray, road: Road, at: float, way: int, strong: int) -> None:
+        for lane in range(road.lanes):
+            aside = way * (lane + 0.5) * LANE
+            self.stroke(plane, road.place(at + way * np.array([-1.6, 0.6]), aside)[0], 0.16,
+                        strong)
+            tip = road.place(at + way * np.array([0.5, 1.7, 0.5]),
+                             aside + np.array([-0.45, 0.0, 0.45]))[0]
+            self.fill(plane, tip, strong)
+
+    def _shadows(self) -> None:
+        sun = self.sun
+        for building in self.plan.buildings:
+            base = rectangle(building.centre, building.heading, building.length, building.width)
+            hull = cv2.convexHull(np.concatenate([base, base + sun * building.height])
+                                  .astype(np.float32))[:, 0]
+            self.fill(self.light, hull, self.shadow)
+        crowns = textures.crown_lights(self.rng, self.to_sun)
+        self.trees = []
+        for x, y, radius in self.plan.trees:
+            crown = crowns[self.rng.integers(len(crowns))]
+            side = max(5, round(2 * radius * self.ppm / 0.85))
+            patch = cv2.resize(crown, (side, side), interpolation=cv2.INTER_AREA)
+            self.trees.append((x, y, radius, patch))
+            dark = (255 - (255 - self.shadow) * patch[..., 1]).astype(np.uint8)
+            offset = sun * radius * 1.5
+            for roi, part in self._patches(x + offset[0], y + offset[1], dark):
+                view = self.light[roi]
+                np.minimum(view, part, out=view)
+        self.light = cv2.GaussianBlur(self.light, (0, 0), max(0.5, 0.09 * self.ppm))
+
+    def _patches(self, x: float, y: float, patch: np.ndarray):
+        """Yield slices of the plane, and the parts of `patch` centred at x, y that fall there."""
+        height, width = patch.shape[:2]
+        for pixels in self._wrapped(np.array([[x, y]]), max(height, width)):
+            left = int(np.floor(pixels[0, 0] - width / 2))
+            top = int(np.floor(pixels[0, 1] - height / 2))
+            x0, x1 = max(left, 0), min(left + width, self.side)
+            y0, y1 = max(top, 0), min(top + height, self.side)
+            if x0 < x1 and y0 < y1:
+                yield ((slice(y0, y1), slice(x0, x1)),
+                       patch[y0 - top:y1 - top, x0 - left:x1 - left])
+
+    def _crowns(self) -> None:
+        rng = self.rng
+        for x, y, _radius, patch in self.trees:
+            color = np.array(self.season.crowns[rng.integers(len(self.season.crowns))])
+            color = color * rng.uniform(0.85, 1.18) + rng.uniform(-7, 7, 3)
+            rgb = np.clip(patch[..., :1] * color, 0, 255)
+            for roi, part in self._patches(x, y, np.dstack([rgb, patch[..., 1]])):
+                cover = part[..., 3:]
+                view = self.albedo[roi]
+                view[:] = (view * (1 - cover) + part[..., :3] * cover).astype(np.uint8)
+                solid = cover[..., 0] >= 0.5
+                self.mask[roi][solid] = VEGETATION | CROWN
+                light = self.light[roi]
+                light[:] = light + (255.0 - light) * cover[..., 0]
+
+    def _roof(self, building: Building) -> None:
+        texture = _roof_texture(self.rng, building, self.ppm, self.to_sun)
+        height, width = texture.shape[:2]
+        corners = rectangle(building.centre, building.heading, building.length, building.width)
+        source = np.array([(0, 0), (width, 0), (width, height)], np.float32)
+        for pixels in self._wrapped(corners):
+            x0, y0 = np.maximum(np.floor(pixels.min(0)).astype(int) - 1, 0)
+            x1, y1 = np.minimum(np.ceil(pixels.max(0)).astype(int) + 1, self.side)
+            if x0 >= x1 or y0 >= y1:
+                continue
+            warp = cv2.getAffineTransform(source, (pixels[:3] - (x0, y0)).astype(np.float32))
+            part = cv2.warpAffine(texture, warp, (int(x1 - x0), int(y1 - y0)),
+                                  flags=cv2.INTER_LINEAR).astype(np.float32)
+            cover = part[..., 3:] / 255
+            view = self.albedo[y0:y1, x0:x1]
+            view[:] = (view * (1 - cover) + part[..., :3] * cover).astype(np.uint8)
+            solid = cover[..., 0] >= 0.5
+            self.mask[y0:y1, x0:x1][solid] = BUILDING
+            self.light[y0:y1, x0:x1][solid] = 255
+
+
+def _roof_texture(rng: np.random.Generator, building: Building, ppm: float,
+                  to_sun: np.ndarray) -> np.ndarray:
+    """Return uint8 [h, w, 4]: RGB times coverage and coverage, ridge along x."""
+    w, h = (max(4, round(side * ppm)) for side in (building.length, building.width))
+    y, x = np.mgrid[:h, :w].astype(np.float32) + 0.5
+    along = np.array([np.cos(building.heading), np.sin(building.heading)])
+    sun_u, sun_v = float(to_sun @ along), float(to_sun @ (-along[1], along[0]))
+    grain = cv2.resize(rng.normal(0, 1, (max(2, h // 12), max(2, w // 12))).astype(np.float32),
+                       (w, h), interpolation=cv2.INTER_CUBIC)
+    light = 1 + 0.035 * grain + rng.normal(0, 0.03, (h, w)).astype(np.float32)
+    if building.roof in ('gable', 'hip'):
+        base = np.array(_TILED_ROOFS[rng.integers(len(_TILED_ROOFS))], np.float32)
+        top, end = np.where(y < h / 2, -1.0, 1.0), np.zeros_like(x)
+        ridge = np.abs(y - h / 2)
+        slope_distance = np.minimum(y, h - y)
+        if building.roof == 'hip':
+            side_distance = np.minimum(x, w - x)
+            hip = side_distance < slope_distance
+            end = np.where(hip, np.where(x < w / 2, -1.0, 1.0), 0.0)
+            top = np.where(hip, 0.0, top)
+            ridge = np.minimum(np.maximum(ridge, 0), np.abs(side_distance - slope_distance) * 0.7
+                               + np.where(np.minimum(x, w - x) < h / 2, 0, 99))
+            slope_distance = np.minimum(slope_distance, side_distance)
+        light *= 1 + 0.24 * (top * sun_v + end * sun_u)
+        pitch = max(2.5, 0.42 * ppm)
+        light *= 1 + 0.055 * np.sin(2 * np.pi * slope_distance / pitch)
+        light = np.where(ridge < 0.14 * ppm, light * 0.5 + 0.68, light)
+    elif building.roof == 'metal':
+        base = np.array(_METAL_ROOFS[rng.integers(len(_METAL_ROOFS))], np.float32)
+        pitch = max(3.0, rng.uniform(0.5, 1.1) * ppm)
+        light *= 1 + 0.05 * np.sin(2 * np.pi * x / pitch)
+        light *= 1 + 0.12 * np.where(y < h / 2, -sun_v, sun_v)
+        rust = np.clip(grain - 1.1, 0, 1)[..., None]
+        rgb = light[..., None] * (base * (1 - 0.5 * rust) + 0.5 * rust * np.array([124, 78, 50]))
+        return _finish_roof(rng, rgb, building, ppm, sun_u, sun_v)
+    else:
+        base = np.array(_FLAT_ROOFS[rng.integers(len(_FLAT_ROOFS))], np.float32)
+        light *= 1 + 0.05 * cv2.resize(rng.normal(0, 1, (3, 4)).astype(np.float32), (w, h),
+                                       interpolation=cv2.INTER_CUBIC)
+        seam = max(4, round(rng.uniform(1.0, 4.0) * ppm))
+        light[::seam] *= 0.93
+    rgb = light[..., None] * base
+    return _finish_roof(rng, rgb, building, ppm, sun_u, sun_v)
+
+
+def _finish_roof(rng: np.random.Generator, rgb: np.ndarray, building: Building, ppm: float,
+                 sun_u: float, sun_v: float) -> np.ndarray:
+    """Add what stands on the roof, and its rim."""
+    h, w = rgb.shape[:2]
+    shade = np.array([-sun_u, -sun_v])
+
+    def stand(u: float, v: float, length: float, width: float, tall: float, color) -> None:
+        x0, y0 = int(u - length * ppm / 2), int(v - width * ppm / 2)
+        x1, y1 = int(u + length * ppm / 2) + 1, int(v + width * ppm / 2) + 1
+        box = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], np.float32)
+        hull = cv2.convexHull(np.concatenate([box, box + (shade * tall * ppm)
+                                              .astype(np.float32)]))
+        cast = np.zeros((h, w), np.uint8)
+        cv2.fillPoly(cast, [np.round(hull).astype(np.int32)], 1)
+        rgb[cast > 0] *= 0.55
+        rgb[max(y0, 0):max(y1, 0), max(x0, 0):max(x1, 0)] = color
+
+    if building.roof == 'flat':
+        rim = max(1, round(0.35 * ppm))
+        inner = max(1, round(0.5 * ppm))
+        if sun_v > 0:
+            rgb[-rim - inner:-rim] *= 0.62
+        else:
+            rgb[rim:rim + inner] *= 0.62
+        if sun_u > 0:
+            rgb[:, -rim - inner:-rim] *= 0.62
+        else:
+            rgb[:, rim:rim + inner] *= 0.62
+        # The parapet catches the light.
+        for part in (rgb[:rim], rgb[-rim:], rgb[:, :rim], rgb[:, -rim:]):
+            part[:] = part.mean((0, 1)) * 0.3 + 150
+        area = building.length * building.width
+        if area > 60:
+            for _ in range(rng.poisson(min(9.0, area / 130)) + 1):
+                stand(rng.uniform(0.12, 0.88) * w, rng.uniform(0.18, 0.82) * h,
+                      rng.uniform(0.9, 2.6), rng.uniform(0.9, 2.0), rng.uniform(0.6, 1.4),
+                      np.array([1, 1, 1]) * rng.uniform(120, 215))
+        if area > 300 and rng.random() < 0.6:
+            for u in np.arange(0.1, 0.92, 4.5 / building.length):
+                stand(u * w, 0.5 * h, 1.4, 1.4, 0.2, (196, 208, 214))
+    elif building.roof in ('gable', 'hip'):
+        if rng.random() < 0.55:
+            stand(rng.uniform(0.2, 0.8) * w, rng.uniform(0.35, 0.65) * h, 0.7, 0.6, 1.0,
+                  (118, 92, 80))
+        if rng.random() < 0.22 and building.length > 8:
+            row = 0.72 * h if sun_v > 0 else 0.28 * h
+            long, deep = building.length * 0.45, building.width * 0.24
+            stand(0.5 * w, row, long, deep, 0.05, (34, 42, 66))
+            x0, y0 = int(0.5 * w - long * ppm / 2), int(row - deep * ppm / 2)
+            for x in range(x0, int(0.5 * w + long * ppm / 2), max(3, round(1.0 * ppm))):
+                rgb[max(y0, 0):int(row + deep * ppm / 2), x] = (120, 128, 144)
+        elif rng.random() < 0.35:
+            for u in rng.uniform(0.15, 0.85, 3):
+                stand(u * w, rng.choice((0.25, 0.75)) * h, 0.8, 1.1, 0.05, (70, 84, 100))
+    elif rng.random() < 0.4:
+        for u in np.arange(0.12, 0.9, 6.0 / building.length):
+            stand(u * w, rng.choice((0.27, 0.73)) * h, 1.0, building.width * 0.25, 0.05,
+                  (206, 214, 214))
+    edge = max(1, round(0.12 * ppm))
+    for part in (rgb[:edge], rgb[-edge:], rgb[:, :edge], rgb[:, -edge:]):
+        part *= 0.8
+    return np.dstack([np.clip(rgb, 0, 255), np.full((h, w), 255)]).astype(np.uint8)
+
+
+def paint_town(rng: np.random.Generator, planner: Planner, side: int, ppm: float,
+               sun: np.ndarray, haze: float) -> Town:
+    """Return the town of `planner`, `side` x `side` pixels; 6 bytes a pixel stay in memory."""
+    return _Painter(rng, planner, side, ppm, sun, haze).paint()
