@@ -32,6 +32,9 @@ MIN_SIDE, MAX_SIDE = 32, 4096
 MIN_VISIBLE = 0.3
 """A vehicle of which less than this share is seen has no box."""
 
+MIN_SCALE, MAX_SCALE = 6.0, 16.0
+"""Pixels per metre of the lowest and highest resolved flight."""
+
 _NOISE_SIDE = 256
 
 
@@ -101,20 +104,50 @@ class SyntheticFlight:
     def _make_town(self, rng: np.random.Generator):
         longest, diagonal = max(self.width, self.height), math.hypot(self.width, self.height)
         side = 512 * math.ceil(max(2, min(4 * longest, 4096) / 512, 1.35 * diagonal / 512))
-        self.pixels_per_metre = float(np.exp(rng.uniform(np.log(6.0), np.log(16.0))))
+        # Golden-ratio steps: a run of consecutive seeds covers the scales evenly.
+        step = (0.3 + 0.61803398875 * self.seed) % 1.0
+        self.pixels_per_metre = MIN_SCALE * (MAX_SCALE / MIN_SCALE) ** step
         self._fleet = make_fleet(rng, self.pixels_per_metre)
         # A town too small for a block and its streets is no town: small frames get whole blocks.
         side = max(side, 512 * math.ceil(130 * self.pixels_per_metre / 512))
         planner = Planner(rng, side / self.pixels_per_metre, self._fleet)
         azimuth, steepness = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 1.25)
         sun = steepness * np.array([np.cos(azimuth), np.sin(azimuth)])
-        return paint_town(rng, planner, side, self.pixels_per_metre, sun, rng.uniform(0.34, 0.68))
+        return paint_town(rng, planner, side, self.pixels_per_metre, sun, rng.uniform(0.38, 0.70))
 
     def _fleet_of_town(self) -> None:
         parked = self._town.plan.parked
-        self._parked_model = np.array(parked.model, int)
-        self._parked_place = np.array(parked.position, float).reshape(-1, 2)
-        self._parked_heading = np.array(parked.heading, float)
+        model = np.array(parked.model, int)
+        place = np.array(parked.position, float).reshape(-1, 2)
+        heading = np.array(parked.heading, float)
+        free = self._standing_free(model, place, heading)
+        self._parked_model, self._parked_place = model[free], place[free]
+        self._parked_heading = heading[free]
+
+    def _standing_free(self, model, place, heading) -> np.ndarray:
+        """Return which parked vehicles stand in no other one, in no house and in no water."""
+        town, models = self._town, self._fleet.models
+        side = town.mask.shape[0]
+        length = np.array([models[k].length for k in model])
+        width = np.array([models[k].width for k in model])
+        boxes = [((float(x), float(y)), (float(a), float(b)), math.degrees(turn))
+                 for (x, y), a, b, turn in zip(place, length + 0.2, width + 0.1, heading,
+                                               strict=True)]
+        free = np.ones(len(model), bool)
+        for k in range(len(model)):
+            corners = rectangle(place[k], heading[k], length[k], width[k])
+            points = np.concatenate([corners, place[k:k + 1], (corners + place[k]) / 2])
+            columns, rows = (points * town.ppm).astype(int).T % side
+            ground = town.mask[rows, columns]
+            if np.isin(ground, (BUILDING, WATER)).any():
+                free[k] = False
+                continue
+            gap = np.hypot(*(place[:k] - place[k]).T)
+            for other in np.flatnonzero(free[:k] & (gap < (length[:k] + length[k]) / 2)):
+                if cv2.rotatedRectangleIntersection(boxes[k], boxes[other])[0]:
+                    free[k] = False
+                    break
+        return free
 
     def _plan_path(self, rng: np.random.Generator) -> None:
         duration = self._frames / self.rate_hz
@@ -131,8 +164,8 @@ class SyntheticFlight:
         self._start = target - self._velocity * duration * rng.uniform(0.35, 0.65)
 
     def _plan_optics(self, rng: np.random.Generator) -> None:
-        exposure = rng.uniform(0.82, 1.14)
-        white = exposure * (1 + rng.uniform(-0.06, 0.06, 3))
+        exposure = rng.uniform(0.92, 1.22)
+        white = exposure * (1 + rng.uniform(-0.05, 0.05, 3))
         light = np.arange(256)[:, None] / 255
         # What reaches a shadow is the sky's light: bluer than the sun's.
         sky = (1 - light) * np.array([-0.05, -0.01, 0.09])

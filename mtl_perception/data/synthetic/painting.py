@@ -116,13 +116,6 @@ class _Painter:
                     self._band(strip, 0.6, textures.GRASS)
         for road in self.plan.roads:
             for at, other in planner.crossings(road):
-                centre = road.place(at, 0.0)[0]
-                if road.axis == 1:
-                    reach = 1.0 + planner.walk
-                    self.fill(self.material, rectangle(centre, 0.0, 2 * (road.half + reach),
-                                                       2 * (other.half + reach)), textures.PAVING)
-        for road in self.plan.roads:
-            for at, other in planner.crossings(road):
                 if road.axis == 1:
                     self._corners(road, other, at)
         for road in self.plan.roads:
@@ -135,18 +128,25 @@ class _Painter:
         self.fill(self.material, np.concatenate([path + normal, (path - normal)[::-1]]), material)
 
     def _corners(self, road: Road, other: Road, at: float) -> None:
-        """Round the kerbs where two streets cross."""
-        centre = road.place(at, 0.0)[0]
-        radius = 3.0
+        """Pave where two streets cross, and round the kerbs."""
+        centre, heading = road.place(at, 0.0)
+        cross = other.place(centre[other.axis], 0.0)[1]
+        # Skewed coordinates: steps along the one street, then along the other.
+        forth = np.array([np.cos(heading), np.sin(heading)])
+        aside = np.array([np.cos(cross), np.sin(cross)])
+        basis = np.stack([aside, forth])
+        skew = abs(float(np.sin(heading - cross)))
+        half = np.array([road.half, other.half]) / skew
+        radius = 3.5
+        reach = half + self.planner.walk + radius * 0.5
+        corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)])
+        self.fill(self.material, centre + (corners * reach) @ basis, textures.PAVING)
         turn = np.linspace(0, np.pi / 2, 8)
-        for sx, sy in product((-1, 1), repeat=2):
-            corner = np.array([sx * road.half, sy * other.half])
-            middle = corner + np.array([sx, sy]) * radius
-            arc = middle - np.stack([sx * np.cos(turn), sy * np.sin(turn)], 1) * radius
-            inner = np.array([[sx * road.half * 0.5, sy * (other.half + radius)],
-                              [sx * road.half * 0.5, sy * other.half * 0.5],
-                              [sx * (road.half + radius), sy * other.half * 0.5]])
-            self.fill(self.material, centre + np.concatenate([arc[::-1], inner[::-1]]),
+        bow = np.stack([np.cos(turn), np.sin(turn)], 1)
+        for sign in corners:
+            arc = sign * (half + radius - radius * bow)
+            middle = np.array([arc[-1] * (0, 1), (0, 0), arc[0] * (1, 0)])
+            self.fill(self.material, centre + np.concatenate([arc, middle[1:2]]) @ basis,
                       textures.ASPHALT)
 
     def _textured(self) -> np.ndarray:

@@ -585,6 +585,8 @@ class Planner:
             models = self._mixed(rng.poisson(2.4 * self.bustle))
             for model in models:
                 length = self.fleet.models[model].length
+                if not self._clear_of_crossings(road, np.array([stop - way * length]), 3)[0]:
+                    break
                 point, heading = road.place(stop - way * length / 2, aside)
                 self._park_vehicle(point, float(heading) + (np.pi if way < 0 else 0.0),
                                    np.array([model]))

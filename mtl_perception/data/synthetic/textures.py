@@ -25,13 +25,13 @@ class Season:
 
 
 SEASONS = (
-    Season((92, 112, 58), (128, 132, 76), (118, 138, 66),
+    Season((104, 120, 70), (140, 142, 92), (126, 142, 80),
            ((62, 88, 40), (78, 100, 48), (50, 76, 42), (92, 108, 56))),
-    Season((112, 116, 66), (150, 140, 92), (170, 152, 96),
+    Season((124, 126, 82), (162, 152, 108), (178, 160, 110),
            ((82, 94, 46), (102, 104, 54), (66, 80, 44), (120, 112, 60))),
-    Season((104, 108, 62), (138, 124, 80), (128, 108, 78),
+    Season((112, 114, 74), (146, 132, 94), (136, 116, 88),
            ((140, 104, 44), (160, 122, 56), (118, 92, 48), (72, 84, 44), (150, 84, 44))),
-    Season((78, 118, 54), (104, 136, 66), (92, 134, 58),
+    Season((88, 118, 64), (114, 140, 78), (100, 136, 68),
            ((54, 92, 38), (84, 120, 50), (44, 74, 44), (104, 130, 62))),
 )
 
@@ -85,8 +85,8 @@ def material_tiles(rng: np.random.Generator, season: Season, ppm: float) -> list
             rgb += (tint * hue)[..., None] * np.array([1.0, 0.1, -0.4], np.float32)
         return np.clip(rgb, 0, 255).astype(np.uint8)
 
-    asphalt = rng.uniform(88, 138)
-    paving = rng.uniform(150, 192)
+    asphalt = rng.uniform(98, 152)
+    paving = rng.uniform(162, 202)
     warm = rng.uniform(-7, 7)
     soil = np.array([150, 126, 98]) * rng.uniform(0.85, 1.12)
     water = np.array(((44, 66, 66), (70, 84, 70), (58, 86, 104), (36, 50, 46))[rng.integers(4)])
@@ -99,8 +99,8 @@ def material_tiles(rng: np.random.Generator, season: Season, ppm: float) -> list
     for k in np.arange(0, TILE, pitch).astype(int):
         joints[k] = joints[:, k] = 1.0
     tiles: list[np.ndarray] = [np.empty(0)] * 11
-    tiles[GRASS] = tile(season.grass, (tufts, 0.10), (coarse, 0.07), (fine, 0.05), tint=9)
-    tiles[MEADOW] = tile(season.meadow, (tufts, 0.12), (blotch, 0.10), (fine, 0.06), tint=12)
+    tiles[GRASS] = tile(season.grass, (tufts, 0.10), (coarse, 0.07), (fine, 0.05), tint=5)
+    tiles[MEADOW] = tile(season.meadow, (tufts, 0.12), (blotch, 0.10), (fine, 0.06), tint=8)
     tiles[DIRT] = tile(soil, (coarse, 0.07), (middle, 0.05), (fine, 0.04), tint=6)
     tiles[PAVING] = tile((paving + warm, paving, paving - warm), (coarse, 0.04), (fine, 0.03),
                          (joints, -0.09), tint=2)
@@ -112,7 +112,7 @@ def material_tiles(rng: np.random.Generator, season: Season, ppm: float) -> list
     tiles[GRAVEL] = tile(soil * 0.5 + 78, (coarse, 0.05), (middle, 0.04), (fine, 0.08), tint=3)
     tiles[WATER] = tile(water, (ripple, 0.07), (coarse, 0.05), (fine, 0.015), tint=2)
     tiles[CROP] = tile(season.crop, (furrows, 0.11), (tufts, 0.07), (blotch, 0.06), (fine, 0.04),
-                       tint=8)
+                       tint=5)
     tiles[SAND] = tile((188, 172, 140), (coarse, 0.05), (fine, 0.04), tint=4)
     tiles[POOL] = tile((92, 184, 196), (ripple, 0.06), (coarse, 0.03))
     return tiles
