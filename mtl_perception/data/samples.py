@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True, eq=False)
 class BoxTruth:
-    """Boxes of one picture in its pixels: x to the right, y down, edges (x1 = width at the right)."""
+    """Boxes of one picture, by their edges: x to the right, x1 = width at the right border."""
 
     boxes: np.ndarray
     """float32 [N, 4]: x0, y0, x1, y1, inside the picture and not empty."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from mtl_perception.data.manifest import Manifest, SetSpec
+from mtl_perception.data.manifest import DATA_VARIABLE, Manifest, SetSpec
 from mtl_perception.data.samples import Sample
-from mtl_perception.errors import ConfigError
+from mtl_perception.errors import ConfigError, DataError
 
 
 class DataSet(Protocol):
@@ -36,6 +36,9 @@ def open_set(spec: SetSpec, manifest: Manifest) -> DataSet:
 
     Raises DataError where its files are missing or contradict the manifest.
     """
+    if spec.reader != 'synthetic' and not spec.path.is_dir():
+        raise DataError(f'{spec.path}: no such folder; data set {spec.name} is sought there: say '
+                        f'with --data or ${DATA_VARIABLE} where the sets are')
     # Imported here, so that a reader's own dependencies are needed only by who uses it.
     if spec.reader == 'voc':
         from mtl_perception.data.readers.voc import VocSet

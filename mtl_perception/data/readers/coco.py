@@ -58,16 +58,12 @@ class CocoSet:
         boxes = BoxList(self.spec.boxes, width, height)
         for annotation in picture.annotations:
             where = f'{file}: annotation {annotation.get("id")!r:.40}'
-            bbox = annotation.get('bbox')
-            if not isinstance(bbox, list) or len(bbox) != 4 \
-                    or not all(type(value) in (int, float) for value in bbox):
-                raise DataError(f'{where}: bbox {bbox!r:.60} is not x, y, width, height')
-            name = categories.get(annotation.get('category_id'))  # type: ignore[arg-type]
-            if name is None:
-                raise DataError(f'{where}: category_id {annotation.get("category_id")!r:.40} is '
-                                'not in `categories`')
-            x, y, w, h = bbox
-            boxes.add(name, (x, y, x + w, y + h), where, ignore=bool(annotation.get('iscrowd')))
+            x, y, w, h = _bbox(annotation, where)
+            identity = _value(annotation, 'category_id', int, where)
+            if identity not in categories:
+                raise DataError(f'{where}: category_id {identity} is not in `categories`')
+            boxes.add(categories[identity], (x, y, x + w, y + h), where,
+                      ignore=bool(annotation.get('iscrowd')))
         return Sample(f'{self.spec.name}/{picture.stem}', image, boxes.truth(), None)
 
     def _load(self, split: str) -> tuple[dict[int, str], list[_Picture]]:
@@ -131,3 +127,14 @@ def _value(item: Any, key: str, kind: type, where: str) -> Any:
     if type(value) is not kind:
         raise DataError(f'{where}: `{key}` is {value!r:.60}, not of type {kind.__name__}')
     return value
+
+
+def _bbox(annotation: dict[str, Any], where: str) -> tuple[float, float, float, float]:
+    bbox = annotation.get('bbox')
+    try:
+        if isinstance(bbox, list) and all(type(value) in (int, float) for value in bbox):
+            x, y, width, height = (float(value) for value in bbox)
+            return x, y, width, height
+    except (ValueError, OverflowError):
+        pass
+    raise DataError(f'{where}: bbox {bbox!r:.60} is not x, y, width, height')

@@ -2,30 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
+import math
 from pathlib import Path
 from typing import Any
 from xml.parsers import expat
 
-from mtl_perception.data.manifest import SetSpec
 from mtl_perception.data.readers.boxes import BoxList
-from mtl_perception.data.readers.files import (
-    find_image,
-    inside,
-    MAX_TEXT_BYTES,
-    read_bytes,
-    read_image,
-    read_stems,
-    split_file,
-)
-from mtl_perception.data.samples import BoxTruth, Sample
+from mtl_perception.data.readers.files import MAX_TEXT_BYTES, read_bytes
+from mtl_perception.data.readers.listed import ListedSet
+from mtl_perception.data.samples import BoxTruth
 from mtl_perception.errors import DataError
 
 _MAX_DEPTH = 32
 
 
-class VocSet:
+class VocSet(ListedSet):
     """
     Pictures with Pascal VOC annotations, `<annotations>/<stem>.xml`.
 
@@ -34,26 +26,10 @@ class VocSet:
     original VOC sets. An object marked `difficult` becomes an ignore region.
     """
 
-    def __init__(self, spec: SetSpec) -> None:
-        self.spec = spec
-        self._stems: dict[str, tuple[str, ...]] = {}
+    def _annotations(self) -> tuple[str, str]:
+        return self.spec.options['annotations'], '.xml'
 
-    def stems(self, split: str) -> Sequence[str]:
-        """Return the stems of the split's pictures."""
-        if split not in self._stems:
-            self._stems[split] = read_stems(split_file(self.spec, split))
-        return self._stems[split]
-
-    def read(self, split: str, index: int) -> Sample:
-        """Return the split's picture `index` with its boxes; DataError where it is broken."""
-        stem = self.stems(split)[index]
-        where = str(split_file(self.spec, split))
-        image = read_image(find_image(self.spec.path / self.spec.options['images'], stem, where))
-        path = inside(self.spec.path / self.spec.options['annotations'], f'{stem}.xml', where)
-        height, width = image.shape[:2]
-        return Sample(f'{self.spec.name}/{stem}', image, self._boxes(path, width, height), None)
-
-    def _boxes(self, path: Path, width: int, height: int) -> BoxTruth:
+    def _truth(self, path: Path, width: int, height: int) -> tuple[BoxTruth, None]:
         assert self.spec.boxes is not None
         root = _parse(path)
         for size in root.all('size'):
@@ -70,7 +46,7 @@ class VocSet:
             boxes.add(item.only('name', path).text.strip(), (x0 - shift, y0 - shift, x1, y1),
                       f'{path}: line {item.line}',
                       ignore=any(d.text.strip() == '1' for d in item.all('difficult')))
-        return boxes.truth()
+        return boxes.truth(), None
 
 
 @dataclass
@@ -95,10 +71,13 @@ class _Element:
     def number(self, tag: str, path: Path) -> float:
         element = self.only(tag, path)
         try:
-            return float(element.text)
+            value = float(element.text)
         except ValueError:
-            raise DataError(f'{path}: line {element.line}: <{tag}> is {element.text!r:.40}, '
-                            'not a number') from None
+            value = math.nan
+        if not math.isfinite(value):
+            raise DataError(
+                f'{path}: line {element.line}: <{tag}> is {element.text!r:.40}, not a number')
+        return value
 
 
 def _parse(path: Path) -> _Element:

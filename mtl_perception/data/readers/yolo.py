@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from mtl_perception.data.manifest import SetSpec
 from mtl_perception.data.readers.boxes import BoxList
-from mtl_perception.data.readers.files import (
-    find_image,
-    inside,
-    read_image,
-    read_stems,
-    read_text,
-    split_file,
-)
-from mtl_perception.data.samples import BoxTruth, Sample
+from mtl_perception.data.readers.files import read_text
+from mtl_perception.data.readers.listed import ListedSet
+from mtl_perception.data.samples import BoxTruth
 from mtl_perception.errors import DataError
 
 
-class YoloSet:
+class YoloSet(ListedSet):
     """
     Pictures with YOLO annotations, `<labels>/<stem>.txt`.
 
@@ -29,32 +22,19 @@ class YoloSet:
     """
 
     def __init__(self, spec: SetSpec) -> None:
+        super().__init__(spec)
         assert spec.boxes is not None
-        self.spec = spec
-        self._stems: dict[str, tuple[str, ...]] = {}
         path = spec.path / spec.options['classes']
         self._classes = [line.strip() for line in read_text(path).rstrip().splitlines()]
         for number, name in enumerate(self._classes, 1):
             if name not in spec.boxes.mapping:
-                raise DataError(f'{path}: line {number}: class {name!r:.60} has no mapping; add it '
-                                'to `boxes.classes` of the set in the manifest')
+                raise DataError(f'{path}: line {number}: class {name!r:.60} has no mapping; add '
+                                'it to `boxes.classes` of the set in the manifest')
 
-    def stems(self, split: str) -> Sequence[str]:
-        """Return the stems of the split's pictures."""
-        if split not in self._stems:
-            self._stems[split] = read_stems(split_file(self.spec, split))
-        return self._stems[split]
+    def _annotations(self) -> tuple[str, str]:
+        return self.spec.options['labels'], '.txt'
 
-    def read(self, split: str, index: int) -> Sample:
-        """Return the split's picture `index` with its boxes; DataError where it is broken."""
-        stem = self.stems(split)[index]
-        where = str(split_file(self.spec, split))
-        image = read_image(find_image(self.spec.path / self.spec.options['images'], stem, where))
-        path = inside(self.spec.path / self.spec.options['labels'], f'{stem}.txt', where)
-        height, width = image.shape[:2]
-        return Sample(f'{self.spec.name}/{stem}', image, self._boxes(path, width, height), None)
-
-    def _boxes(self, path: Path, width: int, height: int) -> BoxTruth:
+    def _truth(self, path: Path, width: int, height: int) -> tuple[BoxTruth, None]:
         assert self.spec.boxes is not None
         boxes = BoxList(self.spec.boxes, width, height)
         for number, line in enumerate(read_text(path).splitlines(), 1):
@@ -73,4 +53,4 @@ class YoloSet:
                                 f'{len(self._classes) - 1} of {self.spec.options["classes"]}')
             boxes.add(self._classes[index], ((x - w / 2) * width, (y - h / 2) * height,
                                              (x + w / 2) * width, (y + h / 2) * height), where)
-        return boxes.truth()
+        return boxes.truth(), None

@@ -1,0 +1,115 @@
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from mtl_perception.data.readers import files
+from mtl_perception.errors import DataError
+
+
+def picture(height: int = 30, width: int = 40) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
+
+
+def test_image_is_rgb(tmp_path: Path) -> None:
+    path = tmp_path / 'red.png'
+    cv2.imwrite(str(path), np.full((3, 5, 3), (0, 0, 255), np.uint8))
+    image = files.read_image(path)
+    assert image.shape == (3, 5, 3)
+    assert image.dtype == np.uint8
+    assert (image == (255, 0, 0)).all()
+
+
+def test_grey_image_has_three_equal_channels(tmp_path: Path) -> None:
+    path = tmp_path / 'grey.png'
+    grey = picture()[:, :, 0]
+    cv2.imwrite(str(path), grey)
+    assert (files.read_image(path) == grey[:, :, None]).all()
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.png'])
+@pytest.mark.parametrize('part', [0, 0.5])
+def test_cut_short_image_is_an_error(tmp_path: Path, suffix: str, part: float) -> None:
+    path = tmp_path / f'short{suffix}'
+    content = cv2.imencode(suffix, picture(200, 200))[1].tobytes()
+    path.write_bytes(content[:int(len(content) * part)])
+    with pytest.raises(DataError, match=r'short\.\w+: is not a picture that OpenCV can decode'):
+        files.read_image(path)
+
+
+def test_text_for_an_image_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / 'a.jpg'
+    path.write_text('hello')
+    with pytest.raises(DataError, match='a.jpg: is not a picture'):
+        files.read_image(path)
+
+
+def test_directory_for_an_image_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match='cannot be read: Is a directory'):
+        files.read_image(tmp_path)
+
+
+def test_colour_mask_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / 'mask.png'
+    cv2.imwrite(str(path), picture())
+    with pytest.raises(DataError, match='mask.png: 3 channels of uint8; a mask is a grey 8-bit'):
+        files.read_mask(path)
+
+
+def test_deep_mask_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / 'mask.png'
+    cv2.imwrite(str(path), np.zeros((4, 4), np.uint16))
+    with pytest.raises(DataError, match='1 channels of uint16'):
+        files.read_mask(path)
+
+
+def test_large_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / 'list.txt'
+    path.write_text('12345')
+    with pytest.raises(DataError, match='5 bytes; at most 4 are read'):
+        files.read_text(path, limit=4)
+
+
+def test_text_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / 'list.txt'
+    path.write_bytes(b'\xff\xfe')
+    with pytest.raises(DataError, match=r'list\.txt: is not UTF-8'):
+        files.read_text(path)
+
+
+def test_stems_skip_empty_lines(tmp_path: Path) -> None:
+    path = tmp_path / 'list.txt'
+    path.write_text('b \n\na\n')
+    assert files.read_stems(path) == ('b', 'a')
+
+
+def test_stem_listed_twice_names_both_lines(tmp_path: Path) -> None:
+    path = tmp_path / 'list.txt'
+    path.write_text('a\nb\na\n')
+    with pytest.raises(DataError, match=r'list.txt: line 3: a is listed on line 1 already'):
+        files.read_stems(path)
+
+
+def test_empty_list_is_an_error(tmp_path: Path) -> None:
+    path = tmp_path / 'list.txt'
+    path.write_text('\n')
+    with pytest.raises(DataError, match='lists no picture'):
+        files.read_stems(path)
+
+
+@pytest.mark.parametrize('name', ['../a', '/a', 'x/../../a', '', 'x\\a', 'a\0'])
+def test_name_that_leaves_its_folder_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DataError, match=r'^list\.txt: .* is not a name inside'):
+        files.inside(tmp_path, name, 'list.txt')
+
+
+def test_image_is_found_by_stem_in_a_subfolder(tmp_path: Path) -> None:
+    (tmp_path / 'x').mkdir()
+    (tmp_path / 'x' / 'a.b.PNG').touch()
+    assert files.find_image(tmp_path, 'x/a.b', 'list') == tmp_path / 'x' / 'a.b.PNG'
+
+
+def test_image_that_is_not_there_names_who_lists_it(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r'a\.jpg: no such picture, nor \.png; the list names it'):
+        files.find_image(tmp_path, 'a', 'the list')
