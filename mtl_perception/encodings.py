@@ -80,6 +80,12 @@ def decode_image(image: RawImage) -> tuple[np.ndarray, str]:
     and row-padded like the message where they are a view of it. FrameError says in one line why
     there are none.
     """
+    layout = check_image(image)
+    return layout.decode(image), layout.order
+
+
+def check_image(image: RawImage) -> Encoding:
+    """Return how the image lies in memory; FrameError where its fields contradict each other."""
     layout = ENCODINGS.get(image.encoding)
     if layout is None:
         raise FrameError(
@@ -97,7 +103,7 @@ def decode_image(image: RawImage) -> tuple[np.ndarray, str]:
     if len(image.data) < needed:
         raise FrameError(
             f'data of {len(image.data)} bytes is shorter than the {needed} of {size}, step {step}')
-    return layout.decode(image), layout.order
+    return layout
 
 
 def _view(*pixel_shape: int) -> Decode:

@@ -1,0 +1,62 @@
+"""What the camera node says of its lens."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sensor_msgs.msg import CameraInfo
+import yaml
+
+from mtl_perception.errors import ConfigError, DataError
+
+_MATRICES = {
+    'camera_matrix': ('k', 9), 'rectification_matrix': ('r', 9), 'projection_matrix': ('p', 12)}
+
+
+def load_calibration(path: Path) -> CameraInfo:
+    """
+    Return the calibration in a YAML file as ROS calibration tools write it, without a header.
+
+    DataError names file and entry where it is missing, broken or of another form.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding='utf-8'))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        reason = ' '.join(str(error).split())
+        raise DataError(f'calibration {path} cannot be read: {reason}') from None
+    if not isinstance(values, dict):
+        raise DataError(f'calibration {path} is not a mapping')
+    info = CameraInfo()
+    try:
+        info.width = int(values['image_width'])
+        info.height = int(values['image_height'])
+        info.distortion_model = str(values['distortion_model'])
+        info.d = [float(value) for value in values['distortion_coefficients']['data']]
+        for entry, (name, length) in _MATRICES.items():
+            setattr(info, name, _matrix(values[entry], length))
+    except (KeyError, TypeError, ValueError, AssertionError) as error:
+        raise DataError(f'calibration {path}: entry missing or wrong: {error}') from None
+    return info
+
+
+def camera_info(calibration: CameraInfo | None, width: int, height: int) -> CameraInfo:
+    """
+    Return the calibration for images of this size, or one that says uncalibrated (all zero).
+
+    ConfigError where the calibration was made for another size.
+    """
+    if calibration is None:
+        return CameraInfo(width=width, height=height)
+    if (calibration.width, calibration.height) != (width, height):
+        raise ConfigError(
+            f'the calibration is for {calibration.width}x{calibration.height}, '
+            f'the images are {width}x{height}')
+    return calibration
+
+
+def _matrix(value: Any, length: int) -> list[float]:
+    data = [float(item) for item in value['data']]
+    if len(data) != length:
+        raise ValueError(f'{len(data)} numbers instead of {length}')
+    return data

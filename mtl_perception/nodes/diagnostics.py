@@ -1,0 +1,112 @@
+"""The state of the perception node in the standard form of /diagnostics."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+import resource
+import socket
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from std_msgs.msg import Header
+
+from mtl_perception.nodes.frame_statistics import PERCENTILES, Summary
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """What diagnostics tell of a node besides its statistics."""
+
+    name: str
+    """Fully qualified, so that two nodes in two namespaces are told apart."""
+    lifecycle: str
+    """Label of the lifecycle state: unconfigured, inactive, active."""
+    failure: str
+    """Why the node could not be configured; empty where it could."""
+    model: str
+    runtime: str
+    """The runtime's name, device and precision."""
+    image_topic: str
+    publishers: int
+    """Publishers of the image topic."""
+    bad_frame: str
+    """Why the latest bad frame was dropped; empty where there was none."""
+    silent: float | None
+    """Seconds without an image where they are too many; None: images come, or need not."""
+
+
+def diagnostics_message(state: NodeState, summary: Summary, stamp: Time) -> DiagnosticArray:
+    """Return three statuses: the images that come, how long they take, the model."""
+    return DiagnosticArray(
+        header=Header(stamp=stamp),
+        status=[_images(state, summary), _latency(state, summary), _model(state)])
+
+
+def resident_memory() -> int:
+    """Return the process's resident memory in bytes."""
+    try:
+        pages = int(Path('/proc/self/statm').read_text().split()[1])
+    except OSError:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return pages * resource.getpagesize()
+
+
+def silence_text(state: NodeState) -> str:
+    """Return why no image comes, as far as it can be seen from here; `silent` must be set."""
+    begin = f'no image on {state.image_topic} for {state.silent:.1f} s: '
+    if state.publishers == 0:
+        return begin + 'it has no publisher'
+    return begin + (
+        f'its {state.publishers} publisher(s) send nothing that arrives; see their rate, their '
+        'quality of service, and for large images FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA')
+
+
+def _images(state: NodeState, summary: Summary) -> DiagnosticStatus:
+    level, text = DiagnosticStatus.OK, f'{summary.rate_in:.1f} images/s'
+    if state.lifecycle != 'active':
+        text = 'not active'
+    elif state.silent is not None:
+        level, text = DiagnosticStatus.WARN, silence_text(state)
+    elif state.bad_frame:
+        level, text = DiagnosticStatus.WARN, f'bad frames: {state.bad_frame}'
+    return _status(state, 'images', level, text, {
+        'topic': state.image_topic,
+        'publishers': state.publishers,
+        'images received': summary.received,
+        'images processed': summary.processed,
+        **{f'images dropped, {cause}': count for cause, count in sorted(summary.dropped.items())},
+        'rate in [Hz]': f'{summary.rate_in:.2f}',
+        'rate out [Hz]': f'{summary.rate_out:.2f}',
+        'since last image [s]': '' if summary.silence is None else f'{summary.silence:.2f}',
+    })
+
+
+def _latency(state: NodeState, summary: Summary) -> DiagnosticStatus:
+    total = summary.percentiles.get('total')
+    text = f'{total[0] * 1e3:.1f} ms' if total else 'no image processed lately'
+    return _status(state, 'latency', DiagnosticStatus.OK, text, {
+        f'{stage} p{percent} [ms]': f'{value * 1e3:.2f}'
+        for stage, values in summary.percentiles.items()
+        for percent, value in zip(PERCENTILES, values, strict=True)})
+
+
+def _model(state: NodeState) -> DiagnosticStatus:
+    level, text = DiagnosticStatus.OK, state.lifecycle
+    if state.failure:
+        level, text = DiagnosticStatus.ERROR, state.failure
+    return _status(state, 'model', level, text, {
+        'lifecycle state': state.lifecycle,
+        'model': state.model,
+        'runtime': state.runtime,
+        'resident memory [MB]': f'{resident_memory() / 1e6:.1f}',
+    })
+
+
+def _status(
+        state: NodeState, task: str, level: bytes, text: str,
+        values: dict[str, object]) -> DiagnosticStatus:
+    return DiagnosticStatus(
+        level=level, name=f'{state.name.lstrip("/")}: {task}', message=text,
+        hardware_id=socket.gethostname(),
+        values=[KeyValue(key=key, value=str(value)) for key, value in values.items()])

@@ -1,0 +1,272 @@
+"""The perception node: images in, detections and label maps out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import threading
+import time
+import traceback
+
+from diagnostic_msgs.msg import DiagnosticArray
+from rcl_interfaces.msg import SetParametersResult
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.parameter import Parameter
+from rclpy.subscription import Subscription
+from rclpy.time import Time
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from mtl_perception.encodings import check_image, decode_image, FrameError, RawImage
+from mtl_perception.errors import MtlError
+from mtl_perception.inference.pipeline import Pipeline
+from mtl_perception.nodes import qos
+from mtl_perception.nodes.diagnostics import diagnostics_message, NodeState, silence_text
+from mtl_perception.nodes.frame_statistics import FrameStatistics, StageTimes
+from mtl_perception.nodes.messages import raw_image
+from mtl_perception.nodes.newest_frame import NewestFrame
+from mtl_perception.nodes.parameters import changed, declare, PerceptionParameters
+from mtl_perception.nodes.publications import Publications
+from mtl_perception.nodes.shipped_model import shipped_model
+
+_WARN_EVERY = 5.0
+"""Seconds between two warnings of the same kind."""
+
+
+@dataclass(frozen=True)
+class Frame:
+    """An image as it came in."""
+
+    image: RawImage
+    header: Header
+    arrival: float
+    """`time.perf_counter()` in the callback."""
+    age: float | None
+    """Seconds from the header's stamp to the callback; None where there is no stamp."""
+
+
+class PerceptionNode(LifecycleNode):
+    """
+    A lifecycle node that looks at the newest image, publishes what it sees, and then the next.
+
+    Configuring loads and warms up the model and advertises the results; activating subscribes;
+    deactivating stops the work and drops what waits; cleaning up frees the model. Unless
+    `autostart` is false it takes the first two steps by itself, and ends the process where they
+    fail. The executor's thread only receives; one worker thread runs the pipeline, so that
+    parameters, transitions and diagnostics never wait for the network.
+    """
+
+    def __init__(self) -> None:
+        """Declare parameters and diagnostics; ConfigError names an impossible parameter."""
+        super().__init__('perception_node')
+        self._settings = declare(self, PerceptionParameters)
+        self.add_on_set_parameters_callback(self._on_set_parameters)
+        self._statistics = FrameStatistics()
+        self._pipeline: Pipeline | None = None
+        self._model = ''
+        self._failure = ''
+        self._publications: Publications | None = None
+        self._subscription: Subscription | None = None
+        self._slot: NewestFrame[Frame] | None = None
+        self._worker: threading.Thread | None = None
+        self._activated = 0.0
+        self._bad_frame = ''
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        self._diagnostics_timer = self.create_timer(1.0, self._tell_state)
+
+    def start(self) -> None:
+        """Configure and activate, if the node is to do so by itself; MtlError where it cannot."""
+        if not self._settings.autostart:
+            self.get_logger().info('unconfigured: waiting for lifecycle transitions')
+            return
+        if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
+            raise MtlError(self._failure)
+        self.trigger_activate()
+
+    def close(self) -> None:
+        """Stop the work; what is under way is not waited for beyond its frame."""
+        self._end_work()
+
+    # Lifecycle. rclpy takes an exception in these for a failure and says nothing about it.
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        try:
+            self._configure()
+        except MtlError as error:
+            self._failure = str(error)
+        except Exception as error:
+            self.get_logger().error(traceback.format_exc())
+            self._failure = f'{type(error).__name__}: {error}'
+        else:
+            self._failure = ''
+            return super().on_configure(state)
+        self._free()
+        if not self._settings.autostart:
+            self.get_logger().error(f'cannot be configured: {self._failure}')
+        return TransitionCallbackReturn.FAILURE
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        parameters = self._settings
+        self._slot = NewestFrame()
+        self._worker = threading.Thread(
+            target=self._work, args=(self._slot,), name='perception', daemon=True)
+        self._worker.start()
+        self._activated = time.monotonic()
+        self._subscription = self.create_subscription(
+            Image, 'image', self._on_image,
+            qos.stream(parameters.reliability, parameters.queue_depth))
+        return super().on_activate(state)
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._end_work()
+        return super().on_deactivate(state)
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._free()
+        return super().on_cleanup(state)
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._end_work()
+        self._free()
+        return super().on_shutdown(state)
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self._end_work()
+        self._free()
+        return super().on_error(state)
+
+    def _configure(self) -> None:
+        parameters = self._settings
+        model = parameters.model or str(shipped_model())
+        pipeline = Pipeline(
+            model, runtime=parameters.runtime, device=parameters.device,
+            threads=parameters.threads, options=parameters.options())
+        width, height = pipeline.spec.input_size
+        pipeline.warm_up()
+        self._pipeline, self._model = pipeline, model
+        self._publications = Publications(self, pipeline.spec)
+        self._publications.publish_labels(parameters.score_threshold)
+        spec, runtime = pipeline.spec, pipeline.runtime
+        log = self.get_logger().info
+        log(f'model {model}: {spec.architecture} {spec.backbone}, input {width}x{height}, '
+            f'{runtime.name} on {runtime.device}, {runtime.precision}')
+        log('; '.join(
+            f'{task} of {", ".join(getattr(spec, task).names)}' for task in spec.tasks))
+        log(f'{self._image_topic()} ({parameters.reliability}, depth {parameters.queue_depth}) -> '
+            + ', '.join(self._publications.topics()))
+
+    def _free(self) -> None:
+        if self._publications is not None:
+            self._publications.destroy()
+        self._publications = self._pipeline = None
+
+    def _end_work(self) -> None:
+        if self._subscription is not None:
+            self.destroy_subscription(self._subscription)
+            self._subscription = None
+        if self._slot is not None and self._worker is not None:
+            self._slot.close()
+            self._worker.join()
+        self._slot = self._worker = None
+
+    # The executor's thread.
+
+    def _on_image(self, message: Image) -> None:
+        arrival = time.perf_counter()
+        slot = self._slot
+        if slot is None:
+            return
+        self._statistics.receive()
+        stamp = Time.from_msg(message.header.stamp).nanoseconds
+        age = (self.get_clock().now().nanoseconds - stamp) / 1e9 if stamp else None
+        image = raw_image(message)
+        try:
+            # Here, so that a bad frame does not push out a good one that waits.
+            check_image(image)
+        except FrameError as error:
+            self._drop_bad_frame(error)
+            return
+        if slot.put(Frame(image, message.header, arrival, age)):
+            self._statistics.drop('newer image')
+
+    def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
+        try:
+            self._settings = changed(
+                self._settings, changes, unconfigured=self._pipeline is None)
+        except MtlError as error:
+            return SetParametersResult(successful=False, reason=str(error))
+        if self._publications is not None:
+            self._publications.publish_labels(self._settings.score_threshold)
+        return SetParametersResult(successful=True)
+
+    def _tell_state(self) -> None:
+        summary = self._statistics.summary()
+        lifecycle = 'unconfigured' if self._pipeline is None else 'inactive'
+        silent = None
+        if self._subscription is not None:
+            lifecycle = 'active'
+            silent = time.monotonic() - self._activated
+            if summary.silence is not None:
+                silent = min(silent, summary.silence)
+            if silent < self._settings.image_timeout:
+                silent = None
+        runtime = ''
+        if self._pipeline is not None:
+            about = self._pipeline.runtime
+            runtime = f'{about.name} on {about.device}, {about.precision}'
+        bad_frame, self._bad_frame = self._bad_frame, ''
+        state = NodeState(
+            name=self.get_fully_qualified_name(), lifecycle=lifecycle, failure=self._failure,
+            model=self._model, runtime=runtime, image_topic=self._image_topic(),
+            publishers=self.count_publishers(self._image_topic()), bad_frame=bad_frame,
+            silent=silent)
+        if silent is not None:
+            self.get_logger().warning(
+                silence_text(state), throttle_duration_sec=2 * _WARN_EVERY)
+        self._diagnostics.publish(
+            diagnostics_message(state, summary, self.get_clock().now().to_msg()))
+
+    def _image_topic(self) -> str:
+        return self.resolve_topic_name('image')
+
+    # The worker's thread.
+
+    def _work(self, slot: NewestFrame[Frame]) -> None:
+        while (frame := slot.take()) is not None:
+            try:
+                self._process(frame)
+            except FrameError as error:
+                self._drop_bad_frame(error)
+            except MtlError as error:
+                self._statistics.drop('error')
+                self.get_logger().error(
+                    f'frame not processed: {error}', throttle_duration_sec=_WARN_EVERY)
+            except Exception:
+                # A defect of ours; a node that goes on with the next frame is of more use in
+                # the air than one that has stopped.
+                self._statistics.drop('error')
+                self.get_logger().error(
+                    f'frame not processed:\n{traceback.format_exc()}',
+                    throttle_duration_sec=_WARN_EVERY)
+
+    def _process(self, frame: Frame) -> None:
+        pipeline, publications, parameters = self._pipeline, self._publications, self._settings
+        if pipeline is None or publications is None:
+            return
+        begin = time.perf_counter()
+        pixels, order = decode_image(frame.image)
+        pipeline.options = parameters.options()
+        perception = pipeline.run(pixels, order)
+        done = time.perf_counter()
+        publications.publish(
+            perception, pixels, order, frame.header, parameters.class_id_format)
+        timings = perception.timings
+        self._statistics.process(StageTimes(
+            age=frame.age, wait=begin - frame.arrival,
+            preprocess=done - begin - timings.run - timings.postprocess, run=timings.run,
+            postprocess=timings.postprocess, publish=time.perf_counter() - done))
+
+    def _drop_bad_frame(self, error: FrameError) -> None:
+        self._statistics.drop('bad frame')
+        self._bad_frame = str(error)
+        self.get_logger().warning(
+            f'bad frame dropped: {error}', throttle_duration_sec=_WARN_EVERY)

@@ -1,0 +1,156 @@
+"""
+The process around a node: memory, transport, signals, exit code.
+
+Imports nothing heavy, so that a signal is in good hands from the first moment: the executables
+import rclpy and the node itself only inside `run_node`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+import contextlib
+import ctypes
+import os
+import signal
+import sys
+import threading
+import time
+from typing import Any, Protocol
+
+from mtl_perception.errors import MtlError
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+# From glibc's malloc.h.
+_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
+_MMAP_THRESHOLD_MAX = 4 * 1024 * 1024 * ctypes.sizeof(ctypes.c_long)
+
+
+class Stop:
+    """Asks a node's process to end; any thread may do so, once with the reason of a failure."""
+
+    def __init__(self) -> None:
+        self._asked = threading.Event()
+        self._wake: Callable[[], None] = lambda: None
+        self.error: MtlError | None = None
+
+    def __call__(self, error: MtlError | None = None) -> None:
+        """End the process: with exit code 1 and the error's line where there is one."""
+        if not self._asked.is_set():
+            self.error = error
+            self._asked.set()
+        self._wake()
+
+    def asked(self) -> bool:
+        return self._asked.is_set()
+
+    def wait(self, seconds: float) -> bool:
+        """Sleep for so long, or less where the process is to end; return whether it is."""
+        return self._asked.wait(seconds)
+
+    def on_ask(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called when the process is to end, at once where that is already so."""
+        self._wake = wake
+        if self.asked():
+            wake()
+
+
+class RunnableNode(Protocol):
+    """What `run_node` needs of a node besides being an rclpy node."""
+
+    def start(self) -> None:
+        """Begin to work; MtlError ends the process with exit code 1."""
+
+    def close(self) -> None:
+        """Stop working, before the node is destroyed."""
+
+
+def run_node(
+        make: Callable[[Stop], RunnableNode], args: list[str] | None = None, *,
+        exit_within: float = 0.9) -> int:
+    """
+    Run one node until it asks for the end or SIGINT or SIGTERM comes; return the exit code.
+
+    `make` imports and makes the node. 0: ended by signal or of its own accord. 1: a MtlError,
+    whose line is on stderr. Where the node has not ended in good order `exit_within` seconds
+    after a signal, the process just ends.
+    """
+    stop = Stop()
+    _end_on_signals(stop, exit_within)
+    _keep_freed_memory()
+    # Fast DDS without it loses large best-effort images between processes; every process must
+    # set it. Others ignore it, and whoever has set it otherwise knows why.
+    os.environ.setdefault('FASTDDS_BUILTIN_TRANSPORTS', 'LARGE_DATA')
+    try:
+        _spin(make, stop, args)
+        if stop.error is not None:
+            raise stop.error
+    except MtlError as error:
+        print(f'error: {error}', file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+def _spin(make: Callable[[Stop], RunnableNode], stop: Stop, args: list[str] | None) -> None:
+    import rclpy
+    from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+    from rclpy.signals import SignalHandlerOptions
+
+    try:
+        rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    except Exception as error:  # rclpy's own errors for command lines have no common class
+        raise MtlError(' '.join(str(error).split())[:500]) from None
+    with contextlib.ExitStack() as undo:
+        undo.callback(rclpy.try_shutdown)
+        if stop.asked():
+            return
+        node: Any = make(stop)
+        undo.callback(node.destroy_node)
+        undo.callback(node.close)
+        # A multi-threaded executor was seen to lose most of a camera's frames; work that takes
+        # long goes to threads of the nodes' own.
+        executor = SingleThreadedExecutor()
+        executor.add_node(node)
+        stop.on_ask(executor.wake)
+        with contextlib.suppress(ExternalShutdownException):
+            node.start()
+            while not stop.asked():
+                executor.spin_once()
+
+
+def _end_on_signals(stop: Stop, exit_within: float) -> None:
+    """
+    Turn SIGINT and SIGTERM into `stop`, and into the end of the process if that takes too long.
+
+    A thread waits for the signals, which all others block: a Python handler would have to wait
+    until the main thread comes back from C, be it from loading a model or from a camera.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+
+    def wait() -> None:
+        signal.sigwait(_SIGNALS)
+        stop()
+        # Further signals are not for the impatient: Ctrl-C in a terminal comes once from the
+        # terminal and once more from `ros2 launch`.
+        time.sleep(exit_within)
+        sys.stderr.flush()
+        sys.stdout.flush()
+        os._exit(0 if stop.error is None else 1)
+
+    threading.Thread(target=wait, name='signals', daemon=True).start()
+
+
+def _keep_freed_memory() -> None:
+    """
+    Let malloc keep what large messages free, instead of giving it back for each frame.
+
+    Page faults otherwise take more time than all else that receiving an image costs. Only glibc
+    has these settings; elsewhere nothing happens.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_MAX)
+    mallopt(_M_TRIM_THRESHOLD, 256 * 1024 * 1024)
+    mallopt(_M_TOP_PAD, 16 * 1024 * 1024)

@@ -1,0 +1,22 @@
+"""Executable: the recorder node, see `mtl_perception.nodes.recorder`."""
+
+from __future__ import annotations
+
+import sys
+
+from mtl_perception.nodes.process import run_node, RunnableNode, Stop
+
+
+def main(args: list[str] | None = None) -> int:
+    """Run the node with ROS arguments (`sys.argv` by default); return the exit code."""
+    return run_node(_make, args, exit_within=10.0)
+
+
+def _make(stop: Stop) -> RunnableNode:
+    from mtl_perception.nodes.recorder import RecorderNode
+
+    return RecorderNode(stop)
+
+
+if __name__ == '__main__':
+    sys.exit(main())
