@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 import contextlib
 from dataclasses import dataclass
+from importlib.util import find_spec
 import io
 from typing import Any
 
@@ -22,6 +23,7 @@ import numpy as np
 
 from mtl_perception.data.samples import BoxTruth
 from mtl_perception.errors import ConfigError
+from mtl_perception.inference.nms import suppress
 from mtl_perception.inference.results import Detections
 
 MAX_DETECTIONS = 1000
@@ -56,8 +58,13 @@ class DetectionScorer:
         Score `classes`, indices into `names`, and those `groups` of which all classes are scored.
 
         `nms_threshold`: IoU above which the weaker of two detections of a group is dropped.
+
+        Raises ConfigError where pycocotools is not installed.
         """
-        members = {names[index]: (index,) for index in sorted(classes)}
+        # Asked for now, not when a long evaluation ends in its scores.
+        if find_spec('pycocotools') is None:
+            raise ConfigError('scores of detections need the package pycocotools; install it')
+        members: dict[str, tuple[int, ...]] = {names[index]: (index,) for index in sorted(classes)}
         members.update((name, tuple(group)) for name, group in groups.items()
                        if set(group) <= set(classes))
         self._members = members
@@ -78,10 +85,10 @@ class DetectionScorer:
                         'category_id': category, 'bbox': [x0, y0, x1 - x0, y1 - y0],
                         'area': (x1 - x0) * (y1 - y0), 'iscrowd': crowd})
             chosen = np.isin(detections.classes, members)
-            boxes = detections.boxes[chosen].astype(np.float64)
-            scores = detections.scores[chosen].astype(np.float64)
+            boxes, scores = detections.boxes[chosen], detections.scores[chosen]
             if len(members) > 1:
-                kept = suppress(boxes, scores, self._nms_threshold)
+                kept = suppress(boxes, scores, np.zeros(len(boxes), np.int32),
+                                self._nms_threshold, MAX_DETECTIONS)
                 boxes, scores = boxes[kept], scores[kept]
             rows = np.empty((len(boxes), 7))
             rows[:, 0] = self._images
@@ -92,16 +99,10 @@ class DetectionScorer:
             self._found.append(rows)
 
     def scores(self) -> dict[str, DetectionScore]:
-        """
-        Return the score of each class, then of each group, by name.
+        """Return the score of each class, then of each group, by name."""
+        from pycocotools.coco import COCO
+        from pycocotools.cocoeval import COCOeval
 
-        Raises ConfigError where pycocotools is not installed.
-        """
-        try:
-            from pycocotools.coco import COCO
-            from pycocotools.cocoeval import COCOeval
-        except ImportError as error:
-            raise ConfigError(f'scores of detections need pycocotools: {error}') from None
         objects = [0] * len(self._members)
         for box in self._truth:
             objects[box['category_id'] - 1] += not box['iscrowd']
@@ -130,23 +131,3 @@ class DetectionScorer:
             values = precision[:, :, category] if count else np.full((1, 1), np.nan)
             result[name] = DetectionScore(float(values[0].mean()), float(values.mean()), count)
         return result
-
-
-def suppress(boxes: np.ndarray, scores: np.ndarray, threshold: float) -> np.ndarray:
-    """
-    Return the indices that greedy NMS keeps, best score first.
-
-    `boxes` [N, 4] x0, y0, x1, y1; `scores` [N]. A box is dropped where its IoU with a better one
-    that is kept exceeds `threshold`; equal scores are taken in their order.
-    """
-    order = np.argsort(-scores, kind='stable')
-    areas = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    kept = []
-    while order.size:
-        best, order = order[0], order[1:]
-        kept.append(best)
-        corner = np.minimum(boxes[order, 2:], boxes[best, 2:])
-        sides = np.maximum(corner - np.maximum(boxes[order, :2], boxes[best, :2]), 0)
-        common = sides[:, 0] * sides[:, 1]
-        order = order[common <= threshold * (areas[order] + areas[best] - common)]
-    return np.array(kept, np.intp)

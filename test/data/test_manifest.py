@@ -122,7 +122,7 @@ def test_root_is_taken_from_argument_then_variable_then_file(
 
 
 def test_unknown_set_lists_the_known(load: Loader) -> None:
-    with pytest.raises(ConfigError, match="no data set 'x'; the manifest has boxed, masked, drawn"):
+    with pytest.raises(ConfigError, match=r"no data set 'x'; .* has boxed, masked, drawn"):
         load(MANIFEST).set_named('x')
 
 
@@ -131,7 +131,7 @@ def test_unknown_set_lists_the_known(load: Loader) -> None:
     (changed('root', value=3), 'root is of type str, not 3'),
     (changed('sets', value={}), 'sets names no data set'),
     (changed('sets', value=[]), r'sets is a mapping, not \[\]'),
-    (changed('detection', 'names', value=['car', 'car']), 'detection is not a label set: .* twice'),
+    (changed('detection', 'names', value=['car', 'car']), 'detection is not a label set: .*twice'),
     (changed('detection', 'names', value=[]), 'detection is not a label set'),
     (changed('detection', 'nmaes', value=[]), 'detection.nmaes is not a known key'),
     (changed('detection', 'colors', value=[[1, 2, 3]]), 'detection is not a label set: 3 class'),
@@ -179,7 +179,7 @@ def test_unknown_set_lists_the_known(load: Loader) -> None:
     (changed('sets', 'boxed', 'scale', value=[2, 1]), r'scale is \[low, high\]'),
     (changed('sets', 'boxed', 'scale', value=[1]), r'scale is \[low, high\]'),
     (changed('sets', 'boxed', 'scale', value=[float('nan'), 1]), r'scale is \[low, high\]'),
-    (changed('sets', 'boxed', 'options', 'folder', value='x'), 'options.folder is not a known key'),
+    (changed('sets', 'boxed', 'options', 'folder', value='x'), 'options.folder is not a known'),
     (changed('sets', 'boxed', 'options', 'one_based', value=1), 'one_based is of type bool'),
     ({**MANIFEST, 3: 4}, 'the file has the key 3, which is not text'),
     ('[1, 2]', r'the file is a mapping, not \[1, 2\]'),
@@ -219,5 +219,5 @@ def test_task_without_a_label_set(load: Loader) -> None:
     content = copy.deepcopy(MANIFEST)
     del content['segmentation']
     del content['sets']['boxed']['boxes_as_masks']
-    with pytest.raises(ConfigError, match='masked.masks need the label set `segmentation`'):
+    with pytest.raises(ConfigError, match=r'masked\.masks need the label set `segmentation`'):
         load(content)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mtl_perception.data.samples import BoxTruth
-from mtl_perception.evaluation.detection import DetectionScorer, suppress
+from mtl_perception.evaluation.detection import DetectionScorer
 from mtl_perception.inference.results import Detections
 
 pytest.importorskip('pycocotools')
@@ -64,7 +64,7 @@ def test_second_detection_of_an_object_is_wrong() -> None:
 
 def test_overlap_decides_at_every_iou() -> None:
     s = scorer()
-    # IoU 7 / 10: right at the thresholds 0.5, 0.55, 0.6, 0.65 and, to the rounding, 0.7.
+    # An IoU of 0.701 is right at five of the ten thresholds: 0.5, 0.55, 0.6, 0.65 and 0.7.
     s.add(truth((A, CAR)), found(((0, 0, 7.01, 10), CAR, 0.9)))
     score = s.scores()['car']
     assert score.ap50 == pytest.approx(1)
@@ -117,7 +117,8 @@ def test_object_found_as_two_classes_of_a_group_is_found_once() -> None:
 
 
 def test_more_than_a_hundred_objects_in_a_picture() -> None:
-    boxes: list[Box] = [(x, y, x + 5.0, y + 5.0) for x in range(0, 150, 10) for y in range(0, 100, 10)]
+    boxes: list[Box] = [
+        (x, y, x + 5.0, y + 5.0) for x in range(0, 150, 10) for y in range(0, 100, 10)]
     s = scorer()
     s.add(truth(*((box, CAR) for box in boxes)), found(*((box, CAR, 0.9) for box in boxes)))
     assert s.scores()['car'].ap50 == pytest.approx(1)
@@ -146,11 +147,3 @@ def test_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
     s.add(truth((A, CAR)), found((A, CAR, 0.9)))
     s.scores()
     assert capsys.readouterr() == ('', '')
-
-
-def test_suppress_keeps_the_best_of_what_overlaps() -> None:
-    boxes = np.array([A, (1, 0, 11, 10), (5, 0, 15, 10), B], float)
-    # IoU of the first two: 9/11; of the first and third: 5/15.
-    assert suppress(boxes, np.array([0.5, 0.9, 0.4, 0.7]), 0.6).tolist() == [1, 3, 2]
-    assert suppress(boxes, np.array([0.5, 0.9, 0.4, 0.7]), 0.9).tolist() == [1, 3, 0, 2]
-    assert suppress(np.empty((0, 4)), np.empty(0), 0.6).tolist() == []

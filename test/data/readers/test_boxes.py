@@ -60,5 +60,5 @@ def test_wrong_box_is_an_error(box: tuple[float, float, float, float], problem: 
 
 
 def test_class_without_a_mapping_is_an_error() -> None:
-    with pytest.raises(DataError, match="^file: line 3: class 'tank' has no mapping"):
+    with pytest.raises(DataError, match=r"^file: line 3: class 'tank' has no mapping"):
         BoxList(LABELS, 40, 30).add('tank', (1, 2, 3, 4), 'file: line 3')

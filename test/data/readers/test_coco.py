@@ -82,7 +82,8 @@ def test_reads_boxes_and_ignore_regions(
     (changed('annotations', 0, 'bbox', value=[1, 2, 50, 3]),
      'annotation 11: box 1, 2, 51, 5 .* lies outside the picture of 40x30'),
     (changed('annotations', 0, 'bbox', value=[1, 2, 0, 3]), 'annotation 11: box .* no area'),
-    (changed('images', 0, 'width', value=41), 'says that a.png has 41x30 pixels, but it has 40x30'),
+    (changed('images', 0, 'width', value=41),
+     'says that a.png has 41x30 pixels, but it has 40x30'),
 ])
 def test_broken_file_is_named_with_its_place(
         write: Callable[[Any], Path], open_tree: Opener, root: Any, problem: str) -> None:

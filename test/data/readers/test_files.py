@@ -41,7 +41,7 @@ def test_cut_short_image_is_an_error(tmp_path: Path, suffix: str, part: float) -
 def test_text_for_an_image_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / 'a.jpg'
     path.write_text('hello')
-    with pytest.raises(DataError, match='a.jpg: is not a picture'):
+    with pytest.raises(DataError, match=r'a\.jpg: is not a picture'):
         files.read_image(path)
 
 
@@ -53,7 +53,7 @@ def test_directory_for_an_image_is_an_error(tmp_path: Path) -> None:
 def test_colour_mask_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / 'mask.png'
     cv2.imwrite(str(path), picture())
-    with pytest.raises(DataError, match='mask.png: 3 channels of uint8; a mask is a grey 8-bit'):
+    with pytest.raises(DataError, match=r'mask\.png: 3 channels of uint8; a mask is a grey 8-bit'):
         files.read_mask(path)
 
 

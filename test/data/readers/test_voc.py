@@ -70,7 +70,8 @@ def test_size_zero_is_a_size_not_known(annotation: Path, open_tree: Opener) -> N
     (FILE.replace('>11<', '>x<'), "line 6: <xmax> is 'x', not a number"),
     (FILE.replace('>11<', '>1e999<'), "line 6: <xmax> is '1e999', not a number"),
     (FILE.replace('>40<', '>nan<'), "line 2: <width> is 'nan', not a number"),
-    (FILE.replace('>40<', '>41<'), 'line 2: annotates a picture of 41x30 pixels, but it has 40x30'),
+    (FILE.replace('>40<', '>41<'),
+     'line 2: annotates a picture of 41x30 pixels, but it has 40x30'),
     (FILE.replace('<name>auto</name>', ''), 'line 3: <object> has 0 <name> elements'),
     (FILE.replace('<ymin>2</ymin>', ''), 'line 6: <bndbox> has 0 <ymin> elements'),
     (FILE[:-20], r'line \d+: is not XML'),
@@ -81,7 +82,6 @@ def test_size_zero_is_a_size_not_known(annotation: Path, open_tree: Opener) -> N
 ])
 def test_broken_annotation_names_file_and_line(
         annotation: Path, open_tree: Opener, text: str, problem: str) -> None:
-    # The name of the object moves its box to line 6.
     annotation.write_text(text)
     with pytest.raises(DataError, match=rf'^{annotation}: {problem}'):
         open_tree(**ENTRY).read('train', 0)
@@ -105,7 +105,7 @@ def test_missing_list(annotation: Path, tree: Path, open_tree: Opener) -> None:
 
 
 def test_missing_folder_says_how_to_name_it(open_tree: Opener) -> None:
-    with pytest.raises(DataError, match='set: no such folder; .* --data or .MTL_DATA'):
+    with pytest.raises(DataError, match=r'set: no such folder; .* --data or .MTL_DATA'):
         open_tree(**ENTRY)
 
 

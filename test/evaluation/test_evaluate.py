@@ -1,0 +1,169 @@
+from dataclasses import replace
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+import yaml
+
+from mtl_perception.data.manifest import load_manifest, Manifest
+from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.evaluation.evaluate import evaluate
+from mtl_perception.inference.pipeline import PipelineOptions
+from mtl_perception.inference.results import Detections, Perception, Timings
+from mtl_perception.labels import LabelSet
+from mtl_perception.spec import ModelSpec
+
+pytest.importorskip('pycocotools')
+
+SIZE = (40, 30)
+MANIFEST = {
+    'detection': {'names': ['car', 'bus'], 'score_groups': {'vehicle': ['car', 'bus']}},
+    'segmentation': {'names': ['road', 'grass']},
+    'sets': {
+        'boxed': {'reader': 'yolo',
+                  'boxes': {'classes': {'car': 'car', 'bus': 'bus'}, 'complete': ['car', 'bus']}},
+        'cars': {'reader': 'yolo', 'path': 'boxed',
+                 'boxes': {'classes': {'car': 'car', 'bus': 'bus'}, 'complete': ['car']}},
+        'masked': {'reader': 'mask_folder', 'masks': {'way': 'road', 'rest': 'grass'}}}}
+
+
+class FakePipeline:
+    """Sees a car in the left upper quarter and grass on the right half, with odd class indices."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.spec = replace(ModelSpec(detection=LabelSet.of('tree', 'bus', 'car'),
+                                      segmentation=LabelSet.of('grass', 'sea', 'road')), **changes)
+        self.options = PipelineOptions(nms_threshold=0.55, tiles='auto')
+        self.options_seen: set[PipelineOptions] = set()
+        self.runtime = self
+        self.name, self.device, self.precision = 'fake', 'cpu', 'fp32'
+
+    def run(self, image: np.ndarray, order: str = 'rgb') -> Perception:
+        self.options_seen.add(self.options)
+        height, width = image.shape[:2]
+        detections = None
+        if self.spec.detection:
+            detections = Detections(
+                np.array([[0, 0, 20, 15], [0, 0, 40, 30]], np.float32),
+                np.array([0.05, 0.04], np.float32), np.array([2, 0], np.int32))
+        label_map = None
+        if self.spec.segmentation:
+            label_map = np.full((height, width), 2, np.uint8)
+            label_map[:, width // 2:] = 0
+        return Perception(width, height, detections, label_map, Timings(0.001, 0.02, 0.003))
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Manifest:
+    for name in ('boxed', 'masked'):
+        for folder in ('images', 'labels', 'masks'):
+            (tmp_path / name / folder).mkdir(parents=True)
+        for stem in 'abcd':
+            image = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+            cv2.imwrite(str(tmp_path / name / 'images' / f'{stem}.png'), image)
+            (tmp_path / name / 'labels' / f'{stem}.txt').write_text('0 0.25 0.25 0.5 0.5\n')
+            mask = np.zeros((SIZE[1], SIZE[0]), np.uint8)
+            mask[SIZE[1] // 2:] = 1
+            cv2.imwrite(str(tmp_path / name / 'masks' / f'{stem}.png'), mask)
+        (tmp_path / name / 'val.txt').write_text('a\nb\nc\nd\n')
+    (tmp_path / 'boxed' / 'classes.txt').write_text('car\nbus\n')
+    path = tmp_path / 'm.yaml'
+    path.write_text(yaml.safe_dump(MANIFEST, sort_keys=False))
+    return load_manifest(path, tmp_path)
+
+
+def run(manifest: Manifest, pipeline: Any = None, **options: Any) -> Any:
+    return evaluate(pipeline or FakePipeline(), manifest, progress=False, **options)
+
+
+def test_scores_every_set_in_what_it_labels(manifest: Manifest) -> None:
+    report = run(manifest)
+    assert [entry.name for entry in report.sets] == ['boxed', 'cars', 'masked']
+    boxed = report.set_named('boxed')
+    assert boxed.images == 4
+    assert set(boxed.detection) == {'car', 'bus', 'vehicle'}
+    assert boxed.detection['car'].ap50 == pytest.approx(1)
+    assert boxed.detection['car'].objects == 4
+    assert math.isnan(boxed.detection['bus'].ap50)
+    assert boxed.segmentation is None
+    assert set(report.set_named('cars').detection) == {'car'}
+    masked = report.set_named('masked')
+    assert masked.detection == {}
+    # A quarter right, a quarter missed and a quarter taken for it, of either label.
+    assert masked.segmentation.iou == pytest.approx({'way': 1 / 3, 'rest': 1 / 3})
+    assert masked.segmentation.mean == pytest.approx(1 / 3)
+
+
+def test_options_are_opened_for_ap_and_given_back(manifest: Manifest) -> None:
+    pipeline = FakePipeline()
+    before = pipeline.options
+    run(manifest, pipeline)
+    assert pipeline.options is before
+    (seen,) = pipeline.options_seen
+    assert seen.score_threshold < 0.05
+    assert seen.max_detections == 1000
+    assert (seen.nms_threshold, seen.tiles) == (0.55, 'auto')
+
+
+def test_options_are_given_back_after_an_error(manifest: Manifest, tmp_path: Path) -> None:
+    pipeline = FakePipeline()
+    before = pipeline.options
+    (tmp_path / 'boxed' / 'images' / 'b.png').write_bytes(b'')
+    with pytest.raises(DataError, match=r'b\.png'):
+        run(manifest, pipeline)
+    assert pipeline.options is before
+
+
+def test_chosen_sets_and_limit(manifest: Manifest) -> None:
+    report = run(manifest, sets=['masked'], limit=2)
+    (entry,) = report.sets
+    assert (entry.name, entry.images) == ('masked', 2)
+
+
+def test_model_of_one_task(manifest: Manifest) -> None:
+    report = run(manifest, FakePipeline(segmentation=None))
+    assert [entry.name for entry in report.sets] == ['boxed', 'cars']
+    report = run(manifest, FakePipeline(detection=None))
+    assert [entry.name for entry in report.sets] == ['masked']
+
+
+@pytest.mark.parametrize(('options', 'problem'), [
+    ({'sets': ['x']}, "no data set 'x'"),
+    ({'split': 'test'}, "no data set of the manifest has a split 'test'"),
+    ({'split': 'test', 'sets': ['boxed']}, "boxed has no split 'test'"),
+    ({'limit': 0}, 'leaves none to score'),
+    ({'pipeline': FakePipeline(segmentation=None), 'sets': ['masked']}, 'does no task'),
+    ({'pipeline': FakePipeline(detection=LabelSet.of('car'))},
+     'has no detection class bus; it knows car'),
+    ({'pipeline': FakePipeline(segmentation=LabelSet.of('sea'))},
+     'has no segmentation class road, grass; it knows sea'),
+])
+def test_what_cannot_be_scored(manifest: Manifest, options: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        run(manifest, **options)
+
+
+def test_table_is_aligned_and_complete(manifest: Manifest) -> None:
+    text = run(manifest).table()
+    assert text.splitlines()[0] == 'val: fake on cpu, fp32, tiles auto, NMS 0.55'
+    assert [line.split() for line in text.splitlines() if line.startswith('boxed ')] == [
+        ['boxed', '4', 'car', '4', '1.000', '1.000'],
+        ['boxed', '4', 'bus', '0', '-', '-'],
+        ['boxed', '4', 'vehicle', '4', '1.000', '1.000'],
+        ['boxed', '1.0', '20.0', '3.0']]
+    block = text.split('\n\n')[1].splitlines()
+    assert len({len(line) for line in block}) == 1
+    assert 'mean of those present' in text
+
+
+def test_dict_is_json_without_nan(manifest: Manifest) -> None:
+    values = json.loads(json.dumps(run(manifest).to_dict(), allow_nan=False))
+    assert values['sets'][0]['detection']['car'] == {
+        'ap50': pytest.approx(1), 'ap': pytest.approx(1), 'objects': 4}
+    assert values['sets'][0]['detection']['bus']['ap50'] is None
+    assert values['sets'][2]['segmentation']['mean'] == pytest.approx(1 / 3)
+    assert values['tiles'] == 'auto'
