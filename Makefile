@@ -1,0 +1,131 @@
+# Set-up, demo and tests on a machine of one's own. `make help` lists what there is.
+#
+# Without ROS 2, everything lives in .venv: ROS 2 as wheels, vision_msgs built on top of them, this
+# package. Where a ROS 2 is sourced (ROS_DISTRO is set), .venv-$ROS_DISTRO holds only what that one
+# lacks. Each step leaves a stamp when it has succeeded, so an interrupted set-up goes on where it
+# stopped. (In a ROS 2 workspace, colcon builds the package without this file.)
+
+COMMA := ,
+SHELL := /bin/bash
+.SHELLFLAGS := -o pipefail -c
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+PYTHON ?= python3
+VENV := .venv$(if $(ROS_DISTRO),-$(ROS_DISTRO))
+STAMPS := $(VENV)/stamps
+PREFIX := $(CURDIR)/$(VENV)
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
+SOURCES := mtl_perception launch test interfaces setup.py
+
+# Which environment the ROS packages come from: the wheels, or the ROS 2 that is sourced.
+ROS := $(STAMPS)/$(if $(ROS_DISTRO),sourced,vision_msgs)
+# A venv cannot be moved, and loses its interpreter when the system's Python goes: make it anew then.
+ifneq ($(shell test -x $(BIN)/python && cat $(STAMPS)/venv 2>/dev/null),$(PREFIX))
+.PHONY: $(STAMPS)/venv
+endif
+
+# $(call step,what is done,commands): one line that grows while the commands work. Their output goes
+# to a log, of which a failure shows the end.
+define step
+@mkdir -p $(STAMPS); log=$(STAMPS)/$(@F).log; begin=$$SECONDS; printf '%s ' '$(1)'; \
+( $(2) ) > "$$log" 2>&1 < /dev/null & job=$$!; trap 'kill $$job; echo; exit 130' INT TERM; \
+( while sleep 2; do printf .; done ) & dots=$$!; \
+wait $$job; status=$$?; kill $$dots; wait $$dots 2> /dev/null; \
+if [ $$status -ne 0 ]; then \
+  printf ' failed\n'; tail -n 15 "$$log"; echo "The whole output is in $$log"; exit 1; \
+fi; printf ' %d s\n' $$((SECONDS - begin)); touch $@
+endef
+
+# $(call need,test command,what is missing and how to get it)
+need = @{ $(1); } > /dev/null 2>&1 || { echo 'make: $(2)' >&2; exit 1; }
+
+.PHONY: help setup setup-train setup-test demo test test-fast lint clean
+
+help:
+	@echo 'make setup        the run-time environment in $(VENV), without torch (under 4 minutes)'
+	@echo 'make setup-train  torch and the rest of training on top of it'
+	@echo 'make demo         a flight through camera, perception and recorder; results in out/demo'
+	@echo '                  FLIGHT=folder|video|bag of your own, ARGS="more options of mtl demo"'
+	@echo 'make test         style, types and all tests;  make test-fast: under a minute, no torch'
+	@echo 'make lint         style and types only'
+	@echo 'make clean        remove all that git ignores here: environments, builds, out/, runs/'
+
+setup: $(STAMPS)/package
+
+setup-train: setup $(STAMPS)/train
+
+setup-test: setup $(STAMPS)/test
+
+demo: setup
+	@$(BIN)/mtl demo $(if $(FLIGHT),--flight '$(FLIGHT)') $(ARGS)
+
+test: setup-train setup-test lint
+	@$(BIN)/python -m pytest
+
+test-fast: setup-test
+	@$(BIN)/python -m pytest -m 'not slow'
+
+lint: setup-test
+	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/mypy
+
+clean:
+	@rm -rf .venv .venv-* build install log out runs *.egg-info
+	@rm -rf .pytest_cache .hypothesis .mypy_cache .ruff_cache
+	@find . -name .git -prune -o -name __pycache__ -type d -print0 | xargs -0 -r rm -rf
+
+$(STAMPS)/venv:
+	$(call need,command -v $(PYTHON),Python is missing: install python3 (3.10 or newer))
+	$(call need,$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3$(COMMA) 10))',$(PYTHON) is older than 3.10: name a newer one: make PYTHON=python3.11)
+	$(call need,$(PYTHON) -c 'import ensurepip$(COMMA) venv',the venv module is missing: apt-get install python3-venv)
+	@rm -rf $(VENV)
+	$(call step,Making $(VENV),$(PYTHON) -m venv $(if $(ROS_DISTRO),--system-site-packages) $(VENV))
+	@printf '%s' '$(PREFIX)' > $@
+
+$(STAMPS)/wheels: requirements-ros.txt $(STAMPS)/venv
+	$(call need,test "$$(uname -sm)" = 'Linux x86_64',there are ROS 2 wheels for x86-64 Linux only: install ROS 2 and source it first)
+	$(call step,Installing ROS 2 wheels,$(PIP) -r requirements-ros.txt)
+
+$(STAMPS)/vision_msgs: $(wildcard interfaces/vision_msgs/*.* interfaces/vision_msgs/msg/*) \
+		interfaces/repair_exports.py $(STAMPS)/wheels
+	$(call need,command -v cmake,cmake is missing: apt-get install cmake)
+	$(call need,command -v cc && command -v c++,a C++ compiler is missing: apt-get install g++)
+	$(call need,$(BIN)/python -c 'import os$(COMMA) sysconfig as s; os.stat(s.get_path("include") + "/Python.h")',the headers of Python are missing: apt-get install python3-dev)
+	$(call step,Building vision_msgs,set -e; export AMENT_PREFIX_PATH='$(PREFIX)'; \
+	  $(BIN)/python interfaces/repair_exports.py '$(PREFIX)'; \
+	  rm -rf $(VENV)/build; \
+	  cmake -S interfaces/vision_msgs -B $(VENV)/build -DCMAKE_BUILD_TYPE=Release -DBUILD_TESTING=OFF \
+	    -DCMAKE_PREFIX_PATH='$(PREFIX)' -DCMAKE_INSTALL_PREFIX='$(PREFIX)' \
+	    -DPython3_EXECUTABLE='$(PREFIX)/bin/python'; \
+	  cmake --build $(VENV)/build --parallel "$$(nproc)"; \
+	  cmake --install $(VENV)/build; \
+	  $(BIN)/python -c 'import vision_msgs.msg'; \
+	  rm -rf $(VENV)/build)
+
+# The sourced ROS 2 brings OpenCV, and a cv_bridge that was built against its NumPy: keep both.
+$(STAMPS)/sourced: $(STAMPS)/venv
+	@echo 'Using the ROS 2 $(ROS_DISTRO) that is sourced'
+	$(call need,$(BIN)/python -c 'import rclpy',$(PYTHON) cannot import rclpy of the sourced ROS 2 $(ROS_DISTRO): name its Python: make PYTHON=/usr/bin/python3)
+	$(call need,$(BIN)/python -c 'import vision_msgs.msg',vision_msgs is missing: apt-get install ros-$(ROS_DISTRO)-vision-msgs)
+	@touch $@
+
+$(STAMPS)/runtime: requirements.txt $(ROS)
+ifdef ROS_DISTRO
+	@$(BIN)/python -c 'import numpy; print(f"numpy=={numpy.__version__}")' > $(STAMPS)/constraints.txt
+	@{ $(BIN)/python -c 'import cv2' && grep -v opencv requirements.txt || cat requirements.txt; } \
+	  > $(STAMPS)/requirements.txt 2> /dev/null
+	$(call step,Installing ONNX Runtime and libraries,$(PIP) -c $(STAMPS)/constraints.txt -r $(STAMPS)/requirements.txt)
+else
+	$(call step,Installing ONNX Runtime$(COMMA) OpenCV and libraries,$(PIP) -r requirements.txt)
+endif
+
+$(STAMPS)/package: setup.py setup.cfg $(STAMPS)/runtime
+	$(call step,Installing mtl_perception,$(PIP) --no-deps --use-pep517 -e .)
+
+$(STAMPS)/train: requirements-train.txt $(STAMPS)/package
+	$(call step,Installing torch and torchvision (several GB),$(PIP) $(CONSTRAIN) -r requirements-train.txt)
+
+$(STAMPS)/test: requirements-test.txt $(STAMPS)/package
+	$(call step,Installing test tools,$(PIP) -r requirements-test.txt)
