@@ -1,7 +1,10 @@
 """Synthetic flights over a drawn town, with exact truth; see `SyntheticFlight`."""
 
 from mtl_perception.data.synthetic.flight import (
-    BOX_NAMES, MASK_NAMES, SyntheticFlight, SyntheticFrame,
+    BOX_NAMES,
+    MASK_NAMES,
+    SyntheticFlight,
+    SyntheticFrame,
 )
 
 __all__ = ['BOX_NAMES', 'MASK_NAMES', 'SyntheticFlight', 'SyntheticFrame']

@@ -15,9 +15,10 @@ import math
 import cv2
 import numpy as np
 
-from mtl_perception.data.synthetic.painting import BUILDING, CROWN, VEHICLE, WATER, paint_town
-from mtl_perception.data.synthetic.plan import Planner, rectangle
-from mtl_perception.data.synthetic.vehicles import OVERSAMPLING, make_fleet
+from mtl_perception.data.synthetic.layout import lay_out
+from mtl_perception.data.synthetic.painting import BUILDING, CROWN, paint_town, VEHICLE, WATER
+from mtl_perception.data.synthetic.plan import rectangle
+from mtl_perception.data.synthetic.vehicles import make_fleet, OVERSAMPLING
 from mtl_perception.errors import ConfigError
 
 BOX_NAMES = ('car', 'large_vehicle')
@@ -110,10 +111,10 @@ class SyntheticFlight:
         self._fleet = make_fleet(rng, self.pixels_per_metre)
         # A town too small for a block and its streets is no town: small frames get whole blocks.
         side = max(side, 512 * math.ceil(130 * self.pixels_per_metre / 512))
-        planner = Planner(rng, side / self.pixels_per_metre, self._fleet)
+        plan = lay_out(rng, side / self.pixels_per_metre, self._fleet)
         azimuth, steepness = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 1.25)
         sun = steepness * np.array([np.cos(azimuth), np.sin(azimuth)])
-        return paint_town(rng, planner, side, self.pixels_per_metre, sun, rng.uniform(0.38, 0.70))
+        return paint_town(rng, plan, side, self.pixels_per_metre, sun, rng.uniform(0.38, 0.70))
 
     def _fleet_of_town(self) -> None:
         parked = self._town.plan.parked
