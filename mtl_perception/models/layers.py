@@ -1,0 +1,31 @@
+"""Small blocks that the pyramid and the heads share."""
+
+from __future__ import annotations
+
+from torch import nn, Tensor
+from torch.nn import functional
+
+
+class ConvBlock(nn.Sequential):
+    """Convolution without bias, batch norm, and ReLU unless `activation` is False."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int = 3, stride: int = 1,
+                 groups: int = 1, activation: bool = True) -> None:
+        super().__init__(
+            nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, bias=False),
+            nn.BatchNorm2d(outputs),
+            *([nn.ReLU(inplace=True)] if activation else []))
+
+
+class SeparableBlock(nn.Sequential):
+    """Depthwise 3x3 and pointwise 1x1 convolution (MobileNet, arXiv:1704.04861)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__(
+            ConvBlock(inputs, inputs, groups=inputs, activation=False),
+            ConvBlock(inputs, outputs, kernel=1))
+
+
+def upsample_like(x: Tensor, reference: Tensor) -> Tensor:
+    """Return `x` [B, C, h, w] repeated (nearest) to the height and width of `reference`."""
+    return functional.interpolate(x, size=reference.shape[-2:], mode='nearest')

@@ -1,0 +1,104 @@
+"""
+Losses of both tasks; each counts only where its labels exist and is divided by its own count.
+
+Detection: quality focal loss (arXiv:2006.04388) on class scores and GIoU (arXiv:1902.09630) on
+boxes. Segmentation: minus the log of the summed probability of the classes that a pixel's label
+allows, which is cross entropy where the label is a single class.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torchvision.ops import generalized_box_iou_loss
+
+from mtl_perception.labels import IGNORE_LABEL
+from mtl_perception.training.assignment import assign
+
+FOCAL_POWER = 2.0
+
+
+class DetectionTruth(NamedTuple):
+    """Objects of one picture, in network pixels."""
+
+    boxes: Tensor
+    """float32 [N, 4]."""
+    classes: Tensor
+    """int64 [N]."""
+    ignore: Tensor
+    """float32 [M, 4]: no loss for cells in here."""
+    labelled: Tensor
+    """bool [C]: classes of which the picture's set labels every object."""
+
+
+class DetectionLoss(NamedTuple):
+    """Mean losses over a batch; their graph is attached."""
+
+    classes: Tensor
+    boxes: Tensor
+
+
+def quality_focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the loss of each element for targets in [0, 1] (quality 0 is background)."""
+    weight = (logits.sigmoid() - targets).abs() ** FOCAL_POWER
+    return weight * functional.binary_cross_entropy_with_logits(logits, targets, reduction='none')
+
+
+def detection_loss(class_logits: Tensor, boxes: Tensor, centers: Tensor,
+                   truths: Sequence[DetectionTruth]) -> DetectionLoss:
+    """
+    Return the losses of a batch of B pictures.
+
+    `class_logits` [B, A, C], `boxes` [B, A, 4] and `centers` [A, 2] as the network gives them;
+    a picture without labelled classes contributes nothing.
+    """
+    zero = class_logits.sum() * 0
+    class_sum, box_sum, quality_sum = zero, zero, zero.detach()
+    for logits, predicted, truth in zip(class_logits, boxes, truths, strict=True):
+        if not truth.labelled.any():
+            continue
+        found = assign(
+            logits.detach().sigmoid(), predicted.detach(), centers, truth.boxes, truth.classes)
+        positive = found.objects >= 0
+        owners = found.objects[positive]
+        targets = torch.zeros_like(logits)
+        targets[positive, truth.classes[owners]] = found.quality[positive]
+        counted = truth.labelled.expand_as(logits)
+        if len(truth.ignore):
+            masked = _inside_any(centers, truth.ignore) & ~positive
+            counted = counted & ~masked[:, None]
+        class_sum = class_sum + (quality_focal_loss(logits, targets) * counted).sum()
+        quality_sum = quality_sum + found.quality.sum()
+        if len(owners):
+            giou = generalized_box_iou_loss(predicted[positive], truth.boxes[owners])
+            box_sum = box_sum + (giou * found.quality[positive]).sum()
+    count = quality_sum.clamp(min=1)
+    return DetectionLoss(class_sum / count, box_sum / count)
+
+
+def _inside_any(points: Tensor, regions: Tensor) -> Tensor:
+    """Return bool [A]: which `points` [A, 2] lie in one of `regions` [M, 4]."""
+    return ((points[:, None] >= regions[None, :, :2])
+            & (points[:, None] < regions[None, :, 2:])).all(dim=-1).any(dim=-1)
+
+
+def set_loss(logits: Tensor, labels: Tensor, table: Tensor, weights: Tensor) -> Tensor:
+    """
+    Return the mean segmentation loss over the labelled pixels of a batch.
+
+    `logits` [B, C, h, w]; `labels` uint8 [B, h, w], numbers of class sets, IGNORE_LABEL for no
+    label; `table` bool [sets, C], the classes of each set; `weights` [sets], of a pixel's loss.
+    """
+    labelled = labels != IGNORE_LABEL
+    if not labelled.any():
+        return logits.sum() * 0
+    pixel_logits = logits.permute(0, 2, 3, 1)[labelled]
+    numbers = labels[labelled].long()
+    allowed = pixel_logits.masked_fill(~table[numbers], -torch.inf)
+    loss = pixel_logits.logsumexp(dim=1) - allowed.logsumexp(dim=1)
+    weight = weights[numbers]
+    return (loss * weight).sum() / weight.sum()

@@ -1,0 +1,138 @@
+"""`mtl train`: train a network on the sets of a manifest."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import fields, replace
+import datetime
+from pathlib import Path
+
+import torch
+
+import mtl_perception
+from mtl_perception.data.manifest import load_manifest, Manifest
+from mtl_perception.data.transforms import AugmentOptions
+from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.models.backbones import load_backbone_weights
+from mtl_perception.models.checkpoint import save_checkpoint
+from mtl_perception.models.network import build_model
+from mtl_perception.spec import ModelSpec
+from mtl_perception.training.batches import Batches, Pool
+from mtl_perception.training.loop import STATE_FILE, train
+from mtl_perception.training.options import TrainingOptions
+from mtl_perception.training.state import TrainingState
+
+MODEL_FILE = 'model.pt'
+"""The trained model (moving average, FP16), for `mtl export`, `evaluate` and `predict`."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument('--config', required=True, type=Path, help='manifest of the data (YAML)')
+    parser.add_argument('--output', required=True, type=Path,
+                        help='folder for checkpoints and log')
+    parser.add_argument('--data', type=Path, help='folder of the data sets (default: $MTL_DATA, '
+                        'else `root` of the manifest)')
+    parser.add_argument('--resume', action='store_true',
+                        help=f'continue the run in --output from its {STATE_FILE}')
+    parser.add_argument('--tasks', choices=('both', 'detection', 'segmentation'), default='both')
+    parser.add_argument('--backbone', default='mobilenet_v2')
+    parser.add_argument('--weights', type=Path,
+                        help='ImageNet state dict of the backbone (default: random weights)')
+    parser.add_argument('--input-size', default='640x640', metavar='WxH',
+                        help='input of the deployed network in pixels (%(default)s)')
+    parser.add_argument('--finest-level', type=int, choices=(2, 3), default=3,
+                        help='2 adds boxes at stride 4 for small objects (%(default)s)')
+    parser.add_argument('--neck-channels', type=int, default=0,
+                        help='channels of the pyramid (default: from the backbone)')
+    parser.add_argument('--device', default='auto', help='cpu, cuda or auto (%(default)s)')
+    group = parser.add_argument_group('training')
+    for option in fields(TrainingOptions):
+        name = '--' + option.name.replace('_', '-')
+        if option.name == 'freeze':
+            group.add_argument(name, nargs='+', default=(), metavar='MODULE',
+                               help='backbone modules that keep their weights')
+        else:
+            group.add_argument(name, type=type(option.default), default=option.default,
+                               help='(%(default)s)')
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Return (width, height) of a text like 640x480; ConfigError otherwise."""
+    parts = text.lower().split('x')
+    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
+        raise ConfigError(f'size {text!r} is not of the form WIDTHxHEIGHT, like 640x480')
+    return int(parts[0]), int(parts[1])
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device `name`; `auto` is CUDA where there is one. ConfigError if impossible."""
+    if name == 'auto':
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    if name == 'cuda' and not torch.cuda.is_available():
+        raise ConfigError('--device cuda: torch finds no CUDA device; use --device cpu')
+    if name not in ('cpu', 'cuda'):
+        raise ConfigError(f'--device {name}: choose cpu, cuda or auto')
+    return torch.device(name)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Train as `args` say; raises MtlError for what the user can mend."""
+    options = TrainingOptions(**{
+        option.name: getattr(args, option.name) for option in fields(TrainingOptions)
+        if option.name != 'freeze'}, freeze=tuple(args.freeze))
+    manifest = _for_tasks(load_manifest(args.config, args.data), args.tasks)
+    spec = ModelSpec(
+        backbone=args.backbone, detection=manifest.detection, segmentation=manifest.segmentation,
+        input_size=parse_size(args.input_size), finest_level=args.finest_level,
+        neck_channels=args.neck_channels)
+    device = choose_device(args.device)
+    state_path = args.output / STATE_FILE
+    if state_path.exists() and not args.resume:
+        raise ConfigError(f'{state_path} exists: --resume continues that run; '
+                          'another --output begins a new one')
+    if args.resume and not state_path.exists():
+        raise ConfigError(f'{state_path}: there is no run to resume')
+    args.output.mkdir(parents=True, exist_ok=True)
+
+    torch.manual_seed(options.seed)
+    network = build_model(spec)
+    if args.weights and not args.resume:
+        load_backbone_weights(network.backbone, args.weights)  # type: ignore[arg-type]
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    state = TrainingState(network, spec, options)
+    if args.resume:
+        state.restore(state_path)
+        print(f'resuming at step {state.step} of {options.steps}')
+    pool = Pool(manifest, 'train', int(options.cache_gib * 2 ** 30))
+    batches = Batches(
+        pool, options.steps, options.detection_images if manifest.detection else 0,
+        options.segmentation_images if manifest.segmentation else 0,
+        AugmentOptions(crop_size=options.crop_size), options.seed)
+    finished = train(state, batches, args.output, device)
+    trained = replace(spec, provenance={
+        'data': ', '.join(f'{data_set.spec.name} ({size})' for data_set, size
+                          in zip(pool.sets, pool.sizes, strict=True)),
+        'steps': f'{state.step} of {options.steps}, {options.detection_images} + '
+                 f'{options.segmentation_images} crops of {options.crop_size} pixels each',
+        'seed': str(options.seed),
+        'date': datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        'mtl_perception': mtl_perception.__version__})
+    save_checkpoint(state.average.network, trained, args.output / MODEL_FILE)
+    print(f'{args.output / MODEL_FILE}: the model after {state.step} steps'
+          + ('' if finished else f'; stopped early, go on with --resume --output {args.output}'))
+
+
+def _for_tasks(manifest: Manifest, tasks: str) -> Manifest:
+    """Return the manifest without the label set and the sets of a task that is switched off."""
+    if tasks == 'detection':
+        manifest = replace(manifest, segmentation=None, sets=tuple(
+            replace(spec, masks=None, segmentation_weight=0.0, box_class_pixels={})
+            for spec in manifest.sets if spec.boxes))
+    elif tasks == 'segmentation':
+        manifest = replace(manifest, detection=None, sets=tuple(
+            replace(spec, boxes=None, detection_weight=0.0, box_class_pixels={})
+            for spec in manifest.sets if spec.masks))
+    if manifest.detection is None and manifest.segmentation is None:
+        raise DataError('the manifest names no classes for the tasks to train')
+    return manifest
