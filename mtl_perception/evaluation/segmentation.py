@@ -58,7 +58,7 @@ class SegmentationScorer:
     def scores(self) -> SegmentationScore:
         """Return the scores of what was added."""
         allowed = self._labels.allowed
-        scored: np.ndarray = allowed.any(axis=1)
+        scored = np.asarray(allowed.any(axis=1))
         counts = self._confusion[:len(allowed)][scored]
         # [true label, predicted label]; what is predicted in no set is in no column.
         merged = counts[:, :allowed.shape[1]] @ allowed[scored].T.astype(np.int64)
