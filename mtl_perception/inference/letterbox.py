@@ -1,0 +1,176 @@
+"""
+Source image to network input and back.
+
+The picture is scaled to fit, its aspect ratio kept, and put into the *top left* corner of the
+network's input; the rest is grey. Top left rather than centred because source and network then
+share their origin: the way back is a division, and a label map of stride 4 starts on a whole cell
+whatever the size of the picture.
+
+Coordinates follow ``cv2.resize``: pixel (0, 0) covers 0..1, edges map to edges, and each axis has
+its own scale because width and height are rounded to whole pixels one by one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+
+import cv2
+import numpy as np
+
+from mtl_perception.errors import ConfigError
+
+ORDERS = ('rgb', 'bgr')
+
+PAD_VALUE = 114
+"""Grey of the input outside the picture, on all channels; training pads with it too."""
+
+
+@dataclass(frozen=True)
+class Letterbox:
+    """Where a source image of one size lies in the network's input; sizes are (width, height)."""
+
+    source: tuple[int, int]
+    network: tuple[int, int]
+
+    @cached_property
+    def size(self) -> tuple[int, int]:
+        """Width and height of the scaled picture in network pixels."""
+        ratio = min(net / src for net, src in zip(self.network, self.source, strict=True))
+        width, height = (
+            min(max(round(src * ratio), 1), net)
+            for net, src in zip(self.network, self.source, strict=True))
+        return width, height
+
+    @cached_property
+    def scale(self) -> tuple[float, float]:
+        """Network pixels per source pixel along x and y."""
+        return self.size[0] / self.source[0], self.size[1] / self.source[1]
+
+    def to_network(self, boxes: np.ndarray) -> np.ndarray:
+        """Return `boxes` [N, 4] (x0, y0, x1, y1) of the source image in network pixels."""
+        return (boxes * np.array(self.scale * 2)).astype(np.float32)
+
+    def to_source(self, boxes: np.ndarray) -> np.ndarray:
+        """Return `boxes` [N, 4] of the network in pixels of the source image, clipped to it."""
+        width, height = self.source
+        mapped = (boxes / np.array(self.scale * 2)).astype(np.float32)
+        return np.clip(mapped, 0, np.array([width, height, width, height], np.float32), out=mapped)
+
+    def labels_to_source(self, label_map: np.ndarray, stride: int,
+                         window: tuple[int, int, int, int] | None = None) -> np.ndarray:
+        """
+        Return the label of each source pixel's centre: uint8 [height, width].
+
+        `label_map` is uint8 [h, w] with one value for `stride` network pixels on each axis.
+        `window` (x0, y0, x1, y1) in source pixels limits the result to a part of the image.
+        """
+        x0, y0, x1, y1 = window or (0, 0, *self.source)
+        columns = self._columns[x0:x1] // stride
+        rows = self._rows[y0:y1] // stride
+        # Columns first and few rows of them; whole rows are then copied as they are.
+        first, last = int(rows[0]), int(rows[-1])
+        return label_map[first:last + 1].take(columns, axis=1).take(rows - first, axis=0)
+
+    @cached_property
+    def _columns(self) -> np.ndarray:
+        return _centres(self.source[0], self.size[0])
+
+    @cached_property
+    def _rows(self) -> np.ndarray:
+        return _centres(self.source[1], self.size[1])
+
+
+def _centres(source: int, network: int) -> np.ndarray:
+    """Return the index of the network pixel in which the centre of each source pixel lies."""
+    # (i + 1/2) * network / source in whole numbers: no rounding at the borders of pixels.
+    return (2 * np.arange(source) + 1) * network // (2 * source)
+
+
+@lru_cache(maxsize=64)
+def letterbox_of(source: tuple[int, int], network: tuple[int, int]) -> Letterbox:
+    """Return the one Letterbox for these sizes, with what it has computed already."""
+    return Letterbox(source, network)
+
+
+class Canvas:
+    """
+    The network's input, reused from frame to frame.
+
+    Memory is asked for when a larger batch or picture comes than ever before, and the grey border
+    is painted when a picture of another size comes.
+    """
+
+    def __init__(self, network: tuple[int, int]) -> None:
+        self._network = network
+        self._images = np.empty((0, network[1], network[0], 3), np.uint8)
+        self._painted: list[Letterbox | None] = []
+        self._scratch: dict[str, np.ndarray] = {}
+
+    def batch(self, count: int) -> np.ndarray:
+        """Return the first `count` images: uint8 [count, H, W, 3] RGB, contiguous, a view."""
+        if count > len(self._images):
+            width, height = self._network
+            self._images = np.empty((count, height, width, 3), np.uint8)
+            self._painted = [None] * count
+        return self._images[:count]
+
+    def place(self, slot: int, image: np.ndarray, order: str) -> Letterbox:
+        """
+        Put `image` into the image `slot` of the batch and return where it lies.
+
+        `image` is uint8 [h, w, 3], its channels in `order` ('rgb' or 'bgr'), or [h, w] grey; any
+        strided view will do, and it is only read.
+        """
+        if order not in ORDERS:
+            raise ConfigError(f'no channel order {order!r}; there are {", ".join(ORDERS)}')
+        height, width = image.shape[:2]
+        letterbox = letterbox_of((width, height), self._network)
+        target = self._images[slot, :letterbox.size[1], :letterbox.size[0]]
+        if self._painted[slot] != letterbox:
+            self._images[slot, letterbox.size[1]:] = PAD_VALUE
+            self._images[slot, :letterbox.size[1], letterbox.size[0]:] = PAD_VALUE
+            self._painted[slot] = letterbox
+        is_rgb = image.ndim == 3 and order == 'rgb'
+        image = self._halved(image, letterbox.size)
+        if (image.shape[1], image.shape[0]) != letterbox.size:
+            resized = target if is_rgb else self._take('resized', (
+                *target.shape[:2], *image.shape[2:]))
+            # Taking the mean over each pixel's area is dear, and matters below half the size.
+            shrinks = any(2 * net < src for net, src in zip(
+                letterbox.size, image.shape[1::-1], strict=True))
+            cv2.resize(image, letterbox.size, dst=resized,
+                       interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+            image = resized
+        if image is target:
+            return letterbox
+        if is_rgb:
+            np.copyto(target, image)
+        else:
+            code = cv2.COLOR_GRAY2RGB if image.ndim == 2 else cv2.COLOR_BGR2RGB
+            cv2.cvtColor(image, code, dst=target)
+        return letterbox
+
+    def _halved(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+        """
+        Return `image` halved on both axes until it is less than twice `size`, if its sides allow.
+
+        Means of 2x2 pixels and a bilinear step cost a quarter of one mean over each pixel's area
+        (1.3 against 5.3 ms for 1920x1080 to 640x360) and alias no more.
+        """
+        level = 0
+        height, width = image.shape[:2]
+        while width > 2 * size[0] and height > 2 * size[1] and not (width | height) & 1:
+            width, height = width // 2, height // 2
+            half = self._take(f'half {level}', (height, width, *image.shape[2:]))
+            cv2.resize(image, (width, height), dst=half, interpolation=cv2.INTER_AREA)
+            image, level = half, level + 1
+        return image
+
+    def _take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Return memory of this shape that lasts until `name` is asked for again."""
+        count = int(np.prod(shape))
+        memory = self._scratch.get(name)
+        if memory is None or memory.size < count:
+            memory = self._scratch[name] = np.empty(count, np.uint8)
+        return memory[:count].reshape(shape)

@@ -1,0 +1,214 @@
+"""From a picture to what is in it: the one path that node, commands and evaluation share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+import math
+from pathlib import Path
+import time
+
+import numpy as np
+
+from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.inference.letterbox import Canvas, Letterbox
+from mtl_perception.inference.nms import suppress
+from mtl_perception.inference.results import Detections, Perception, Timings
+from mtl_perception.inference.runtime import open_runtime, RawOutputs, Runtime
+from mtl_perception.inference.seams import merge_tiles
+from mtl_perception.inference.tiles import parse_tiles, plan_tiles, Tile
+from mtl_perception.spec import ModelSpec
+
+MAX_SIDE = 16384
+"""Longest side of an image in pixels; a longer one is taken for a mistake."""
+
+MAX_BATCH = 4
+"""Most tiles in one forward pass; it bounds the memory that a large picture takes."""
+
+MAX_DETECTIONS = 10000
+
+MIN_BOX = 1.0
+"""Boxes narrower or lower than this many network pixels inside the image are dropped."""
+
+
+@dataclass(frozen=True)
+class PipelineOptions:
+    """What may change between two frames; ConfigError where a value is impossible."""
+
+    score_threshold: float = 0.3
+    """Boxes with a lower score are dropped; 0..1."""
+    nms_threshold: float = 0.6
+    """Of two boxes of a class with a higher IoU than this, the better one stays; 0..1."""
+    max_detections: int = 300
+    """Most boxes of an image, best first; 1..10000."""
+    tiles: str = 'off'
+    """'off', 'auto' or 'ROWSxCOLUMNS'; see ``mtl_perception.inference.tiles``."""
+
+    def __post_init__(self) -> None:
+        for name in ('score_threshold', 'nms_threshold'):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, (int, float)) or not (
+                    math.isfinite(value) and 0 <= value <= 1):
+                raise ConfigError(f'{name} {value!r} is not a number in 0..1')
+        if type(self.max_detections) is not int or not (
+                0 < self.max_detections <= MAX_DETECTIONS):
+            raise ConfigError(
+                f'max_detections {self.max_detections!r} is not an integer in '
+                f'1..{MAX_DETECTIONS}')
+        parse_tiles(self.tiles)
+
+
+class Pipeline:
+    """
+    A model ready to look at pictures; `options` may be replaced between two of them.
+
+    One thread at a time: the network's input is one buffer that every call uses again.
+    """
+
+    def __init__(self, model: str | Path | Runtime, runtime: str = 'auto', device: str = 'auto',
+                 threads: int = 0, options: PipelineOptions | None = None) -> None:
+        """
+        Open the file `model`, or take a runtime that is open already.
+
+        `runtime`, `device` and `threads` are those of ``open_runtime`` and count for a file only.
+        Raises ModelError or ConfigError as it does.
+        """
+        self.runtime: Runtime = (
+            open_runtime(model, runtime, device, threads) if isinstance(model, (str, Path))
+            else model)
+        self.options = options or PipelineOptions()
+        self._canvas = Canvas(self.spec.input_size)
+
+    @property
+    def spec(self) -> ModelSpec:
+        """The model's specification: class names and colours, input size."""
+        return self.runtime.spec
+
+    def warm_up(self) -> None:
+        """Run the network once on an empty picture: the first run is slow, no frame should be."""
+        batch = self._canvas.batch(1)
+        self._canvas.place(0, np.zeros(self.spec.input_size[::-1], np.uint8), 'rgb')
+        self.runtime.run(batch)
+
+    def run(self, image: np.ndarray, order: str = 'rgb') -> Perception:
+        """
+        Return what the model sees in `image`.
+
+        `image` is uint8 [H, W, 3], its channels in `order` ('rgb' or 'bgr'), or [H, W] grey; any
+        strided or read-only view will do. Raises DataError for an image of another kind or of an
+        absurd size.
+        """
+        return self.run_batch([image], order)[0]
+
+    def run_batch(self, images: Sequence[np.ndarray], order: str = 'rgb') -> list[Perception]:
+        """
+        Return what the model sees in each of `images`, which may differ in size.
+
+        The network runs on as many of them, or of their tiles, at once as it takes; the timings of
+        each result are those of the whole batch. Otherwise like `run`.
+        """
+        for image in images:
+            _check_image(image)
+        options = self.options  # once: another thread may replace them meanwhile
+        start = time.perf_counter()
+        frames = [_Frame(image, self.spec, options) for image in images]
+        views = [(frame, tile) for frame in frames for tile in frame.tiles]
+        preprocess = run = 0.0
+        for first in range(0, len(views), MAX_BATCH):
+            chunk = views[first:first + MAX_BATCH]
+            begun = time.perf_counter()
+            batch = self._canvas.batch(len(chunk))
+            letterboxes = [
+                self._canvas.place(slot, frame.image[_slices(tile.box)], order)
+                for slot, (frame, tile) in enumerate(chunk)]
+            placed = time.perf_counter()
+            raw = self.runtime.run(batch)
+            done = time.perf_counter()
+            preprocess += placed - begun
+            run += done - placed
+            for slot, (frame, tile) in enumerate(chunk):
+                frame.add(tile, letterboxes[slot], raw, slot)
+        seen = [(frame, frame.detections()) for frame in frames]
+        timings = Timings(preprocess, run, time.perf_counter() - start - preprocess - run)
+        return [
+            Perception(frame.image.shape[1], frame.image.shape[0], detections, frame.label_map,
+                       timings)
+            for frame, detections in seen]
+
+
+class _Frame:
+    """An image on its way through the network, tile by tile."""
+
+    def __init__(self, image: np.ndarray, spec: ModelSpec, options: PipelineOptions) -> None:
+        self.image = image
+        self.tiles = plan_tiles((image.shape[1], image.shape[0]), spec.input_size, options.tiles)
+        self.label_map: np.ndarray | None = None
+        self._spec = spec
+        self._options = options
+        self._parts: list[Detections] = []
+        self._scale = (1.0, 1.0)
+
+    def add(self, tile: Tile, letterbox: Letterbox, raw: RawOutputs, slot: int) -> None:
+        """Take what the network says in image `slot` of its batch about the next tile."""
+        self._scale = letterbox.scale
+        if raw.boxes is not None and raw.scores is not None and raw.classes is not None:
+            self._parts.append(_select(
+                raw.boxes[slot], raw.scores[slot], raw.classes[slot], tile, letterbox,
+                self._options))
+        if raw.label_map is None:
+            return
+        left, top = tile.box[:2]
+        x0, y0, x1, y1 = tile.cell
+        labels = letterbox.labels_to_source(
+            raw.label_map[slot], self._spec.label_stride,
+            (x0 - left, y0 - top, x1 - left, y1 - top))
+        if len(self.tiles) == 1:
+            self.label_map = labels
+            return
+        if self.label_map is None:
+            self.label_map = np.empty(self.image.shape[:2], np.uint8)
+        self.label_map[_slices(tile.cell)] = labels
+
+    def detections(self) -> Detections | None:
+        """Return the detections of all tiles as those of one image; None where there are none."""
+        if not self._parts:
+            return None
+        if len(self._parts) == 1:
+            return self._parts[0]
+        return merge_tiles(self.tiles, self._parts, self._scale, self._options.nms_threshold,
+                           self._options.max_detections)
+
+
+def _select(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, tile: Tile,
+            letterbox: Letterbox, options: PipelineOptions) -> Detections:
+    """Return what thresholds and NMS leave of a tile's candidates, in pixels of the image."""
+    # Padding of the list of candidates has a score of 0; a NaN compares false.
+    kept = np.flatnonzero((scores >= options.score_threshold) & (scores > 0))
+    mapped = letterbox.to_source(boxes[kept])
+    sides = (mapped[:, 2:] - mapped[:, :2]) * np.array(letterbox.scale, np.float32)
+    inside = (sides >= MIN_BOX).all(axis=1)
+    kept, mapped = kept[inside], mapped[inside]
+    order = suppress(mapped, scores[kept], classes[kept], options.nms_threshold,
+                     options.max_detections)
+    kept = kept[order]
+    mapped = mapped[order] + np.array(tile.box[:2] * 2, np.float32)
+    return Detections(mapped, scores[kept], classes[kept])
+
+
+def _slices(box: tuple[int, int, int, int]) -> tuple[slice, slice]:
+    """Return the rows and columns of an array that (x0, y0, x1, y1) covers."""
+    return slice(box[1], box[3]), slice(box[0], box[2])
+
+
+def _check_image(image: np.ndarray) -> None:
+    """Raise DataError where `image` is not one that the pipeline takes."""
+    if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or not (
+            image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
+        what = (f'{image.dtype} {list(image.shape)}' if isinstance(image, np.ndarray)
+                else type(image).__name__)
+        raise DataError(
+            f'an image is {what}; give uint8 [height, width, 3] or grey [height, width]')
+    height, width = image.shape[:2]
+    if not (0 < height <= MAX_SIDE and 0 < width <= MAX_SIDE):
+        raise DataError(
+            f'an image is {width}x{height} pixels; each side must be in 1..{MAX_SIDE}')

@@ -1,0 +1,52 @@
+"""What the pipeline finds in a frame: plain numpy, shared by node, commands and evaluation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """
+    Boxes in pixels of the source image, best score first.
+
+    Pixel (0, 0) covers 0..1 on both axes: a box around the whole image is (0, 0, width, height).
+    """
+
+    boxes: np.ndarray
+    """float32 [N, 4]: x0, y0, x1, y1, inside the image and never empty."""
+    scores: np.ndarray
+    """float32 [N] in 0..1."""
+    classes: np.ndarray
+    """int32 [N]: indices into the names of ``ModelSpec.detection``."""
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds of wall clock that an image, or the batch that it came in, spent in each stage."""
+
+    preprocess: float
+    """Tiles and letterbox."""
+    run: float
+    """The runtime: the network itself, copies to and from its device included."""
+    postprocess: float
+    """Thresholds, NMS, boxes and label map back to the source image."""
+
+
+@dataclass(frozen=True, eq=False)
+class Perception:
+    """Everything that one forward pass says about one image."""
+
+    width: int
+    height: int
+    """Size of the source image in pixels."""
+    detections: Detections | None
+    """None where the model does not detect; empty where it saw nothing."""
+    label_map: np.ndarray | None
+    """uint8 [height, width], indices into the names of ``ModelSpec.segmentation``, or None."""
+    timings: Timings

@@ -1,0 +1,116 @@
+"""
+A picture much larger than the network's input, cut into overlapping tiles.
+
+Small objects vanish when a large picture is shrunk to the input's size. Tiles keep their size, at
+the price of one forward pass each; they overlap so that an object on a seam is whole in one of
+them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import pairwise
+import math
+import re
+
+from mtl_perception.errors import ConfigError
+
+AUTO_RATIO = 1.5
+"""`auto` cuts a picture that is more than this many times the input's size on a side."""
+
+MIN_SCALE = 0.8
+"""
+Least scale of the tiles of `auto`, in network pixels per source pixel.
+
+Exactly 1 would cost 6 tiles for 1280x720 and an input of 640x640; 0.89 makes it 2.
+"""
+
+MIN_OVERLAP = 0.2
+MIN_OVERLAP_PIXELS = 96
+"""Tiles overlap by this share of a tile and by so many source pixels; half a tile at most."""
+
+MAX_ROWS = 32
+MIN_TILE = 32
+"""A side of the picture is cut into fewer tiles than asked for where they would be smaller."""
+
+Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A part of the source image; boxes are (x0, y0, x1, y1) in its pixels."""
+
+    box: Box
+    """What the network sees."""
+    cell: Box
+    """What the tile answers for in the label map, up to the middle of each overlap."""
+
+
+def parse_tiles(text: str) -> tuple[int, int] | str:
+    """Return 'off', 'auto' or (rows, columns) of 'ROWSxCOLUMNS'; ConfigError otherwise."""
+    if text in ('off', 'auto'):
+        return text
+    match = re.fullmatch(r'(\d{1,2})x(\d{1,2})', text) if isinstance(text, str) else None
+    rows, columns = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not (0 < rows <= MAX_ROWS and 0 < columns <= MAX_ROWS):
+        raise ConfigError(
+            f'tiles {text!r} is neither off, auto nor ROWSxCOLUMNS such as 2x3, each in '
+            f'1..{MAX_ROWS}')
+    return rows, columns
+
+
+@lru_cache(maxsize=64)
+def plan_tiles(source: tuple[int, int], network: tuple[int, int], tiles: str) -> tuple[Tile, ...]:
+    """
+    Return the tiles, row by row and all of one size, for an image of size `source`.
+
+    Sizes are (width, height); `network` is the input's. `tiles` is 'off', 'auto' or
+    'ROWSxCOLUMNS'. Raises ConfigError where `tiles` is none of these.
+    """
+    choice = parse_tiles(tiles)
+    if choice == 'off' or (choice == 'auto' and all(
+            src <= AUTO_RATIO * net for src, net in zip(source, network, strict=True))):
+        whole = (0, 0, *source)
+        return (Tile(whole, whole),)
+    if isinstance(choice, str):
+        columns, rows = (
+            _fewest(src, net / MIN_SCALE) for src, net in zip(source, network, strict=True))
+        needed = _tile_side(source[0], columns), _tile_side(source[1], rows)
+        scale = min(1, network[0] / needed[0], network[1] / needed[1])
+        # At this scale a tile can have the input's whole size: all of it is overlap gained.
+        width, height = (
+            min(src, max(least, int(net / scale)))
+            for src, net, least in zip(source, network, needed, strict=True))
+    else:
+        rows, columns = (
+            min(count, max(1, side // MIN_TILE))
+            for count, side in zip(choice, source[::-1], strict=True))
+        width, height = _tile_side(source[0], columns), _tile_side(source[1], rows)
+    return tuple(
+        Tile((x, y, x + width, y + height), (left, top, right, bottom))
+        for y, top, bottom in _spread(source[1], height, rows)
+        for x, left, right in _spread(source[0], width, columns))
+
+
+def _tile_side(side: int, count: int) -> int:
+    """Return the side of `count` tiles that cover `side` pixels with the least overlap allowed."""
+    by_share = side / (count - MIN_OVERLAP * (count - 1))
+    by_pixels = (side + MIN_OVERLAP_PIXELS * (count - 1)) / count
+    by_half = 2 * side / (count + 1)
+    return math.ceil(min(max(by_share, by_pixels), by_half))
+
+
+def _fewest(side: int, longest: float) -> int:
+    """Return the least number of tiles not longer than `longest` that cover `side` pixels."""
+    count = 1
+    while _tile_side(side, count) > longest:
+        count += 1
+    return count
+
+
+def _spread(side: int, tile: int, count: int) -> list[tuple[int, int, int]]:
+    """Return start, begin of the cell and end of the cell of `count` tiles spread evenly."""
+    starts = [round(i * (side - tile) / max(count - 1, 1)) for i in range(count)]
+    seams = [(start + tile + following) // 2 for start, following in pairwise(starts)]
+    return list(zip(starts, [0, *seams], [*seams, side], strict=True))

@@ -1,0 +1,128 @@
+"""
+A model whose every output is known beforehand, in a real ONNX file.
+
+It finds at most one object of each of three colours: the box around all pixels of that colour,
+with the brightest one's value over 255 as score, and once more half a pixel aside with a lower
+score, as networks do. Its label map is the strongest of the three colours, averaged over a cell,
+or `dark`.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper, TensorProto
+import pytest
+
+from mtl_perception.labels import LabelSet
+from mtl_perception.spec import METADATA_KEY, ModelSpec
+
+COLORS = LabelSet.of('red', 'green', 'blue')
+LABELS = LabelSet.of('red', 'green', 'blue', 'dark')
+
+
+def paint_spec(size=(96, 64), stride=4, detection=True, segmentation=True) -> ModelSpec:
+    return ModelSpec(
+        architecture='paint', detection=COLORS if detection else None,
+        segmentation=LABELS if segmentation else None, input_size=size, label_stride=stride,
+        candidates=6)
+
+
+def paint_graph(spec: ModelSpec) -> onnx.ModelProto:
+    width, height = spec.input_size
+    nodes, constants = [], []
+
+    def constant(name, values, dtype):
+        constants.append(numpy_helper.from_array(np.array(values, dtype), name))
+        return name
+
+    def node(kind, inputs, output, **attributes):
+        nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    bright = constant('bright', 128, np.float32)
+    outputs = []
+    node('Cast', ['images'], 'pixels', to=TensorProto.FLOAT)
+    node('Transpose', ['pixels'], 'planes', perm=[0, 3, 1, 2])
+    if spec.detection:
+        # A pixel belongs to a colour whose channel is above 128 where the sum of all three is
+        # below that channel's value plus 128.
+        node('Greater', ['planes', bright], 'lit')
+        node('ReduceSum', ['planes', constant('channel_axis', [1], np.int64)], 'sum', keepdims=1)
+        node('Sub', ['sum', 'planes'], 'others')
+        node('Less', ['others', bright], 'pure')
+        node('And', ['lit', 'pure'], 'found')
+        node('Cast', ['found'], 'mask', to=TensorProto.FLOAT)
+        node('Mul', ['mask', 'planes'], 'values')
+        node('ReduceMax', ['values'], 'peaks', axes=[2, 3], keepdims=0)
+        node('Div', ['peaks', constant('full', 255, np.float32)], 'score')
+        node('ReduceMax', ['mask'], 'columns', axes=[2], keepdims=0)
+        node('ReduceMax', ['mask'], 'rows', axes=[3], keepdims=0)
+        sides = []
+        for side, source, last in (('x0', 'columns', 0), ('y0', 'rows', 0),
+                                   ('x1', 'columns', 1), ('y1', 'rows', 1)):
+            node('ArgMax', [source], f'{side}_index', axis=2, keepdims=1, select_last_index=last)
+            node('Cast', [f'{side}_index'], f'{side}_edge', to=TensorProto.FLOAT)
+            sides.append(node(
+                'Add', [f'{side}_edge', constant(f'{side}_far', last, np.float32)], side))
+        node('Concat', sides, 'box', axis=2)
+        node('Add', ['box', constant('aside', 0.5, np.float32)], 'box_aside')
+        node('Mul', ['score', constant('lower', 0.9, np.float32)], 'score_aside')
+        node('Concat', ['box', 'box_aside'], 'all_boxes', axis=1)
+        node('Concat', ['score', 'score_aside'], 'all_scores', axis=1)
+        nodes.append(helper.make_node(
+            'TopK', ['all_scores', constant('k', [6], np.int64)], ['scores', 'order'], axis=1))
+        node('Mod', ['order', constant('three', 3, np.int64)], 'order_class')
+        node('Cast', ['order_class'], 'classes', to=TensorProto.INT32)
+        node('Unsqueeze', ['order', constant('last', [2], np.int64)], 'order_column')
+        node('Expand', ['order_column', constant('four', [1, 1, 4], np.int64)], 'order_boxes')
+        node('GatherElements', ['all_boxes', 'order_boxes'], 'boxes', axis=1)
+        outputs += [
+            helper.make_tensor_value_info('boxes', TensorProto.FLOAT, ['batch', 6, 4]),
+            helper.make_tensor_value_info('scores', TensorProto.FLOAT, ['batch', 6]),
+            helper.make_tensor_value_info('classes', TensorProto.INT32, ['batch', 6])]
+    if spec.segmentation:
+        stride = spec.label_stride
+        node('AveragePool', ['planes'], 'means', kernel_shape=[stride] * 2, strides=[stride] * 2)
+        node('ReduceMin', ['means'], 'least', axes=[1], keepdims=1)
+        node('Mul', ['least', constant('none', 0, np.float32)], 'zeros')
+        node('Add', ['zeros', constant('dusk', 120, np.float32)], 'dark')
+        node('Concat', ['means', 'dark'], 'evidence', axis=1)
+        node('ArgMax', ['evidence'], 'label', axis=1, keepdims=0)
+        node('Cast', ['label'], 'label_map', to=TensorProto.UINT8)
+        outputs.append(helper.make_tensor_value_info(
+            'label_map', TensorProto.UINT8, ['batch', height // stride, width // stride]))
+    images = helper.make_tensor_value_info(
+        'images', TensorProto.UINT8, ['batch', height, width, 3])
+    used = {name for item in nodes for name in item.input}
+    graph = helper.make_graph(
+        nodes, 'paint', [images], outputs, [item for item in constants if item.name in used])
+    model = helper.make_model(
+        graph, opset_imports=[helper.make_opsetid('', 17)], ir_version=8)
+    helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
+    onnx.checker.check_model(model)
+    return model
+
+
+@pytest.fixture(scope='session')
+def paint_model(tmp_path_factory) -> Callable[..., Path]:
+    """Return a function that writes the model of a `paint_spec` with these arguments."""
+    folder = tmp_path_factory.mktemp('paint')
+    written: dict[str, Path] = {}
+
+    def write(**arguments) -> Path:
+        spec = paint_spec(**arguments)
+        key = spec.to_json()
+        if key not in written:
+            written[key] = folder / f'paint_{len(written)}.onnx'
+            onnx.save(paint_graph(spec), written[key])
+        return written[key]
+
+    return write
+
+
+@pytest.fixture
+def paint_proto() -> Callable[..., onnx.ModelProto]:
+    """Return a function that makes the model of a `paint_spec` in memory, to be spoilt."""
+    return lambda **arguments: paint_graph(paint_spec(**arguments))

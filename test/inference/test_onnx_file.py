@@ -1,0 +1,74 @@
+import numpy as np
+import onnx
+from onnx import numpy_helper
+import pytest
+
+from mtl_perception.errors import ModelError
+from mtl_perception.inference.onnx_file import read_onnx_header
+from mtl_perception.spec import METADATA_KEY
+
+
+def test_reads_the_spec_as_onnx_itself_does(paint_model):
+    path = paint_model(size=(128, 96), stride=1)
+    spec = read_onnx_header(path).spec
+    metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
+    assert spec.to_json() == metadata[METADATA_KEY]
+    assert spec.input_size == (128, 96)
+
+
+@pytest.mark.parametrize(('dtype', 'name'), [
+    (np.float32, 'fp32'), (np.float16, 'fp16'), (np.int8, 'int8')])
+def test_precision_is_that_of_most_of_the_weights(paint_proto, tmp_path, dtype, name):
+    model = paint_proto()
+    model.graph.initializer.extend([
+        numpy_helper.from_array(np.zeros(5000, dtype), 'weights'),
+        numpy_helper.from_array(np.zeros(9000, np.int64), 'indices')])
+    path = tmp_path / 'model.onnx'
+    onnx.save(model, path)
+    assert read_onnx_header(path).precision == name
+
+
+def test_a_file_cut_off_anywhere_is_refused(paint_proto, tmp_path):
+    whole = paint_proto().SerializeToString()
+    path = tmp_path / 'cut.onnx'
+    for length in range(1, len(whole), 41):
+        path.write_bytes(whole[:length])
+        with pytest.raises(ModelError, match=r'cut\.onnx: .*(cut off|no metadata)'):
+            read_onnx_header(path)
+
+
+def test_other_files_are_refused(tmp_path):
+    path = tmp_path / 'other.onnx'
+    rng = np.random.default_rng(0)
+    for content in (b'\x89PNG\r\n\x1a\n' + bytes(4000), b'#!/bin/sh\n' * 99, bytes(4000),
+                    *(rng.integers(0, 256, 4000, np.uint8).tobytes() for _ in range(50))):
+        path.write_bytes(content)
+        with pytest.raises(ModelError, match=r'other\.onnx: not an ONNX file, or cut off'):
+            read_onnx_header(path)
+
+
+def test_a_git_lfs_pointer_is_called_one(tmp_path):
+    path = tmp_path / 'pointer.onnx'
+    path.write_text('version https://git-lfs.github.com/spec/v1\noid sha256:' + 'a' * 64)
+    with pytest.raises(ModelError, match='git lfs pull'):
+        read_onnx_header(path)
+
+
+def test_a_model_of_another_program_is_refused(paint_proto, tmp_path):
+    model = paint_proto()
+    del model.metadata_props[:]
+    path = tmp_path / 'foreign.onnx'
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match=r'foreign\.onnx: .* not a model of mtl_perception'):
+        read_onnx_header(path)
+
+
+@pytest.mark.parametrize('text', ['no JSON', '[]', '{"format": 99}', '{"format": 1, "x": 2}',
+                                  '{"format": 1, "detection": {"names": [3]}}', '{"format": 1}'])
+def test_a_broken_spec_is_refused_with_the_path(paint_proto, tmp_path, text):
+    model = paint_proto()
+    model.metadata_props[0].value = text
+    path = tmp_path / 'spec.onnx'
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match=r'spec\.onnx: '):
+        read_onnx_header(path)
