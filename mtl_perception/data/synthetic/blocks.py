@@ -30,8 +30,8 @@ class Block:
 
     def _at(self, a: float, b: float) -> np.ndarray:
         left, right, top, bottom = self.sides
-        x = (left.offset + right.offset + self.shift_x) / 2
-        y = (top.offset + bottom.offset + self.shift_y) / 2
+        x: np.ndarray | float = (left.offset + right.offset + self.shift_x) / 2
+        y: np.ndarray | float = (top.offset + bottom.offset + self.shift_y) / 2
         for _ in range(4):
             x0 = left.lateral(y) + left.half + self.walk
             x1 = right.lateral(y) + self.shift_x - right.half - self.walk
@@ -140,9 +140,9 @@ def _houses(draft: Draft, block: Block) -> None:
                        block.box(drive_u, row * (depth - drive / 2 + 1), 3.2, drive + 2))
             if rng.random() < 0.62 * draft.bustle + 0.1:
                 draft.park(block.at(drive_u, row * (depth - drive / 2 - 0.2)),
-                                   block.heading + rng.choice((-1, 1)) * np.pi / 2,
-                                   draft.fleet.cars if rng.random() < 0.93
-                                   else draft.fleet.vans)
+                           block.heading + rng.choice((-1, 1)) * np.pi / 2,
+                           draft.fleet.cars if rng.random() < 0.93
+                           else draft.fleet.vans)
             garden = depth - front - width
             if garden > 7 and rng.random() < 0.16:
                 spot = (middle + rng.uniform(-2, 2), row * (garden * 0.5))
@@ -197,8 +197,8 @@ def _courts(draft: Draft, block: Block) -> None:
             for u in np.arange(-yard_u / 2 + 2, yard_u / 2 - 2, 2.7):
                 if rng.random() < 0.45 * draft.bustle:
                     draft.park(block.at(u, -yard_v / 2 + 3),
-                                       block.heading + np.pi / 2 * rng.choice((-1, 1)),
-                                       draft.fleet.cars)
+                               block.heading + np.pi / 2 * rng.choice((-1, 1)),
+                               draft.fleet.cars)
         for _ in range(rng.poisson(yard_u * yard_v / 110 * draft.greenery)):
             draft.tree(block.at(rng.uniform(-0.4, 0.4) * yard_u,
                                 rng.uniform(-0.15, 0.45) * yard_v), 1.8, 4)
@@ -235,8 +235,8 @@ def _commerce(draft: Draft, block: Block) -> None:
             if rng.random() < full:
                 van = rng.random() < 0.06
                 draft.park(block.at(u, v), block.heading
-                                   + np.pi / 2 * rng.choice((-1, 1)),
-                                   draft.fleet.vans if van else draft.fleet.cars)
+                           + np.pi / 2 * rng.choice((-1, 1)),
+                           draft.fleet.vans if van else draft.fleet.cars)
         v += 5.1 if turned == 1 and v + 5.1 < last - 2 else 11.6
         turned = -turned
         if turned == 1 and rng.random() < 0.6:
@@ -320,10 +320,10 @@ def _yard(draft: Draft, block: Block) -> None:
     for _ in range(rng.poisson(7 * draft.bustle)):
         kind = rng.random()
         draft.park(block.at(rng.uniform(-0.45, 0.45) * block.width,
-                                    rng.uniform(-0.07, 0.07) * block.height),
-                           rng.uniform(0, 6.28),
-                           draft.fleet.trucks if kind < 0.5 else draft.fleet.vans
-                           if kind < 0.65 else draft.fleet.cars)
+                   rng.uniform(-0.07, 0.07) * block.height),
+          rng.uniform(0, 6.28),
+          draft.fleet.trucks if kind < 0.5 else draft.fleet.vans
+          if kind < 0.65 else draft.fleet.cars)
     for _ in range(rng.poisson(8 * draft.greenery)):
         draft.tree(block.at(rng.uniform(-0.48, 0.48) * block.width,
                             0.46 * block.height * rng.choice((-1, 1))), 1.2, 3.2)

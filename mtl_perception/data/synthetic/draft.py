@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from mtl_perception.data.synthetic.plan import Building, Plan
+from mtl_perception.data.synthetic.plan import Building, Plan, Point
 from mtl_perception.data.synthetic.vehicles import Fleet
 
 
@@ -23,12 +23,12 @@ class Draft:
         """Cover `polygon` [N, 2] with a material of `textures`; later areas lie on top."""
         self.plan.areas.append((int(material), polygon))
 
-    def tree(self, point: np.ndarray, low: float = 1.6, high: float = 4.2) -> None:
+    def tree(self, point: Point, low: float = 1.6, high: float = 4.2) -> None:
         """Plant a tree with a crown of `low` to `high` metres radius."""
         self.plan.trees.append((float(point[0]), float(point[1]),
                                 float(self.rng.uniform(low, high))))
 
-    def build(self, centre: np.ndarray, heading: float, length: float, width: float,
+    def build(self, centre: Point, heading: float, length: float, width: float,
               height: float, roof: str) -> None:
         """Put a house there; its ridge runs along the longer side."""
         if width > length:
@@ -36,7 +36,7 @@ class Draft:
         self.plan.buildings.append(Building((float(centre[0]), float(centre[1])), float(heading),
                                             float(length), float(width), float(height), roof))
 
-    def park(self, point: np.ndarray, heading: float, models: np.ndarray) -> None:
+    def park(self, point: Point, heading: float, models: np.ndarray) -> None:
         """Park one of `models` of the fleet there, as carelessly as people do."""
         rng, parked = self.rng, self.plan.parked
         parked.model.append(int(rng.choice(models)))

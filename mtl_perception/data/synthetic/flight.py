@@ -16,7 +16,14 @@ import cv2
 import numpy as np
 
 from mtl_perception.data.synthetic.layout import lay_out
-from mtl_perception.data.synthetic.painting import BUILDING, CROWN, paint_town, VEHICLE, WATER
+from mtl_perception.data.synthetic.painting import (
+    BUILDING,
+    CROWN,
+    paint_town,
+    Town,
+    VEHICLE,
+    WATER,
+)
 from mtl_perception.data.synthetic.plan import rectangle
 from mtl_perception.data.synthetic.vehicles import make_fleet, OVERSAMPLING
 from mtl_perception.errors import ConfigError
@@ -102,7 +109,7 @@ class SyntheticFlight:
 
     # -- once per flight
 
-    def _make_town(self, rng: np.random.Generator):
+    def _make_town(self, rng: np.random.Generator) -> Town:
         longest, diagonal = max(self.width, self.height), math.hypot(self.width, self.height)
         side = 512 * math.ceil(max(2, min(4 * longest, 4096) / 512, 1.35 * diagonal / 512))
         # Golden-ratio steps: a run of consecutive seeds covers the scales evenly.
@@ -125,7 +132,8 @@ class SyntheticFlight:
         self._parked_model, self._parked_place = model[free], place[free]
         self._parked_heading = heading[free]
 
-    def _standing_free(self, model, place, heading) -> np.ndarray:
+    def _standing_free(self, model: np.ndarray, place: np.ndarray,
+                       heading: np.ndarray) -> np.ndarray:
         """Return which parked vehicles stand in no other one, in no house and in no water."""
         town, models = self._town, self._fleet.models
         side = town.mask.shape[0]
@@ -237,11 +245,14 @@ class SyntheticFlight:
         size = (self.width, self.height)
         planes = [_periodic_cut(plane, low, high) for plane in
                   (town.albedo, town.mask, town.light)]
-        return tuple(cv2.warpAffine(plane, local, size, flags=flags)
-                     for plane, flags in zip(planes, (cv2.INTER_LINEAR, cv2.INTER_NEAREST,
-                                                      cv2.INTER_LINEAR), strict=True))
+        albedo, mask, light = (
+            np.asarray(cv2.warpAffine(plane, local, size, flags=flags))
+            for plane, flags in zip(planes, (cv2.INTER_LINEAR, cv2.INTER_NEAREST,
+                                             cv2.INTER_LINEAR), strict=True))
+        return albedo, mask, light
 
-    def _vehicles(self, time: float, camera: np.ndarray):
+    def _vehicles(self, time: float, camera: np.ndarray
+                  ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return models, places in the town's pixels and headings of what the camera may see."""
         models, places, headings = ([self._parked_model], [self._parked_place],
                                     [self._parked_heading])
@@ -263,7 +274,8 @@ class SyntheticFlight:
         near = ((frame > -margin) & (frame < (self.width + margin, self.height + margin))).all(1)
         return model[near], place[near], heading[near]
 
-    def _cast_shadows(self, light, mask, camera, models, places, headings) -> None:
+    def _cast_shadows(self, light: np.ndarray, mask: np.ndarray, camera: np.ndarray,
+                      models: np.ndarray, places: np.ndarray, headings: np.ndarray) -> None:
         ppm = self._town.ppm
         fallen = np.zeros(light.shape, np.uint8)
         for model, place, heading in zip(models, places, headings, strict=True):
@@ -276,14 +288,16 @@ class SyntheticFlight:
             rim = rectangle(place, heading, item.length * ppm + 0.2 * ppm,
                             item.width * ppm + 0.2 * ppm) @ camera[:, :2].T + camera[:, 2]
             cv2.fillConvexPoly(fallen, np.round(rim * 16).astype(np.int32), 255, cv2.LINE_AA, 4)
-        fallen = cv2.blur(fallen, (3, 3))
+        fallen = np.asarray(cv2.blur(fallen, (3, 3)))
         depth = 1 - self._town.haze
-        dark = cv2.LUT(fallen, np.clip(255 - depth * np.arange(256), 0, 255).astype(np.uint8))
+        table = np.clip(255 - depth * np.arange(256), 0, 255).astype(np.uint8)
+        dark = np.asarray(cv2.LUT(fallen, table))
         dark[(mask >= CROWN) | (mask == BUILDING)] = 255
         np.minimum(light, dark, out=light)
 
-    def _draw(self, image, ids, hidden, camera, model: int, place, heading: float,
-              number: int) -> tuple[tuple[slice, slice] | None, float]:
+    def _draw(self, image: np.ndarray, ids: np.ndarray, hidden: np.ndarray, camera: np.ndarray,
+              model: int, place: np.ndarray, heading: float, number: int
+              ) -> tuple[tuple[slice, slice] | None, float]:
         """Draw one vehicle; return where in the frame it may be seen and its whole area."""
         sprite = self._fleet.models[model].sprite
         scale = 1 / OVERSAMPLING
@@ -311,7 +325,9 @@ class SyntheticFlight:
         ids[roi][cover >= 128] = number
         return roi, area
 
-    def _boxes(self, ids, models, regions, areas) -> tuple[np.ndarray, np.ndarray]:
+    def _boxes(self, ids: np.ndarray, models: np.ndarray,
+               regions: list[tuple[slice, slice] | None], areas: list[float]
+               ) -> tuple[np.ndarray, np.ndarray]:
         boxes, classes = [], []
         for k, (model, region, area) in enumerate(zip(models, regions, areas, strict=True)):
             if region is None:

@@ -54,8 +54,8 @@ def _kerb_parking(draft: Draft) -> None:
                                               way * (road.half - BAY / 2))
                 for k in np.flatnonzero(taken):
                     draft.park(points[k], headings[k] + (np.pi if way < 0 else 0.0),
-                                       draft.fleet.cars if rng.random() < 0.92
-                                       else draft.fleet.vans)
+                               draft.fleet.cars if rng.random() < 0.92
+                               else draft.fleet.vans)
             step = rng.uniform(9, 16)
             spots = np.arange(rng.uniform(0, step), road.period, step)
             free = (draft.plan.clear_of_crossings(road, spots, 7)
@@ -110,5 +110,5 @@ def _queues(draft: Draft, road: Road, way: int, aside: float) -> None:
                 break
             point, heading = road.place(stop - way * length / 2, aside)
             draft.park(point, float(heading) + (np.pi if way < 0 else 0.0),
-                               np.array([model]))
+                       np.array([model]))
             stop -= way * (length + rng.uniform(1.2, 3.5))

@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from mtl_perception.data.synthetic import textures
-from mtl_perception.data.synthetic.plan import BAY, Building, LANE, Plan, rectangle, Road
+from mtl_perception.data.synthetic.plan import BAY, Building, LANE, Plan, Point, rectangle, Road
 from mtl_perception.data.synthetic.roofs import roof_texture
 
 BUILDING, ROAD, VEGETATION, WATER, GROUND, VEHICLE = range(6)
@@ -71,7 +71,7 @@ class _Painter:
             cv2.polylines(plane, [np.round(pixels * 16).astype(np.int32)], False, value, thick,
                           cv2.LINE_AA, 4)
 
-    def dot(self, plane: np.ndarray, point, radius: float, value: float) -> None:
+    def dot(self, plane: np.ndarray, point: Point, radius: float, value: float) -> None:
         for pixels in self._wrapped(np.asarray(point, float)[None], radius * self.ppm):
             cv2.circle(plane, tuple(int(v) for v in np.round(pixels[0] * 16)),
                        round(radius * self.ppm * 16), value, -1, cv2.LINE_AA, 4)
@@ -172,7 +172,7 @@ class _Painter:
                         aside = way * ((lane + 0.5) * LANE + track)
                         self.stroke(wear, self._road_paths(road, aside), 0.55,
                                     int(rng.integers(112, 123)))
-        wear = cv2.GaussianBlur(wear, (0, 0), 0.25 * self.ppm)
+        cv2.GaussianBlur(wear, (0, 0), 0.25 * self.ppm, wear)
         for road in self.plan.roads:
             for _ in range(int(road.period / 16)):
                 at = rng.uniform(0, road.period)
@@ -199,7 +199,7 @@ class _Painter:
         # Kerb stones, and the rim of every lawn and yard, are a shade lighter or darker.
         edges = cv2.morphologyEx(self.mask, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
         kerb = (edges > 0) & (self.mask == GROUND)
-        self.albedo[kerb] = cv2.add(self.albedo[kerb], 16)
+        self.albedo[kerb] = np.minimum(self.albedo[kerb], 255 - 16) + 16
 
     def _markings(self) -> None:
         rng, plan = self.rng, self.plan
@@ -281,9 +281,10 @@ class _Painter:
             for roi, part in self._patches(x + offset[0], y + offset[1], dark):
                 view = self.light[roi]
                 np.minimum(view, part, out=view)
-        self.light = cv2.GaussianBlur(self.light, (0, 0), max(0.5, 0.09 * self.ppm))
+        cv2.GaussianBlur(self.light, (0, 0), max(0.5, 0.09 * self.ppm), self.light)
 
-    def _patches(self, x: float, y: float, patch: np.ndarray):
+    def _patches(self, x: float, y: float, patch: np.ndarray
+                 ) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
         """Yield slices of the plane, and the parts of `patch` centred at x, y that fall there."""
         height, width = patch.shape[:2]
         for pixels in self._wrapped(np.array([[x, y]]), max(height, width)):

@@ -18,6 +18,10 @@ BAY = 2.3
 """Width of the parking strip along a kerb in metres."""
 
 
+Point = np.ndarray | tuple[float, float]
+"""x and y in metres."""
+
+
 @dataclass(frozen=True)
 class Road:
     """A road along y (`axis` 1) or along x (`axis` 0), gently winding across its direction."""
@@ -42,10 +46,12 @@ class Road:
         return self.offset + self.swing * np.sin(turn * np.asarray(along) + self.phase)
 
     def slope(self, along: np.ndarray | float) -> np.ndarray:
+        """Return how far the centre line moves aside per metre along."""
         turn = 2 * np.pi * self.cycles / self.period
         return self.swing * turn * np.cos(turn * np.asarray(along) + self.phase)
 
-    def place(self, along, aside) -> tuple[np.ndarray, np.ndarray]:
+    def place(self, along: np.ndarray | float,
+              aside: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
         """
         Return points [..., 2] and headings (radians, for traffic towards growing `along`).
 
@@ -136,7 +142,7 @@ class Plan:
         return (along - left) % road.period < (right - left) % road.period
 
 
-def rectangle(centre, heading: float, length: float, width: float) -> np.ndarray:
+def rectangle(centre: Point, heading: float, length: float, width: float) -> np.ndarray:
     """Return the corners [4, 2] of a turned rectangle."""
     forward = np.array([np.cos(heading), np.sin(heading)])
     right = np.array([-forward[1], forward[0]])
@@ -145,7 +151,7 @@ def rectangle(centre, heading: float, length: float, width: float) -> np.ndarray
             + corners[:, 1:] * width * right)
 
 
-def blob(rng: np.random.Generator, centre, radius_x: float, radius_y: float) -> np.ndarray:
+def blob(rng: np.random.Generator, centre: Point, radius_x: float, radius_y: float) -> np.ndarray:
     """Return a smooth irregular outline [48, 2] around `centre`."""
     turn = np.linspace(0, 2 * np.pi, 48, endpoint=False)
     radius = 1 + sum(rng.uniform(-0.14, 0.14) / k ** 0.5 * np.sin(k * turn + rng.uniform(0, 6.28))

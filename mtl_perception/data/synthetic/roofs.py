@@ -66,7 +66,8 @@ def _finish_roof(rng: np.random.Generator, rgb: np.ndarray, building: Building, 
     h, w = rgb.shape[:2]
     shade = np.array([-sun_u, -sun_v])
 
-    def stand(u: float, v: float, length: float, width: float, tall: float, color) -> None:
+    def stand(u: float, v: float, length: float, width: float, tall: float,
+              color: np.ndarray | tuple[float, float, float]) -> None:
         x0, y0 = int(u - length * ppm / 2), int(v - width * ppm / 2)
         x1, y1 = int(u + length * ppm / 2) + 1, int(v + width * ppm / 2) + 1
         box = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], np.float32)

@@ -78,9 +78,12 @@ def material_tiles(rng: np.random.Generator, season: Season, ppm: float) -> list
     ripple = fractal(rng, TILE, 0.7, finest=0.25 * ppm, stretch=3.0)
     tufts = fractal(rng, TILE, 0.4, finest=0.25 * ppm)
 
-    def tile(color, *grains, tint=0.0):
-        light = 1.0 + sum(weight * grain for grain, weight in grains)
-        rgb = light[..., None] * np.asarray(color, np.float32)
+    def tile(color: tuple[float, ...] | np.ndarray, *grains: tuple[np.ndarray, float],
+             tint: float = 0.0) -> np.ndarray:
+        light: np.ndarray = np.zeros((TILE, TILE), np.float32)
+        for grain, weight in grains:
+            light = light + weight * grain
+        rgb = (1 + light)[..., None] * np.asarray(color, np.float32)
         if tint:
             rgb += (tint * hue)[..., None] * np.array([1.0, 0.1, -0.4], np.float32)
         return np.clip(rgb, 0, 255).astype(np.uint8)

@@ -20,6 +20,10 @@ _PAINTS = (
 _PAINT_SHARES = np.array([16, 10, 12, 10, 10, 8, 9, 4, 5, 3, 4, 3, 2, 3, 1.5, 1, 1, 1, 1.5, 1])
 
 
+Shape = np.ndarray | list[tuple[float, float]]
+Color = np.ndarray | tuple[float, float, float]
+
+
 @dataclass(frozen=True)
 class Model:
     """One vehicle: its size in metres and its picture, nose towards +x."""
@@ -41,11 +45,11 @@ class _Drawing:
         self.rgb = np.zeros((self.size[1], self.size[0], 3), np.uint8)
         self.cover = np.zeros((self.size[1], self.size[0]), np.uint8)
 
-    def points(self, shape: np.ndarray) -> np.ndarray:
+    def points(self, shape: Shape) -> np.ndarray:
         middle = np.array(self.size) / 2
         return np.round((np.asarray(shape, float) * self.scale + middle) * 16).astype(np.int32)
 
-    def fill(self, shape, color, body: bool = False) -> None:
+    def fill(self, shape: Shape, color: Color, body: bool = False) -> None:
         points = self.points(shape)
         cv2.fillPoly(self.rgb, [points], tuple(float(c) for c in color), cv2.LINE_8, 4)
         if body:
@@ -77,7 +81,7 @@ def _rectangle(x0: float, x1: float, y0: float, y1: float) -> np.ndarray:
     return np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)])
 
 
-def _shade(color, factor: float, lift: float = 0.0) -> np.ndarray:
+def _shade(color: Color, factor: float, lift: float = 0.0) -> np.ndarray:
     return np.clip(np.asarray(color, float) * factor + lift, 0, 255)
 
 
