@@ -1,0 +1,264 @@
+import math
+import subprocess
+import sys
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+import numpy as np
+import pytest
+
+from mtl_perception.errors import ConfigError, DataError, ModelError
+from mtl_perception.inference import Pipeline, PipelineOptions, RawOutputs
+from mtl_perception.labels import LabelSet
+from mtl_perception.spec import ModelSpec
+
+RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+DARK = 3
+"""Index of the label of whatever is not red, green or blue."""
+
+
+@pytest.fixture(scope='module')
+def pipeline(paint_model) -> Pipeline:
+    return Pipeline(paint_model(size=(160, 128)))
+
+
+def _picture(width, height, **boxes):
+    image = np.full((height, width, 3), 40, np.uint8)
+    for name, (x0, y0, x1, y1) in boxes.items():
+        image[y0:y1, x0:x1] = {'red': RED, 'green': GREEN, 'blue': BLUE}[name]
+    return image
+
+
+class Scripted:
+    """A runtime that answers what it is told to, and remembers what it was shown."""
+
+    name, device, precision = 'scripted', 'cpu', 'fp32'
+
+    def __init__(self, spec: ModelSpec, boxes, scores, classes) -> None:
+        self.spec = spec
+        self.batches: list[int] = []
+        self._answers = (np.array(boxes, np.float32).reshape(1, -1, 4),
+                         np.array([scores], np.float32), np.array([classes], np.int32))
+
+    def run(self, images: np.ndarray) -> RawOutputs:
+        self.batches.append(len(images))
+        boxes, scores, classes = (
+            np.repeat(values, len(images), axis=0) for values in self._answers)
+        return RawOutputs(boxes, scores, classes, None)
+
+
+def _scripted(boxes, scores, classes=None, **options) -> Pipeline:
+    spec = ModelSpec(detection=LabelSet.of('thing'), input_size=(160, 128))
+    return Pipeline(Scripted(spec, boxes, scores, classes or [0] * len(scores)),
+                    options=PipelineOptions(**options))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(30, 500), st.integers(30, 500), st.sampled_from(['rgb', 'bgr']), st.data())
+def test_what_is_drawn_is_found_in_source_pixels(pipeline, width, height, order, data):
+    scale = min(160 / width, 128 / height)
+    least = math.ceil(9 / scale)
+    if 2 * least > min(width, height):
+        return
+    x0, y0 = (data.draw(st.integers(0, side - least)) for side in (width, height))
+    x1, y1 = (data.draw(st.integers(start + least, side))
+              for start, side in ((x0, width), (y0, height)))
+    image = _picture(width, height, red=(x0, y0, x1, y1))
+    seen = pipeline.run(image if order == 'rgb' else image[..., ::-1], order)
+    assert (seen.width, seen.height) == (width, height)
+    found = seen.detections
+    assert found.classes.tolist() == [0] and found.boxes.dtype == np.float32
+    # One network pixel, and half a source pixel for rounding of the scaled size.
+    assert np.abs(found.boxes[0] - [x0, y0, x1, y1]).max() <= 1 / scale + 0.5
+    assert seen.label_map.shape == (height, width) and seen.label_map.dtype == np.uint8
+    # Cells are four network pixels: away from the box's edges by that much all is certain.
+    margin = math.ceil(5 / scale) + 1
+    inner = seen.label_map[y0 + margin:y1 - margin, x0 + margin:x1 - margin]
+    assert (inner == 0).all()
+    outside = np.ones((height, width), bool)
+    outside[max(y0 - margin, 0):y1 + margin, max(x0 - margin, 0):x1 + margin] = False
+    assert (seen.label_map[outside] == DARK).all()
+
+
+def test_scores_classes_and_order(pipeline):
+    image = _picture(160, 128, red=(10, 10, 40, 30), green=(60, 20, 80, 90), blue=(100, 5, 140, 25))
+    image[image[..., 1] == 255] = (0, 200, 0)
+    found = pipeline.run(image).detections
+    assert found.classes.tolist() == [0, 2, 1]
+    assert found.scores.tolist() == pytest.approx([1, 1, 200 / 255])
+    assert found.boxes.tolist() == [[10, 10, 40, 30], [100, 5, 140, 25], [60, 20, 80, 90]]
+    assert found.classes.dtype == np.int32 and found.scores.dtype == np.float32
+
+
+def test_options_take_effect_between_frames(paint_model):
+    pipeline = Pipeline(paint_model(size=(160, 128)))
+    image = _picture(160, 128, red=(10, 10, 40, 30))
+    image[50:70, 50:90] = (0, 150, 0)
+    assert len(pipeline.run(image).detections) == 2
+    pipeline.options = PipelineOptions(score_threshold=0.7)
+    assert pipeline.run(image).detections.classes.tolist() == [0]
+    pipeline.options = PipelineOptions(nms_threshold=1.0)
+    assert len(pipeline.run(image).detections) == 4
+    pipeline.options = PipelineOptions(max_detections=1)
+    assert pipeline.run(image).detections.classes.tolist() == [0]
+
+
+def test_nothing_in_the_picture(pipeline):
+    seen = pipeline.run(_picture(100, 100))
+    assert seen.detections.boxes.shape == (0, 4) and len(seen.detections) == 0
+    assert (seen.label_map == DARK).all()
+
+
+def test_a_task_that_the_model_does_not_have_is_none(paint_model):
+    image = _picture(160, 128, red=(10, 10, 40, 30))
+    seen = Pipeline(paint_model(size=(160, 128), segmentation=False)).run(image)
+    assert seen.label_map is None and len(seen.detections) == 1
+    seen = Pipeline(paint_model(size=(160, 128), detection=False)).run(image)
+    assert seen.detections is None and seen.label_map.shape == (128, 160)
+    seen = Pipeline(paint_model(size=(160, 128), detection=False),
+                    options=PipelineOptions(tiles='2x2')).run(image)
+    assert seen.detections is None and seen.label_map.shape == (128, 160)
+
+
+def test_grey_pictures(pipeline):
+    image = np.full((90, 120), 130, np.uint8)
+    seen = pipeline.run(image)
+    assert len(seen.detections) == 0 and seen.label_map.shape == (90, 120)
+
+
+def test_a_frame_does_not_show_in_the_next(pipeline):
+    pipeline.run(_picture(500, 400, red=(0, 0, 500, 400)))
+    for size in ((500, 100), (30, 100), (1, 1), (160, 128)):
+        seen = pipeline.run(_picture(*size))
+        assert len(seen.detections) == 0 and (seen.label_map == DARK).all()
+
+
+def test_results_are_not_overwritten_by_the_next_frame(pipeline):
+    first = pipeline.run(_picture(160, 128, red=(0, 0, 80, 64)))
+    labels, boxes = first.label_map.copy(), first.detections.boxes.copy()
+    pipeline.run(_picture(160, 128, blue=(0, 0, 160, 128)))
+    assert np.array_equal(first.label_map, labels)
+    assert np.array_equal(first.detections.boxes, boxes)
+
+
+@pytest.mark.parametrize('tiles', ['auto', '1x4', '3x5'])
+def test_tiles_find_what_the_whole_picture_shows(paint_model, tiles):
+    pipeline = Pipeline(paint_model(size=(160, 128)), options=PipelineOptions(tiles=tiles))
+    for x in range(5, 570, 31):
+        box = (x, 40, x + 24, 58)
+        seen = pipeline.run(_picture(600, 110, green=box))
+        assert seen.detections.classes.tolist() == [1]
+        assert np.abs(seen.detections.boxes[0] - box).max() <= 1.5
+        assert seen.label_map.shape == (110, 600)
+        # Cells of 4 network pixels, and tiles at a scale of 0.8 or more.
+        truth = np.full((110, 600), DARK)
+        truth[40:58, x:x + 24] = 1
+        wrong = seen.label_map != truth
+        assert not wrong[46:52, x + 6:x + 18].any()
+        wrong[34:64, max(x - 6, 0):x + 30] = False
+        assert not wrong.any()
+
+
+def test_a_picture_may_be_taller_than_wide(paint_model):
+    pipeline = Pipeline(paint_model(size=(160, 128)), options=PipelineOptions(tiles='auto'))
+    seen = pipeline.run(_picture(90, 700, blue=(30, 333, 60, 365)))
+    assert seen.detections.boxes == pytest.approx(np.array([[30, 333, 60, 365]]), abs=1.5)
+    assert seen.label_map[349, 45] == 2
+
+
+def test_pictures_of_many_sizes_in_one_batch(paint_model):
+    pipeline = Pipeline(paint_model(size=(160, 128)))
+    images = [_picture(width, height, red=(5, 6, width // 2, height // 2))
+              for width, height in ((160, 128), (77, 93), (400, 50), (64, 64), (640, 480))]
+    together = pipeline.run_batch(images)
+    for image, seen in zip(images, together, strict=True):
+        alone = pipeline.run(image)
+        assert np.array_equal(seen.detections.boxes, alone.detections.boxes)
+        assert np.array_equal(seen.label_map, alone.label_map)
+    assert pipeline.run_batch([]) == []
+
+
+def test_batches_are_bounded():
+    pipeline = _scripted([[0, 0, 9, 9]], [0.9], tiles='3x3')
+    pipeline.run(np.zeros((600, 600, 3), np.uint8))
+    assert pipeline.runtime.batches == [4, 4, 1]
+
+
+def test_boxes_stay_inside_the_image_and_are_never_empty():
+    nan, inf = math.nan, math.inf
+    # The picture fills 160x64 of the network's 160x128: below that is border.
+    pipeline = _scripted(
+        [[-20, -20, 30, 30], [10, 70, 40, 90], [50, 50, 50, 60], [60, 20, 55, 30],
+         [nan, 0, 9, 9], [0, 0, inf, 9], [10, 40, 30, 64.5], [100, 63.5, 120, 90],
+         [150, 5, 200, 25]],
+        [0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.9, nan])
+    found = pipeline.run(np.zeros((128, 320, 3), np.uint8)).detections
+    assert sorted(found.boxes.tolist()) == [[0, 0, 60, 60], [0, 0, 320, 18], [20, 80, 60, 128]]
+
+
+def test_padding_of_the_candidates_never_counts():
+    pipeline = _scripted([[0, 0, 9, 9], [20, 20, 40, 40]], [0.01, 0.0], score_threshold=0.0)
+    assert len(pipeline.run(np.zeros((128, 160, 3), np.uint8)).detections) == 1
+
+
+@pytest.mark.parametrize(('image', 'what'), [
+    (np.zeros((4, 4, 3), np.float32), 'float32'), (np.zeros((4, 4, 4), np.uint8), r'4, 4, 4'),
+    (np.zeros((4, 4, 1), np.uint8), '4, 4, 1'), (np.zeros((0, 4, 3), np.uint8), '4x0'),
+    (np.zeros((4, 0), np.uint8), '0x4'), (np.zeros((2, 16385), np.uint8), '16385x2'),
+    (np.broadcast_to(np.uint8(0), (1 << 20, 1 << 20, 3)), '1048576x1048576'),
+    (np.zeros(5, np.uint8), r'\[5\]'), (None, 'NoneType'), ([[1]], 'list')])
+def test_what_is_no_image_is_refused(pipeline, image, what):
+    with pytest.raises(DataError, match=what):
+        pipeline.run(image)
+
+
+def test_an_unknown_order_is_refused(pipeline):
+    with pytest.raises(ConfigError, match='xyz'):
+        pipeline.run(_picture(10, 10), 'xyz')
+
+
+@pytest.mark.parametrize('size', [(16384, 1), (1, 16384), (1, 1), (2, 3), (7, 5000)])
+@pytest.mark.parametrize('tiles', ['off', 'auto', '2x2'])
+def test_extreme_sizes(paint_model, size, tiles):
+    pipeline = Pipeline(paint_model(size=(160, 128)), options=PipelineOptions(tiles=tiles))
+    seen = pipeline.run(_picture(*size, green=(0, 0, *size)))
+    assert seen.label_map.shape == size[::-1]
+    found = seen.detections.boxes
+    assert (found >= 0).all() and (found <= [*size, *size]).all()
+
+
+@pytest.mark.parametrize('arguments', [
+    {'score_threshold': 1.1}, {'score_threshold': -0.1}, {'score_threshold': math.nan},
+    {'score_threshold': '0.3'}, {'score_threshold': True}, {'nms_threshold': 2},
+    {'nms_threshold': None}, {'max_detections': 0}, {'max_detections': 10001},
+    {'max_detections': 3.5}, {'tiles': '0x1'}, {'tiles': 'all'}])
+def test_impossible_options_are_named_with_their_range(arguments):
+    (name, value), = arguments.items()
+    with pytest.raises(ConfigError, match=rf'{name} .*{value}.*1'):
+        PipelineOptions(**arguments)
+
+
+def test_timings_are_of_the_stages(pipeline):
+    timings = pipeline.run(_picture(640, 480)).timings
+    assert min(timings.preprocess, timings.run, timings.postprocess) > 0
+    assert timings.preprocess + timings.run + timings.postprocess < 5
+
+
+def test_warming_up_leaves_nothing_behind(paint_model):
+    pipeline = Pipeline(paint_model(size=(160, 128)))
+    pipeline.warm_up()
+    seen = pipeline.run(_picture(40, 128, red=(10, 10, 30, 30)))
+    assert seen.detections.boxes.tolist() == [[10, 10, 30, 30]]
+
+
+def test_a_broken_model_is_refused(tmp_path):
+    with pytest.raises(ModelError, match=r'none\.onnx'):
+        Pipeline(tmp_path / 'none.onnx')
+
+
+def test_inference_loads_neither_torch_nor_ros():
+    code = ('import sys, mtl_perception.inference\n'
+            'print(sorted({"torch", "torchvision", "rclpy", "onnxruntime", "sensor_msgs"} & '
+            '{name.partition(".")[0] for name in sys.modules}))')
+    done = subprocess.run([sys.executable, '-c', code], capture_output=True, check=True, text=True)
+    assert done.stdout.strip() == '[]'
