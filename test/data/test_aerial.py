@@ -54,6 +54,7 @@ def test_seeds_of_training_and_validation_differ(manifest: Manifest) -> None:
     assert not set.intersection(*seeds)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', PICTURES)
 def test_reads_all_of_the_data(manifest: Manifest, name: str) -> None:
     spec = manifest.set_named(name)
