@@ -24,6 +24,7 @@ def test_frames_are_spread_over_each_flight(open_tree: Opener) -> None:
         '8_0005', '8_0015', '8_0025', '9_0005', '9_0015', '9_0025']
 
 
+@pytest.mark.slow
 def test_sample_is_the_frame_of_its_name(open_tree: Opener) -> None:
     data = open_tree(**ENTRY)
     flight = SyntheticFlight(9, 480, 360, 30)
