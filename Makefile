@@ -17,7 +17,8 @@ STAMPS := $(VENV)/stamps
 PREFIX := $(CURDIR)/$(VENV)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
-SOURCES := mtl_perception launch test interfaces setup.py
+# The sourced ROS 2 was built against its own NumPy and has plugins for its own pytest: keep those.
+CONSTRAIN := $(if $(ROS_DISTRO),-c $(STAMPS)/constraints.txt)
 
 # Which environment the ROS packages come from: the wheels, or the ROS 2 that is sourced.
 ROS := $(STAMPS)/$(if $(ROS_DISTRO),sourced,vision_msgs)
@@ -30,12 +31,10 @@ endif
 # to a log, of which a failure shows the end.
 define step
 @mkdir -p $(STAMPS); log=$(STAMPS)/$(@F).log; begin=$$SECONDS; printf '%s ' '$(1)'; \
-( $(2) ) > "$$log" 2>&1 < /dev/null & job=$$!; trap 'kill $$job; echo; exit 130' INT TERM; \
-( while sleep 2; do printf .; done ) & dots=$$!; \
-wait $$job; status=$$?; kill $$dots; wait $$dots 2> /dev/null; \
-if [ $$status -ne 0 ]; then \
-  printf ' failed\n'; tail -n 15 "$$log"; echo "The whole output is in $$log"; exit 1; \
-fi; printf ' %d s\n' $$((SECONDS - begin)); touch $@
+( while sleep 2 && kill -0 $$$$; do printf .; done ) 2> /dev/null & \
+dots=$$!; trap 'kill $$dots; wait $$dots' EXIT 2> /dev/null; \
+if ( $(2) ) > "$$log" 2>&1 < /dev/null; then printf ' %d s\n' $$((SECONDS - begin)); touch $@; \
+else printf ' failed\n'; tail -n 15 "$$log"; echo "The whole output is in $$log"; exit 1; fi
 endef
 
 # $(call need,test command,what is missing and how to get it)
@@ -53,10 +52,13 @@ help:
 	@echo 'make clean        remove all that git ignores here: environments, builds, out/, runs/'
 
 setup: $(STAMPS)/package
+	@:
 
 setup-train: setup $(STAMPS)/train
+	@:
 
 setup-test: setup $(STAMPS)/test
+	@:
 
 demo: setup
 	@$(BIN)/mtl demo $(if $(FLIGHT),--flight '$(FLIGHT)') $(ARGS)
@@ -68,7 +70,7 @@ test-fast: setup-test
 	@$(BIN)/python -m pytest -m 'not slow'
 
 lint: setup-test
-	@$(BIN)/ruff check $(SOURCES)
+	@$(BIN)/ruff check
 	@$(BIN)/mypy
 
 clean:
@@ -104,19 +106,20 @@ $(STAMPS)/vision_msgs: $(wildcard interfaces/vision_msgs/*.* interfaces/vision_m
 	  $(BIN)/python -c 'import vision_msgs.msg'; \
 	  rm -rf $(VENV)/build)
 
-# The sourced ROS 2 brings OpenCV, and a cv_bridge that was built against its NumPy: keep both.
 $(STAMPS)/sourced: $(STAMPS)/venv
 	@echo 'Using the ROS 2 $(ROS_DISTRO) that is sourced'
 	$(call need,$(BIN)/python -c 'import rclpy',$(PYTHON) cannot import rclpy of the sourced ROS 2 $(ROS_DISTRO): name its Python: make PYTHON=/usr/bin/python3)
 	$(call need,$(BIN)/python -c 'import vision_msgs.msg',vision_msgs is missing: apt-get install ros-$(ROS_DISTRO)-vision-msgs)
+	@for name in numpy pytest; do \
+	  $(BIN)/python -c "import $$name; print(f'$$name=={$$name.__version__}')" 2> /dev/null || true; \
+	done > $(STAMPS)/constraints.txt
 	@touch $@
 
 $(STAMPS)/runtime: requirements.txt $(ROS)
 ifdef ROS_DISTRO
-	@$(BIN)/python -c 'import numpy; print(f"numpy=={numpy.__version__}")' > $(STAMPS)/constraints.txt
-	@{ $(BIN)/python -c 'import cv2' && grep -v opencv requirements.txt || cat requirements.txt; } \
-	  > $(STAMPS)/requirements.txt 2> /dev/null
-	$(call step,Installing ONNX Runtime and libraries,$(PIP) -c $(STAMPS)/constraints.txt -r $(STAMPS)/requirements.txt)
+	@if $(BIN)/python -c 'import cv2' 2> /dev/null; then grep -v opencv requirements.txt; \
+	else cat requirements.txt; fi > $(STAMPS)/requirements.txt
+	$(call step,Installing ONNX Runtime and libraries,$(PIP) $(CONSTRAIN) -r $(STAMPS)/requirements.txt)
 else
 	$(call step,Installing ONNX Runtime$(COMMA) OpenCV and libraries,$(PIP) -r requirements.txt)
 endif
@@ -128,4 +131,4 @@ $(STAMPS)/train: requirements-train.txt $(STAMPS)/package
 	$(call step,Installing torch and torchvision (several GB),$(PIP) $(CONSTRAIN) -r requirements-train.txt)
 
 $(STAMPS)/test: requirements-test.txt $(STAMPS)/package
-	$(call step,Installing test tools,$(PIP) -r requirements-test.txt)
+	$(call step,Installing test tools,$(PIP) $(CONSTRAIN) -r requirements-test.txt)

@@ -30,6 +30,8 @@ setup(
         (str(SHARE / 'models'), files('resource/models')),
     ],
     install_requires=['setuptools'],
+    # By this, `colcon test` knows that pytest runs the tests.
+    extras_require={'test': ['pytest']},
     zip_safe=False,
     entry_points={
         'console_scripts': [

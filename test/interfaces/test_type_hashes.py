@@ -36,8 +36,9 @@ def test_every_definition_of_ours_is_compared():
 
 
 @pytest.mark.parametrize('name', ['Detection2DArray', 'LabelInfo'])
-def test_hash_on_the_wire(name, monkeypatch):
+def test_hash_on_the_wire(name, monkeypatch, tmp_path):
     rclpy = pytest.importorskip('rclpy')
+    monkeypatch.setenv('ROS_LOG_DIR', str(tmp_path))
     monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     context = rclpy.Context()
     rclpy.init(context=context, domain_id=87)

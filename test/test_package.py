@@ -1,0 +1,108 @@
+"""package.xml, setup.py, the Makefile's environment and the code say the same."""
+
+import ast
+from importlib import import_module
+from importlib.metadata import distribution
+import os
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+from xml.etree import ElementTree
+
+import pytest
+
+import mtl_perception
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = 'mtl_perception'
+COMMANDS = ['camera_node', 'mtl', 'perception_node', 'recorder_node']
+
+# Modules that package.xml names by a key of rosdep.
+KEYS = {
+    'cv2': 'python3-opencv',
+    'numpy': 'python3-numpy',
+    'onnxruntime': 'python3-onnxruntime-pip',
+    'rosbags': 'python3-rosbags-pip',
+    'tqdm': 'python3-tqdm',
+    'yaml': 'python3-yaml',
+}
+# What training, export and evaluation import is no dependency of a robot; see requirements*.txt.
+OPTIONAL = {'onnx', 'openvino', 'pycocotools', 'tensorrt', 'torch', 'torchvision'}
+
+
+@pytest.fixture(scope='module')
+def manifest():
+    return ElementTree.parse(ROOT / 'package.xml').getroot()
+
+
+def imports(path):
+    """Return the top-level names of all modules that a file imports."""
+    tree = ast.parse(path.read_text(encoding='utf-8'), str(path))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name.partition('.')[0] for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            yield node.module.partition('.')[0]
+
+
+def test_the_version_is_one(manifest):
+    assert manifest.findtext('version') == mtl_perception.__version__
+    assert distribution(PACKAGE).version == mtl_perception.__version__
+
+
+def test_the_licence_is_the_one_in_the_box(manifest):
+    licence = manifest.find('license')
+    assert licence.text == 'Apache-2.0'
+    assert 'Apache License' in (ROOT / licence.get('file')).read_text(encoding='utf-8')
+
+
+def test_package_xml_declares_what_the_code_imports(manifest):
+    declared = {item.text for tag in ('depend', 'exec_depend') for item in manifest.findall(tag)}
+    files = [*(ROOT / PACKAGE).rglob('*.py'), *(ROOT / 'launch').glob('*.py')]
+    imported = {name for path in files for name in imports(path)}
+    own = {PACKAGE, *sys.stdlib_module_names} | OPTIONAL
+    assert {KEYS.get(name, name) for name in imported - own} <= declared
+
+
+def test_every_command_can_be_started():
+    scripts = {item.name: item for item in distribution(PACKAGE).entry_points
+               if item.group == 'console_scripts'}
+    assert sorted(scripts) == COMMANDS
+    for script in scripts.values():
+        module = import_module(script.module)
+        assert callable(getattr(module, script.attr))
+
+
+def test_a_workspace_does_not_see_our_vision_msgs():
+    assert (ROOT / 'interfaces' / 'vision_msgs' / 'COLCON_IGNORE').is_file()
+
+
+def test_the_install_space_has_what_ros_looks_for(tmp_path):
+    pytest.importorskip('setuptools')
+    source = tmp_path / 'source'
+    shutil.copytree(ROOT, source, ignore=lambda folder, names: [
+        name for name in names if name.startswith('.') or name in
+        ('build', 'install', 'log', 'out', 'runs', 'shared', 'test', '__pycache__')
+        or name.endswith('.egg-info')])
+    prefix = tmp_path / 'prefix'
+    # What colcon does for an ament_python package.
+    subprocess.run(
+        [sys.executable, 'setup.py', '-q', 'install', '--prefix', str(prefix),
+         '--single-version-externally-managed', '--record', str(tmp_path / 'record')],
+        cwd=source, check=True, capture_output=True, text=True)
+    assert (prefix / 'share/ament_index/resource_index/packages' / PACKAGE).is_file()
+    assert sorted(path.name for path in (prefix / 'lib' / PACKAGE).iterdir()) == COMMANDS
+    share = prefix / 'share' / PACKAGE
+    for folder, origin in (('.', ROOT), ('config', ROOT / 'config'), ('launch', ROOT / 'launch'),
+                           ('models', ROOT / 'resource' / 'models')):
+        expected = {path.name for path in origin.iterdir() if path.is_file()}
+        installed = {path.name for path in (share / folder).iterdir() if path.is_file()}
+        assert installed == ({'package.xml'} if folder == '.' else expected)
+    modules, = prefix.glob('**/mtl_perception/__init__.py')
+    done = subprocess.run(
+        [sys.executable, '-c', 'from mtl_perception.resources import model_path as find\n'
+                               'print(find())'],
+        check=True, capture_output=True, text=True, cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(modules.parents[1])})
+    assert Path(done.stdout.strip()) == share / 'models' / 'aerial_mobilenet_v2.onnx'
