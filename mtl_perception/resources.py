@@ -58,8 +58,8 @@ def _folders(kind: str) -> Iterator[Path]:
     source = here.parents[1]
     if (source / _MARKER).is_file():
         yield source / ('resource/models' if kind == 'models' else kind)
-    prefixes = [*here.parents, *map(Path, os.environ.get('AMENT_PREFIX_PATH', '').split(':'))]
-    for prefix in prefixes:
+    sourced = filter(None, os.environ.get('AMENT_PREFIX_PATH', '').split(os.pathsep))
+    for prefix in (*here.parents, *map(Path, sourced)):
         share = prefix / 'share' / _PACKAGE
         if (share / _MARKER).is_file():
             yield share / kind
