@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from mtl_perception.nodes.process import run_node, RunnableNode, Stop
@@ -13,6 +14,8 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _make(stop: Stop) -> RunnableNode:
+    # A source that cannot be opened is one line of ours, not several of OpenCV's.
+    os.environ.setdefault('OPENCV_LOG_LEVEL', 'ERROR')
     from mtl_perception.nodes.camera import CameraNode
 
     return CameraNode(stop)

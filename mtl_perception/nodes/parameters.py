@@ -133,7 +133,9 @@ class CameraParameters:
     rate: float = parameter(
         0.0, "images per second; 0: the video's or device's own, 10 for others",
         low=0.0, high=1000.0, unit='Hz')
-    loop: bool = parameter(False, 'begin again at the end of a folder, video or synthetic flight')
+    loop: bool = parameter(
+        True, 'begin again at the end of a folder, video or synthetic flight; '
+        'false: end there')
     encoding: str = parameter(
         'bgr8', 'encoding of the published images', choices=('bgr8', 'rgb8'))
     frame_id: str = parameter('camera', 'frame id of images and camera info')

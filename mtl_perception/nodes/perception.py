@@ -26,7 +26,7 @@ from mtl_perception.nodes.messages import raw_image
 from mtl_perception.nodes.newest_frame import NewestFrame
 from mtl_perception.nodes.parameters import changed, declare, PerceptionParameters
 from mtl_perception.nodes.publications import Publications
-from mtl_perception.nodes.shipped_model import shipped_model
+from mtl_perception.resources import model_path
 
 _WARN_EVERY = 5.0
 """Seconds between two warnings of the same kind."""
@@ -136,7 +136,7 @@ class PerceptionNode(LifecycleNode):
 
     def _configure(self) -> None:
         parameters = self._settings
-        model = parameters.model or str(shipped_model())
+        model = parameters.model or str(model_path())
         pipeline = Pipeline(
             model, runtime=parameters.runtime, device=parameters.device,
             threads=parameters.threads, options=parameters.options())

@@ -31,7 +31,7 @@ class Stop:
 
     def __init__(self) -> None:
         self._asked = threading.Event()
-        self._wake: Callable[[], None] = lambda: None
+        self._wake: Callable[[], Any] = lambda: None
         self.error: MtlError | None = None
 
     def __call__(self, error: MtlError | None = None) -> None:
@@ -48,7 +48,7 @@ class Stop:
         """Sleep for so long, or less where the process is to end; return whether it is."""
         return self._asked.wait(seconds)
 
-    def on_ask(self, wake: Callable[[], None]) -> None:
+    def on_ask(self, wake: Callable[[], Any]) -> None:
         """Have `wake` called when the process is to end, at once where that is already so."""
         self._wake = wake
         if self.asked():
@@ -95,6 +95,7 @@ def _spin(make: Callable[[Stop], RunnableNode], stop: Stop, args: list[str] | No
     import rclpy
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
+    from rclpy.task import Future
 
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
@@ -111,11 +112,11 @@ def _spin(make: Callable[[Stop], RunnableNode], stop: Stop, args: list[str] | No
         # long goes to threads of the nodes' own.
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        stop.on_ask(executor.wake)
+        asked = Future()
+        stop.on_ask(lambda: asked.done() or asked.set_result(None))
         with contextlib.suppress(ExternalShutdownException):
             node.start()
-            while not stop.asked():
-                executor.spin_once()
+            executor.spin_until_future_complete(asked)
 
 
 def _end_on_signals(stop: Stop, exit_within: float) -> None:
