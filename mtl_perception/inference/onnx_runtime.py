@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime  # type: ignore[import-untyped]
+import onnxruntime
 
 from mtl_perception.errors import ConfigError, ModelError
 from mtl_perception.inference.onnx_file import read_onnx_header

@@ -81,7 +81,8 @@ def test_what_is_drawn_is_found_in_source_pixels(pipeline, width, height, order,
 
 
 def test_scores_classes_and_order(pipeline):
-    image = _picture(160, 128, red=(10, 10, 40, 30), green=(60, 20, 80, 90), blue=(100, 5, 140, 25))
+    image = _picture(160, 128, red=(10, 10, 40, 30), green=(60, 20, 80, 90),
+                     blue=(100, 5, 140, 25))
     image[image[..., 1] == 255] = (0, 200, 0)
     found = pipeline.run(image).detections
     assert found.classes.tolist() == [0, 2, 1]

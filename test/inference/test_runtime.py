@@ -62,10 +62,15 @@ def test_a_runtime_that_does_not_read_the_suffix(paint_model):
     assert 'the runtime torch reads .pt files' in _refusal(paint_model(), runtime='torch')
 
 
-def test_a_runtime_whose_package_is_missing(paint_model, monkeypatch):
-    monkeypatch.delitem(sys.modules, 'mtl_perception.inference.onnx_runtime', raising=False)
+def test_a_runtime_whose_package_is_missing(paint_model, tmp_path, monkeypatch):
+    for name in ('onnx_runtime', 'torch_runtime'):
+        monkeypatch.delitem(sys.modules, f'mtl_perception.inference.{name}', raising=False)
     monkeypatch.setitem(sys.modules, 'onnxruntime', None)
     assert 'pip install onnxruntime' in _refusal(paint_model())
+    monkeypatch.setitem(sys.modules, 'torch', None)
+    checkpoint = tmp_path / 'model.pt'
+    checkpoint.write_bytes(bytes(1000))
+    assert 'needs torch' in _refusal(checkpoint)
 
 
 def test_impossible_choices_name_the_possible_ones(paint_model):

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import numpy as np
@@ -48,7 +50,7 @@ def test_neighbours_overlap_enough(source, network, tiles):
         side = _size(plan[0])[axis]
         # Starts are whole pixels: half a pixel either way.
         least = min(max(MIN_OVERLAP * side, MIN_OVERLAP_PIXELS), side / 2) - 1.5
-        for start, following in zip(starts, starts[1:], strict=False):
+        for start, following in pairwise(starts):
             assert start + side - following >= least
 
 

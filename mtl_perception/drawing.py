@@ -1,0 +1,130 @@
+"""What a model saw, drawn over the picture that it saw."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import cv2
+import numpy as np
+
+from mtl_perception.inference.results import Detections, Perception
+from mtl_perception.labels import Color, LabelSet
+from mtl_perception.spec import ModelSpec
+
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
+_DARK, _LIGHT = (0, 0, 0), (255, 255, 255)
+
+Rectangle = tuple[int, int, int, int]
+
+
+def color_label_map(label_map: np.ndarray, label_set: LabelSet) -> np.ndarray:
+    """
+    Return `label_map` (uint8 [H, W], class indices) in its classes' colours: uint8 [H, W, 3] RGB.
+
+    A value without a class is black.
+    """
+    return cv2.applyColorMap(label_map, label_set.palette()[:, None])
+
+
+def draw_overlay(image_rgb: np.ndarray, perception: Perception, spec: ModelSpec, *,
+                 mask_opacity: float = 0.45) -> np.ndarray:
+    """
+    Return `image_rgb` (uint8 [H, W, 3]) tinted by its label map, its boxes drawn and named.
+
+    `mask_opacity` in 0..1 is how much of the tint is seen; borders between classes are drawn
+    opaque. Lines and letters grow with the picture. Every box is drawn, in its class's colour; its
+    name and score are left out where there is no room beside it. The label map may be smaller than
+    the picture. The result is the caller's.
+    """
+    canvas = np.array(image_rgb, np.uint8, order='C')
+    if perception.label_map is not None and spec.segmentation:
+        canvas = _tinted(canvas, perception.label_map, spec.segmentation, mask_opacity)
+    if perception.detections is not None and spec.detection:
+        _draw_boxes(canvas, perception.detections, spec.detection)
+    return canvas
+
+
+def _tinted(image: np.ndarray, label_map: np.ndarray, label_set: LabelSet,
+            opacity: float) -> np.ndarray:
+    height, width = image.shape[:2]
+    if label_map.shape != (height, width):
+        label_map = cv2.resize(label_map, (width, height), interpolation=cv2.INTER_NEAREST)
+    colors = color_label_map(label_map, label_set)
+    tinted = cv2.addWeighted(image, 1 - opacity, colors, opacity, 0)
+    if opacity > 0:
+        # Where the largest and the smallest index of a pixel and its neighbours differ.
+        edges = cv2.morphologyEx(label_map, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8))
+        cv2.copyTo(colors, edges, tinted)
+    if label_map.max() >= len(label_set):
+        cv2.copyTo(image, (label_map >= len(label_set)).view(np.uint8), tinted)
+    return tinted
+
+
+def _draw_boxes(canvas: np.ndarray, detections: Detections, label_set: LabelSet) -> None:
+    # Grows more slowly than the picture: a larger picture is looked at from closer.
+    growth = (max(min(canvas.shape[:2]), 160) / 480) ** 0.7
+    line = max(2, round(1.6 * growth))
+    corners = np.rint(detections.boxes).astype(int)
+    # The best is drawn last, over the others.
+    for (x0, y0, x1, y1), index in zip(
+            corners[::-1].tolist(), detections.classes[::-1].tolist(), strict=True):
+        # One-pixel rectangles, one in the other: OpenCV's thicker lines are wider than they say.
+        for k in range(line + 1):
+            color = label_set.colors[index] if k < line else _DARK
+            cv2.rectangle(canvas, (x0 - k, y0 - k), (max(x1 - 1, x0) + k, max(y1 - 1, y0) + k),
+                          color)
+    names = [f'{label_set.names[index]} {score:.2f}' for index, score in zip(
+        detections.classes.tolist(), detections.scores.tolist(), strict=True)]
+    # What a name must not cover: the other boxes, and the names of better ones.
+    taken = np.concatenate([corners, np.zeros_like(corners)])
+    for number, (name, index) in enumerate(zip(names, detections.classes.tolist(), strict=True)):
+        taken[number] = 0
+        taken[len(names) + number] = _draw_name(
+            canvas, corners[number].tolist(), name, label_set.colors[index], 0.4 * growth, line,
+            taken)
+        taken[number] = corners[number]
+
+
+def _draw_name(canvas: np.ndarray, box: list[int], text: str, color: Color, size: float,
+               gap: int, taken: np.ndarray) -> Rectangle:
+    """
+    Write `text` beside `box` where nothing of `taken` (int [N, 4]) is, if there is such a place.
+
+    Return the place, empty where there is none.
+    """
+    (width, height), below = cv2.getTextSize(text, _FONT, size, 1)
+    margin = max(1, round(4 * size))
+    plate = width + 2 * margin, height + below + margin
+    for x, y in _places(box, plate, (canvas.shape[1], canvas.shape[0]), gap):
+        covers = ((taken[:, 0] < x + plate[0]) & (x < taken[:, 2])
+                  & (taken[:, 1] < y + plate[1]) & (y < taken[:, 3]))
+        if not covers.any():
+            break
+    else:
+        return 0, 0, 0, 0
+    right, bottom = x + plate[0], y + plate[1]
+    cv2.rectangle(canvas, (x, y), (right - 1, bottom - 1), color, cv2.FILLED)
+    luminance = 0.299 * color[0] + 0.587 * color[1] + 0.114 * color[2]
+    cv2.putText(canvas, text, (x + margin, y + height + margin // 2), _FONT, size,
+                _DARK if luminance > 110 else _LIGHT, 1, cv2.LINE_AA)
+    return x, y, right, bottom
+
+
+def _places(box: list[int], plate: tuple[int, int], image: tuple[int, int],
+            gap: int) -> Iterator[tuple[int, int]]:
+    """Yield where a plate may stand in the image: above, below, right or left of a box, in it."""
+    x0, y0, x1, y1 = box
+    left = max(0, min(x0 - gap, image[0] - plate[0]))
+    right_aligned = max(0, min(x1 + gap, image[0]) - plate[0])
+    top = max(0, min(y0, image[1] - plate[1]))
+    above, below = y0 - gap - plate[1], y1 + gap
+    for y in (above, below):
+        if 0 <= y <= image[1] - plate[1]:
+            yield left, y
+            yield right_aligned, y
+    if x1 + gap + plate[0] <= image[0]:
+        yield x1 + gap, top
+    if x0 - gap - plate[0] >= 0:
+        yield x0 - gap - plate[0], top
+    if plate[0] < x1 - x0 and plate[1] < y1 - y0:
+        yield x0 + gap, y0 + gap
