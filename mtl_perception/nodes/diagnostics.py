@@ -58,8 +58,9 @@ def silence_text(state: NodeState) -> str:
     if state.publishers == 0:
         return begin + 'it has no publisher'
     return begin + (
-        f'its {state.publishers} publisher(s) send nothing that arrives; see their rate, their '
-        'quality of service, and for large images FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA')
+        f'its {state.publishers} publisher(s) send nothing that arrives: see their rate and '
+        'quality of service; large images need FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA on both '
+        'sides, and not ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST')
 
 
 def _images(state: NodeState, summary: Summary) -> DiagnosticStatus:
