@@ -205,9 +205,14 @@ def declare(node: Node, kind: type[Parameters]) -> Parameters:
     values = {}
     for item in fields(kind):
         default = list(item.default) if isinstance(item.default, tuple) else item.default
-        value = node.declare_parameter(item.name, default, _descriptor(item)).value
+        value = node.declare_parameter(
+            item.name, default, ParameterDescriptor(dynamic_typing=True)).value
         values[item.name] = _typed(item, value)
-    return kind(**values)
+    result = kind(**values)
+    for item in fields(kind):
+        # Not before: rclpy's own refusal of a first value would be a traceback.
+        node.set_descriptor(item.name, _descriptor(item))
+    return result
 
 
 def changed(

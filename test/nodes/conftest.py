@@ -1,0 +1,143 @@
+"""ROS processes and a node to talk to them, on a domain of their own and off the network."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+import importlib.util
+import json
+import os
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import threading
+import time
+from typing import Any
+
+import pytest
+
+from mtl_perception.node_processes import node_environment
+
+# Where no ROS 2 is, what needs none is still tested.
+if importlib.util.find_spec('rclpy') is None:
+    collect_ignore_glob = ['test_[!p]*.py', 'test_pa*.py', 'test_pe*.py', 'test_pu*.py']
+
+
+@pytest.fixture(scope='session', autouse=True)
+def ros_environment(tmp_path_factory) -> Iterator[dict[str, str]]:
+    """Return the environment of every process of these tests, this one included."""
+    before = dict(os.environ)
+    os.environ.pop('ROS_DOMAIN_ID', None)
+    environment = node_environment(tmp_path_factory.mktemp('logs'))
+    os.environ.update(environment)
+    yield environment
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
+    os.environ.update(before)
+
+
+@dataclass
+class NodeProcess:
+    """A node's executable, running."""
+
+    process: subprocess.Popen
+    log: Path
+    started: float = field(default_factory=time.monotonic)
+
+    def said(self) -> str:
+        return self.log.read_text(encoding='utf-8', errors='replace')
+
+    def wait_for_words(self, words: str, seconds: float = 30.0) -> None:
+        wait_until(lambda: words in self.said() or self.process.poll() is not None, seconds)
+        assert words in self.said(), self.said()
+
+    def end(self, number: int = signal.SIGINT) -> tuple[int, float]:
+        """Send a signal; return exit code and the seconds until the end."""
+        begin = time.monotonic()
+        self.process.send_signal(number)
+        return self.process.wait(20), time.monotonic() - begin
+
+    def wait(self, seconds: float = 30.0) -> int:
+        return self.process.wait(seconds)
+
+
+StartNode = Callable[..., NodeProcess]
+
+
+@pytest.fixture
+def start_node(tmp_path, ros_environment) -> Iterator[StartNode]:
+    """Return a function that starts the executable `name` with these ROS parameters."""
+    started: list[NodeProcess] = []
+
+    def start(name: str, *arguments: str, **parameters: Any) -> NodeProcess:
+        command = [sys.executable, '-m', f'mtl_perception.nodes.{name}', '--ros-args', *arguments]
+        for key, value in parameters.items():
+            command += ['-p', f'{key}:={json.dumps(value)}']
+        log = tmp_path / f'{name}_{len(started)}.log'
+        with log.open('wb') as output:
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                env=ros_environment, start_new_session=True)
+        started.append(NodeProcess(process, log))
+        return started[-1]
+
+    yield start
+    for node in started:
+        if node.process.poll() is None:
+            node.process.kill()
+        node.process.wait()
+
+
+def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
+    """Wait until `condition` holds; a failed assertion after so long."""
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f'not within {seconds} s'
+        time.sleep(0.01)
+
+
+@pytest.fixture(name='wait_until')
+def wait_until_fixture() -> Callable[..., None]:
+    """Return `wait_until`, for test modules, which cannot import this one."""
+    return wait_until
+
+
+@pytest.fixture
+def ros_node(ros_environment):
+    """Return an rclpy node that spins in a thread of its own."""
+    import rclpy
+    from rclpy.executors import SingleThreadedExecutor
+
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = rclpy.create_node('tester', context=context)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+    thread = threading.Thread(target=executor.spin, daemon=True)
+    thread.start()
+    yield node
+    executor.shutdown()
+    thread.join(5)
+    node.destroy_node()
+    rclpy.shutdown(context=context)
+
+
+@pytest.fixture
+def idle_node(ros_environment):
+    """Return a function that makes rclpy nodes with parameters, which nobody spins."""
+    import rclpy
+    from rclpy.parameter import Parameter
+
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    nodes = []
+
+    def make(**parameters):
+        node = rclpy.create_node(f'idle_{len(nodes)}', context=context, parameter_overrides=[
+            Parameter(name, value=value) for name, value in parameters.items()])
+        nodes.append(node)
+        return node
+
+    yield make
+    for node in nodes:
+        node.destroy_node()
+    rclpy.shutdown(context=context)

@@ -1,0 +1,85 @@
+"""The state of the node in the form of /diagnostics."""
+
+from dataclasses import replace
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticStatus
+import pytest
+
+from mtl_perception.nodes.diagnostics import (
+    diagnostics_message,
+    NodeState,
+    resident_memory,
+)
+from mtl_perception.nodes.frame_statistics import Summary
+
+STATE = NodeState(
+    name='/front/perception_node', lifecycle='active', failure='', model='m.onnx',
+    runtime='onnxruntime on cpu, fp32', image_topic='/front/image', publishers=1, bad_frame='',
+    silent=None)
+SUMMARY = Summary(
+    received=100, processed=60, dropped={'newer image': 39, 'bad frame': 1}, rate_in=10.0,
+    rate_out=6.0, silence=0.05,
+    percentiles={'run': (0.1, 0.15, 0.2), 'total': (0.11, 0.16, 0.21)})
+
+
+def statuses(state=STATE, summary=SUMMARY):
+    message = diagnostics_message(state, summary, Time(sec=5))
+    assert message.header.stamp == Time(sec=5)
+    found = {status.name: status for status in message.status}
+    assert list(found) == [f'front/perception_node: {task}' for task in (
+        'images', 'latency', 'model')]
+    assert all(status.hardware_id for status in message.status)
+    return found.values()
+
+
+def values(status):
+    return {pair.key: pair.value for pair in status.values}
+
+
+def test_all_is_well():
+    images, latency, model = statuses()
+    assert {status.level for status in (images, latency, model)} == {DiagnosticStatus.OK}
+    assert values(images) == {
+        'topic': '/front/image', 'publishers': '1', 'images received': '100',
+        'images processed': '60', 'images dropped, bad frame': '1',
+        'images dropped, newer image': '39', 'rate in [Hz]': '10.00', 'rate out [Hz]': '6.00',
+        'since last image [s]': '0.05'}
+    assert values(latency) == {
+        'run p50 [ms]': '100.00', 'run p95 [ms]': '150.00', 'run p99 [ms]': '200.00',
+        'total p50 [ms]': '110.00', 'total p95 [ms]': '160.00', 'total p99 [ms]': '210.00'}
+    assert latency.message == '110.0 ms'
+    assert values(model)['runtime'] == 'onnxruntime on cpu, fp32'
+    assert float(values(model)['resident memory [MB]']) > 5
+
+
+@pytest.mark.parametrize(('publishers', 'words'), [
+    (0, 'no image on /front/image for 3.5 s: it has no publisher'),
+    (2, 'its 2 publisher(s) send nothing that arrives'),
+])
+def test_no_image_for_too_long(publishers, words):
+    images, *_ = statuses(replace(STATE, silent=3.5, publishers=publishers))
+    assert images.level == DiagnosticStatus.WARN and words in images.message
+
+
+def test_bad_frames():
+    images, *_ = statuses(replace(STATE, bad_frame='step 3 is shorter'))
+    assert images.level == DiagnosticStatus.WARN
+    assert images.message == 'bad frames: step 3 is shorter'
+
+
+def test_a_node_that_could_not_be_configured():
+    summary = Summary(0, 0, {}, 0.0, 0.0, None, {})
+    state = replace(STATE, lifecycle='unconfigured', failure='x.onnx: no such model file')
+    images, latency, model = statuses(state, summary)
+    assert (images.level, images.message) == (DiagnosticStatus.OK, 'not active')
+    assert latency.values == []
+    assert (model.level, model.message) == (
+        DiagnosticStatus.ERROR, 'x.onnx: no such model file')
+
+
+def test_resident_memory_sees_memory():
+    before = resident_memory()
+    block = bytearray(b'x') * 50_000_000
+    assert 40_000_000 < resident_memory() - before < 80_000_000
+    assert len(block) == 50_000_000

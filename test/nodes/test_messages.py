@@ -1,0 +1,103 @@
+"""Messages to plain data and back."""
+
+import array
+
+from builtin_interfaces.msg import Time
+from hypothesis import given, settings
+from hypothesis import strategies as st
+import numpy as np
+import pytest
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+
+from mtl_perception.encodings import decode_image, ENCODINGS
+from mtl_perception.inference.results import Detections
+from mtl_perception.labels import LabelSet
+from mtl_perception.nodes.messages import (
+    detections_to_message,
+    image_to_message,
+    label_info_message,
+    raw_image,
+)
+
+HEADER = Header(stamp=Time(sec=7, nanosec=999999999), frame_id='drone/camera_0 é')
+
+
+@given(st.integers(1, 20), st.integers(1, 20), st.sampled_from(['mono8', 'rgb8', 'bgr8']),
+       st.integers(0, 2**32))
+@settings(max_examples=50, deadline=None)
+def test_an_image_comes_back_as_it_went(width, height, encoding, seed):
+    shape = (height, width) if encoding == 'mono8' else (height, width, 3)
+    image = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
+    message = image_to_message(image, encoding, HEADER)
+    assert message.header == HEADER
+    assert (message.width, message.height, message.encoding) == (width, height, encoding)
+    assert message.step == width * (1 if encoding == 'mono8' else 3)
+    assert isinstance(message.data, array.array) and message.data.typecode == 'B'
+    pixels, order = decode_image(raw_image(message))
+    assert np.array_equal(pixels, image)
+    assert order == ('bgr' if encoding == 'bgr8' else 'rgb')
+
+
+def test_a_part_of_an_image_is_sent_without_its_surroundings():
+    whole = np.arange(5 * 6 * 3, dtype=np.uint8).reshape(5, 6, 3)
+    message = image_to_message(whole[1:4, 2:5], 'rgb8', HEADER)
+    assert bytes(message.data) == whole[1:4, 2:5].tobytes()
+
+
+def test_the_pixels_are_seen_where_they_lie():
+    message = Image(width=2, height=2, step=4, encoding='mono8', data=array.array('B', bytes(8)))
+    pixels, _ = decode_image(raw_image(message))
+    message.data[4] = 200
+    assert pixels.tolist() == [[0, 0], [200, 0]]
+
+
+def test_detections():
+    detections = Detections(
+        np.array([[10, 20, 30.5, 60], [0, 0, 1, 1]], np.float32),
+        np.array([0.75, 0.5], np.float32), np.array([1, 0], np.int32))
+    message = detections_to_message(detections, ['0', '1'], HEADER)
+    assert message.header == HEADER
+    first, second = message.detections
+    assert first.header == HEADER and second.header == HEADER
+    assert [(r.hypothesis.class_id, r.hypothesis.score) for r in first.results] == [('1', 0.75)]
+    assert [r.hypothesis.class_id for r in second.results] == ['0']
+    box = first.bbox
+    assert (box.center.position.x, box.center.position.y) == (20.25, 40)
+    assert (box.size_x, box.size_y, box.center.theta) == (20.5, 40, 0)
+    named = detections_to_message(detections, ('car', 'person'), HEADER)
+    assert named.detections[0].results[0].hypothesis.class_id == 'person'
+
+
+@pytest.mark.parametrize('nothing', [None, Detections(
+    np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32))])
+def test_nothing_seen_is_an_empty_array_with_the_header(nothing):
+    message = detections_to_message(nothing, ['0'], HEADER)
+    assert message.header == HEADER and message.detections == []
+
+
+def test_label_info():
+    message = label_info_message(LabelSet.of('car', 'person'), 0.25, Time(sec=3))
+    assert [(c.class_id, c.class_name) for c in message.class_map] == [(0, 'car'), (1, 'person')]
+    assert message.threshold == 0.25 and message.header.stamp == Time(sec=3)
+
+
+@pytest.mark.parametrize('encoding', [
+    name for name in ENCODINGS if name not in ('nv12', 'nv21', 'nv24', 'uyvy', 'yuyv')])
+def test_pixels_are_those_of_cv_bridge(encoding):
+    bridge = pytest.importorskip('cv_bridge').CvBridge()
+    layout = ENCODINGS[encoding]
+    width, height, padding = 14, 10, 6
+    rng = np.random.default_rng(len(encoding))
+    step = width * layout.pixel_bytes + padding
+    message = Image(
+        width=width, height=height, step=step, encoding=encoding,
+        data=array.array('B', rng.integers(0, 256, step * height, np.uint8).tobytes()))
+    pixels, order = decode_image(raw_image(message))
+    if encoding.startswith('8UC'):
+        # cv_bridge gives such images out as they are, only.
+        expected = bridge.imgmsg_to_cv2(message, 'passthrough')[..., :3].reshape(pixels.shape)
+    else:
+        expected = bridge.imgmsg_to_cv2(message, f'{order}8')
+        pixels = np.broadcast_to(pixels.reshape(height, width, -1), expected.shape)
+    assert np.array_equal(pixels, expected)

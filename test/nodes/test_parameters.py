@@ -1,0 +1,116 @@
+"""The one declaration of the parameters, and that nothing says otherwise."""
+
+from dataclasses import fields, replace
+from pathlib import Path
+
+import pytest
+from rclpy.parameter import Parameter
+import yaml
+
+from mtl_perception.errors import ConfigError
+from mtl_perception.inference.pipeline import PipelineOptions
+from mtl_perception.nodes.parameters import (
+    ALWAYS,
+    CameraParameters,
+    changed,
+    declaration,
+    declare,
+    PerceptionParameters,
+    RecorderParameters,
+    UNCONFIGURED,
+)
+from mtl_perception.resources import config_path
+
+KINDS = [PerceptionParameters, CameraParameters, RecorderParameters]
+
+
+@pytest.mark.parametrize('kind', KINDS)
+def test_a_node_gets_the_defaults_and_describes_them(kind, idle_node):
+    node = idle_node()
+    assert declare(node, kind) == kind()
+    for item in fields(kind):
+        known, descriptor = declaration(item), node.describe_parameter(item.name)
+        assert known.description in descriptor.description
+        assert all(choice in descriptor.description for choice in known.choices)
+        assert descriptor.read_only == (known.changes not in (ALWAYS, UNCONFIGURED))
+        ranges = [*descriptor.floating_point_range, *descriptor.integer_range]
+        assert [(r.from_value, r.to_value) for r in ranges] == (
+            [] if known.low is None else [(known.low, known.high)])
+
+
+def test_values_come_from_overrides_and_whole_numbers_do_for_others(idle_node):
+    node = idle_node(score_threshold=1, model='m.onnx', max_detections=5)
+    values = declare(node, PerceptionParameters)
+    assert values == replace(
+        PerceptionParameters(), score_threshold=1.0, model='m.onnx', max_detections=5)
+    assert type(values.score_threshold) is float
+    assert declare(idle_node(source=0), CameraParameters).source == '0'
+    assert declare(idle_node(topics=['/a', '/b']), RecorderParameters).topics == ('/a', '/b')
+
+
+@pytest.mark.parametrize(('kind', 'values', 'reason'), [
+    (PerceptionParameters, {'score_threshold': 1.5},
+     r'parameter score_threshold: 1.5 is not within 0.0..1.0'),
+    (PerceptionParameters, {'score_threshold': float('nan')}, 'nan is not a finite number'),
+    (PerceptionParameters, {'score_threshold': 'high'}, "'high' is not a number"),
+    (PerceptionParameters, {'max_detections': 0}, r'0 is not within 1\.\.10000'),
+    (PerceptionParameters, {'max_detections': 2.5}, '2.5 is not a whole number'),
+    (PerceptionParameters, {'class_id_format': 'both'}, "'both' is not one of index, name"),
+    (PerceptionParameters, {'reliability': 'tcp'}, 'not one of best_effort, reliable'),
+    (PerceptionParameters, {'runtime': 'magic'}, "parameter runtime: 'magic' is not one of auto"),
+    (PerceptionParameters, {'autostart': 1}, '1 is not true or false'),
+    # What YAML makes of an unquoted `off`.
+    (PerceptionParameters, {'tiles': False}, 'parameter tiles: False is not text'),
+    (PerceptionParameters, {'tiles': '0x2'}, '0x2'),
+    (CameraParameters, {'rate': -1.0}, r'-1.0 is not within 0.0..1000.0 Hz'),
+    (CameraParameters, {'loop': 'yes'}, "'yes' is not true or false"),
+    (RecorderParameters, {'topics': 'image'}, "'image' is not a list of text"),
+])
+def test_impossible_values_are_refused_with_the_range(kind, values, reason, idle_node):
+    with pytest.raises(ConfigError, match=reason) as error:
+        declare(idle_node(**values), kind)
+    assert '\n' not in str(error.value)
+
+
+def change(name, value):
+    return Parameter(name, value=value)
+
+
+def test_a_change_gives_new_values_and_leaves_the_old_ones():
+    before = PerceptionParameters()
+    after = changed(
+        before, [change('score_threshold', 0.5), change('tiles', '2x2'),
+                 change('use_sim_time', True)], unconfigured=False)
+    assert after == replace(before, score_threshold=0.5, tiles='2x2')
+    assert after.options() == PipelineOptions(score_threshold=0.5, tiles='2x2')
+    assert before.score_threshold == PipelineOptions().score_threshold
+
+
+@pytest.mark.parametrize(('name', 'value', 'reason'), [
+    ('score_threshold', -0.1, 'is not within 0.0..1.0'),
+    ('score_threshold', None, 'is not a number'),
+    ('nms_threshold', 'x', 'is not a number'),
+    ('tiles', 'many', 'many'),
+    ('model', 'other.onnx', 'changes only while the node is unconfigured'),
+    ('queue_depth', 3, 'changes only while the node is unconfigured'),
+    ('autostart', False, 'is read-only'),
+])
+def test_a_change_that_cannot_be_is_refused_with_the_reason(name, value, reason):
+    with pytest.raises(ConfigError, match=reason):
+        changed(PerceptionParameters(), [change(name, value)], unconfigured=False)
+
+
+def test_what_needs_the_model_anew_may_change_while_there_is_none():
+    after = changed(PerceptionParameters(), [change('model', 'other.onnx')], unconfigured=True)
+    assert after.model == 'other.onnx'
+
+
+def test_the_configuration_file_has_every_parameter_with_its_default():
+    file = yaml.safe_load(Path(config_path('uav_camera.yaml')).read_text(encoding='utf-8'))
+    kinds = {'/**/perception_node': PerceptionParameters, '/**/camera_node': CameraParameters}
+    assert set(file) == set(kinds)
+    for name, kind in kinds.items():
+        values = file[name]['ros__parameters']
+        assert kind(**values) == kind()
+        assert list(values) == [item.name for item in fields(kind)]
+        assert all(type(values[item.name]) is type(item.default) for item in fields(kind))

@@ -1,0 +1,110 @@
+"""The process around a node, without ROS: signals come first, whatever the node is doing."""
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from mtl_perception.errors import ConfigError
+from mtl_perception.nodes.process import Stop
+
+WITHOUT_ROS = """
+import sys, time, types
+from mtl_perception.errors import MtlError
+from mtl_perception.nodes import process
+
+def spin(make, stop, args):
+    make(stop)
+
+process._spin = spin
+"""
+
+
+def start(body: str) -> subprocess.Popen:
+    process = subprocess.Popen(
+        [sys.executable, '-c', WITHOUT_ROS + body], stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE, text=True)
+    return process
+
+
+@pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_process_even_inside_of_c(number):
+    # sleep() of the C library with the interpreter's lock given up, as a long forward pass.
+    process = start("""
+import ctypes
+def make(stop):
+    print('ready', flush=True)
+    ctypes.CDLL(None).sleep(60)
+sys.exit(process.run_node(make))
+""")
+    assert process.stdout.readline() == 'ready\n'
+    begin = time.monotonic()
+    process.send_signal(number)
+    assert process.wait(10) == 0
+    assert time.monotonic() - begin < 1.5
+    assert process.stderr.read() == ''
+
+
+def test_a_node_that_ends_in_time_is_let_to_and_a_second_signal_changes_nothing():
+    process = start("""
+def make(stop):
+    print('ready', flush=True)
+    while not stop.asked():
+        time.sleep(0.01)
+    time.sleep(0.3)
+    print('closed', flush=True)
+sys.exit(process.run_node(make))
+""")
+    assert process.stdout.readline() == 'ready\n'
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(10) == 0
+    assert process.stdout.read() == 'closed\n' and process.stderr.read() == ''
+
+
+def test_an_error_of_the_users_is_one_line_and_exit_code_1():
+    process = start("""
+def make(stop):
+    raise MtlError('no such thing: mend it')
+sys.exit(process.run_node(make))
+""")
+    out, error = process.communicate(timeout=10)
+    assert (process.returncode, out, error) == (1, '', 'error: no such thing: mend it\n')
+
+
+def test_an_error_of_a_thread_is_the_processs():
+    process = start("""
+def make(stop):
+    stop(MtlError('the camera is gone'))
+    stop(MtlError('and so am I'))
+sys.exit(process.run_node(make))
+""")
+    _, error = process.communicate(timeout=10)
+    assert (process.returncode, error) == (1, 'error: the camera is gone\n')
+
+
+def test_the_transport_for_large_images_is_chosen_unless_another_is():
+    for given, expected in ((None, 'LARGE_DATA'), ('UDPv4', 'UDPv4')):
+        setting = '' if given is None else (
+            f'import os; os.environ["FASTDDS_BUILTIN_TRANSPORTS"] = "{given}"\n')
+        process = start(setting + """
+import os
+def make(stop):
+    print(os.environ['FASTDDS_BUILTIN_TRANSPORTS'])
+sys.exit(process.run_node(make))
+""")
+        out, _ = process.communicate(timeout=10)
+        assert out == f'{expected}\n'
+
+
+def test_stop_wakes_who_waits_even_when_it_came_first():
+    stop, woken = Stop(), []
+    assert not stop.asked() and not stop.wait(0.01)
+    stop(ConfigError('first'))
+    stop.on_ask(lambda: woken.append(True))
+    assert woken == [True] and stop.wait(0)
+    stop(ConfigError('second'))
+    assert str(stop.error) == 'first' and woken == [True, True]
