@@ -1,0 +1,153 @@
+"""The nodes as processes of their own, from the first moment to an orderly end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+import contextlib
+import importlib.util
+import json
+import os
+from pathlib import Path
+import random
+import signal
+import subprocess
+import sys
+import time
+from types import TracebackType
+
+from mtl_perception.errors import ConfigError, MtlError
+from mtl_perception.resources import config_path
+
+_END_WITHIN = 15.0
+"""Seconds that a node gets to end; the recorder writes its index then."""
+
+
+def node_environment(logs: Path) -> dict[str, str]:
+    """
+    Return this process's environment with what nodes of one demo need to talk to each other only.
+
+    What the user has set stays: their domain, their transport.
+    """
+    environment = dict(os.environ)
+    # Domains up to 101 keep clear of the ports that Linux gives out by itself.
+    environment.setdefault('ROS_DOMAIN_ID', str(random.SystemRandom().randint(1, 101)))
+    if 'fastrtps' in environment.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp'):
+        # Not the discovery range LOCALHOST: its transports lose images, see the profile.
+        older = environment.get('ROS_DISTRO') in ('humble', 'iron', 'jazzy')
+        environment.setdefault(
+            f'{"FASTRTPS" if older else "FASTDDS"}_DEFAULT_PROFILES_FILE',
+            str(config_path('fastdds_localhost.xml')))
+        environment['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'SYSTEM_DEFAULT'
+        environment.pop('ROS_LOCALHOST_ONLY', None)
+    else:
+        environment.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
+    environment.setdefault('ROS_LOG_DIR', str(logs / 'ros'))
+    # ROS 2 as wheels: the virtual environment is a prefix, whether it is activated or not.
+    prefixes = environment.get('AMENT_PREFIX_PATH', '').split(os.pathsep)
+    if (Path(sys.prefix) / 'share' / 'ament_index').is_dir() and sys.prefix not in prefixes:
+        environment['AMENT_PREFIX_PATH'] = os.pathsep.join(filter(None, [sys.prefix, *prefixes]))
+    environment['PYTHONUNBUFFERED'] = '1'
+    return environment
+
+
+class NodeProcesses:
+    """
+    Starts nodes and sees that none outlives the `with` block.
+
+    Each has a session of its own: Ctrl-C in the terminal reaches this process alone, which then
+    ends them in the order that keeps what they have.
+    """
+
+    def __init__(self, logs: Path) -> None:
+        """Write what the nodes say to `logs`/NAME.log; ConfigError where ROS 2 is missing."""
+        if importlib.util.find_spec('rclpy') is None:
+            raise ConfigError('ROS 2 (rclpy) is not in this Python; run `make setup`, or source '
+                              'a ROS 2 and use its Python')
+        self._logs = logs
+        self._environment = node_environment(logs)
+        self._processes: dict[str, subprocess.Popen[bytes]] = {}
+        self._asked: set[str] = set()
+
+    def __enter__(self) -> NodeProcesses:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
+                 trace: TracebackType | None) -> None:
+        # The end must come even where the impatient press Ctrl-C again.
+        before = {number: signal.signal(number, signal.SIG_IGN)
+                  for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+        try:
+            for name in self._processes:
+                self._ask(name)
+            deadline = time.monotonic() + _END_WITHIN
+            for process in self._processes.values():
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(max(0.0, deadline - time.monotonic()))
+                if process.poll() is None:
+                    process.kill()
+                    process.wait()
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def start(self, name: str, parameters: Mapping[str, object]) -> None:
+        """Start the executable `name` of `mtl_perception.nodes` with ROS parameters."""
+        arguments = [sys.executable, '-m', f'mtl_perception.nodes.{name}', '--ros-args']
+        for key, value in parameters.items():
+            # JSON is YAML, which is what the parameters are parsed as: nothing in a path or a
+            # name is taken for anything else.
+            arguments += ['-p', f'{key}:={json.dumps(value, ensure_ascii=False)}']
+        self._logs.mkdir(parents=True, exist_ok=True)
+        with (self._logs / f'{name}.log').open('wb') as log:
+            self._processes[name] = subprocess.Popen(
+                arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
+                env=self._environment, start_new_session=True)
+
+    def running(self, name: str) -> bool:
+        """Return whether the node still runs."""
+        return self._processes[name].poll() is None
+
+    def check(self, may_end: str = '') -> None:
+        """Raise MtlError with a node's own words where one failed, or ended but `may_end`."""
+        for name, process in self._processes.items():
+            code = process.poll()
+            if code is None or name in self._asked or (code == 0 and name == may_end):
+                continue
+            raise MtlError(f'{name} ended ({_fate(code)}): {self.last_words(name)}')
+
+    def stop(self, name: str) -> None:
+        """End a node and wait for it; MtlError where it did not end in good order."""
+        self._ask(name)
+        try:
+            code = self._processes[name].wait(_END_WITHIN)
+        except subprocess.TimeoutExpired:
+            raise MtlError(
+                f'{name} did not end within {_END_WITHIN:g} s; see {self.log(name)}') from None
+        if code:
+            raise MtlError(f'{name} ended ({_fate(code)}): {self.last_words(name)}')
+
+    def log(self, name: str) -> Path:
+        """Return the file that has all that the node said."""
+        return self._logs / f'{name}.log'
+
+    def last_words(self, name: str) -> str:
+        """Return the last line that the node said, of an error without its prefix."""
+        text = self.log(name).read_text(encoding='utf-8', errors='replace')
+        lines = [line.strip() for line in text.splitlines() if line.strip()]
+        errors = [line for line in lines if line.startswith('error: ')]
+        if errors:
+            return errors[-1].removeprefix('error: ')
+        return f'{lines[-1] if lines else "without a word"} (see {self.log(name)})'
+
+    def _ask(self, name: str) -> None:
+        # Not SIGINT: what runs in the background of a shell is born deaf to it.
+        self._asked.add(name)
+        if self._processes[name].poll() is None:
+            self._processes[name].send_signal(signal.SIGTERM)
+
+
+def _fate(code: int) -> str:
+    if code < 0:
+        with contextlib.suppress(ValueError):
+            return signal.Signals(-code).name
+    return f'exit code {code}'
