@@ -8,6 +8,7 @@ from typing import Any
 from sensor_msgs.msg import CameraInfo
 import yaml
 
+from mtl_perception.encodings import MAX_SIDE
 from mtl_perception.errors import ConfigError, DataError
 
 _MATRICES = {
@@ -29,13 +30,13 @@ def load_calibration(path: Path) -> CameraInfo:
         raise DataError(f'calibration {path} is not a mapping')
     info = CameraInfo()
     try:
-        info.width = int(values['image_width'])
-        info.height = int(values['image_height'])
+        info.width = _side(values['image_width'])
+        info.height = _side(values['image_height'])
         info.distortion_model = str(values['distortion_model'])
         info.d = [float(value) for value in values['distortion_coefficients']['data']]
         for entry, (name, length) in _MATRICES.items():
             setattr(info, name, _matrix(values[entry], length))
-    except (KeyError, TypeError, ValueError, AssertionError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise DataError(f'calibration {path}: entry missing or wrong: {error}') from None
     return info
 
@@ -53,6 +54,12 @@ def camera_info(calibration: CameraInfo | None, width: int, height: int) -> Came
             f'the calibration is for {calibration.width}x{calibration.height}, '
             f'the images are {width}x{height}')
     return calibration
+
+
+def _side(value: Any) -> int:
+    if not 0 < int(value) <= MAX_SIDE:
+        raise ValueError(f'{value} is not the side of an image')
+    return int(value)
 
 
 def _matrix(value: Any, length: int) -> list[float]:

@@ -129,6 +129,7 @@ class RecorderNode(Node):
         topic.subscription = self.create_subscription(
             message_class(topic.type), topic.name, self._writer_of(topic),
             _common_profile(offered, self._settings.queue_depth), raw=True)
+        self.get_logger().info(f'subscribed to {topic.name} ({topic.type})')
 
     def _writer_of(self, topic: RecordedTopic) -> Callable[[bytes, Any], None]:
         return functools.partial(self._write, topic)

@@ -1,0 +1,78 @@
+"""The camera node, as a process, over DDS."""
+
+import signal
+
+import cv2
+import numpy as np
+from sensor_msgs.msg import CameraInfo, Image
+
+from mtl_perception.data.synthetic import SyntheticFlight
+from mtl_perception.encodings import decode_image
+from mtl_perception.nodes import qos
+from mtl_perception.nodes.messages import raw_image
+
+
+def listen(node):
+    images, infos = [], []
+    profile = qos.stream('reliable', 50)
+    node.create_subscription(Image, 'image', images.append, profile)
+    node.create_subscription(CameraInfo, 'camera_info', infos.append, profile)
+    return images, infos
+
+
+def nanoseconds(header):
+    return header.stamp.sec * 10**9 + header.stamp.nanosec
+
+
+def test_a_flight_is_published_once_at_its_rate(start_node, ros_node):
+    images, infos = listen(ros_node)
+    camera = start_node(
+        'camera_node', source='synthetic:5', width=160, height=128, frames=12, rate=20.0,
+        loop=False, wait_for_subscribers=1, frame_id='nose', encoding='rgb8')
+    assert camera.wait() == 0
+    assert 'published 12 images of 160x128' in camera.said()
+    assert len(images) == len(infos) == 12
+    flight = SyntheticFlight(5, 160, 128, 12, 20.0)
+    for index, (image, info) in enumerate(zip(images, infos, strict=True)):
+        pixels, order = decode_image(raw_image(image))
+        assert order == 'rgb' and np.array_equal(pixels, flight[index].image)
+        assert image.header == info.header and image.header.frame_id == 'nose'
+        assert (info.width, info.height, info.k[0]) == (160, 128, 0)
+    stamps = [nanoseconds(image.header) for image in images]
+    gaps = np.diff(stamps) / 1e9
+    assert (gaps > 0).all() and abs(np.median(gaps) - 0.05) < 0.02
+
+
+def test_a_folder_is_published_again_and_again_until_a_signal(
+        start_node, ros_node, tmp_path, wait_until):
+    for value in (50, 100):
+        cv2.imwrite(str(tmp_path / f'{value}.png'), np.full((32, 48, 3), value, np.uint8))
+    (tmp_path / '70.png').write_bytes(b'broken')
+    images, _ = listen(ros_node)
+    camera = start_node('camera_node', source=str(tmp_path), rate=50.0, wait_for_subscribers=1)
+    wait_until(lambda: len(images) >= 6)
+    assert camera.end(signal.SIGTERM)[0] == 0
+    assert [image.data[0] for image in images[:6]] == [100, 50] * 3, 'by name'
+    assert '70.png cannot be read as an image' in camera.said()
+    assert 'Traceback' not in camera.said()
+
+
+def test_an_impossible_source_is_one_line(start_node):
+    camera = start_node('camera_node', source='no/such/folder')
+    assert camera.wait() == 1
+    assert camera.said().startswith("error: source 'no/such/folder' is no folder")
+    assert camera.said().count('\n') == 1
+
+
+def test_a_calibration_for_another_size_is_an_error_not_a_lie(start_node, tmp_path):
+    calibration = tmp_path / 'camera.yaml'
+    data = {'camera_matrix': 9, 'rectification_matrix': 9, 'projection_matrix': 12}
+    calibration.write_text(
+        'image_width: 100\nimage_height: 100\ndistortion_model: plumb_bob\n'
+        'distortion_coefficients: {data: []}\n'
+        + ''.join(f'{name}: {{data: {[1.0] * size}}}\n' for name, size in data.items()))
+    camera = start_node(
+        'camera_node', source='synthetic:5', width=160, height=128, frames=2,
+        calibration=str(calibration))
+    assert camera.wait() == 1
+    assert 'error: the calibration is for 100x100, the images are 160x128' in camera.said()

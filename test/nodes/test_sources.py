@@ -1,0 +1,95 @@
+"""Where the camera node has its images from."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from mtl_perception.data.synthetic import SyntheticFlight
+from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.nodes.parameters import CameraParameters
+from mtl_perception.nodes.sources import DEFAULT_RATE, open_source
+
+
+def source_of(text, warn=pytest.fail, **values):
+    return open_source(replace(CameraParameters(), source=str(text), **values), warn)
+
+
+def test_a_folders_images_come_by_name_and_broken_ones_are_left_out(tmp_path):
+    for name, value in (('b.png', 20), ('a.PNG', 10), ('d.bmp', 40)):
+        cv2.imwrite(str(tmp_path / name), np.full((4, 6, 3), (value, 0, 200), np.uint8))
+    (tmp_path / 'c.jpg').write_bytes(b'no image')
+    (tmp_path / 'notes.txt').write_text('nor this')
+    warnings = []
+    source = source_of(tmp_path, warnings.append)
+    images = list(source.images())
+    assert [image[0, 0].tolist() for image in images] == [
+        [10, 0, 200], [20, 0, 200], [40, 0, 200]]
+    assert source.order == 'bgr' and not source.live and source.rate == DEFAULT_RATE
+    assert len(warnings) == 1 and 'c.jpg' in warnings[0]
+    assert len(list(source.images())) == 3, 'a second pass begins at the beginning'
+
+
+def test_a_folder_without_a_readable_image_is_an_error(tmp_path):
+    with pytest.raises(DataError, match='has no images'):
+        source_of(tmp_path)
+    (tmp_path / 'a.png').write_bytes(b'')
+    with pytest.raises(DataError, match='none of the 1 images'):
+        list(source_of(tmp_path, lambda text: None).images())
+
+
+def test_a_video_file_has_its_own_rate(tmp_path):
+    path = tmp_path / 'flight.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 12.5, (64, 48))
+    for value in (10, 100, 200):
+        writer.write(np.full((48, 64, 3), value, np.uint8))
+    writer.release()
+    source = source_of(path)
+    images = list(source.images())
+    assert source.rate == 12.5 and not source.live
+    assert [round(float(image.mean()), -1) for image in images] == [10, 100, 200]
+
+
+def test_a_synthetic_flight():
+    source = source_of('synthetic:5', width=160, height=128, frames=2, rate=20.0)
+    assert source.order == 'rgb' and source.rate == 20
+    expected = SyntheticFlight(5, 160, 128, 2, 20.0)
+    assert [np.array_equal(image, expected[index].image)
+            for index, image in enumerate(source.images())] == [True, True]
+
+
+@pytest.mark.parametrize(('text', 'kind', 'reason'), [
+    ('synthetic:', ConfigError, 'the seed after `synthetic:` is a whole number'),
+    ('synthetic:-1', ConfigError, 'whole number'),
+    ('no/such/thing', DataError, "source 'no/such/thing' is no folder, video file"),
+    ('77', DataError, 'video device 77 cannot be opened'),
+    ('/dev/video77', DataError, 'video device 77 cannot be opened'),
+    ('videotestsrc ! appsink', ConfigError, 'without GStreamer'),
+])
+def test_what_is_no_source_is_said_in_one_line(text, kind, reason, monkeypatch):
+    monkeypatch.setattr(cv2.videoio_registry, 'getBackends', list)
+    with pytest.raises(kind, match=reason) as error:
+        source_of(text)
+    assert '\n' not in str(error.value)
+
+
+def test_a_file_that_is_no_video(tmp_path):
+    path = tmp_path / 'flight.mp4'
+    path.write_bytes(b'no video')
+    with pytest.raises(DataError, match=r'flight\.mp4 cannot be opened as a video'):
+        source_of(path)
+
+
+def test_no_password_of_an_url_is_said(monkeypatch):
+    class Closed:
+        def __init__(self, *_):
+            pass
+
+        def isOpened(self):  # noqa: N802
+            return False
+
+    monkeypatch.setattr(cv2, 'VideoCapture', Closed)
+    with pytest.raises(DataError) as error:
+        source_of('rtsp://pilot:secret@192.0.2.1:554/stream?key=secret')
+    assert str(error.value) == 'rtsp://192.0.2.1/stream cannot be opened as a video'
