@@ -118,14 +118,14 @@ def run(args: argparse.Namespace) -> None:
     if not (math.isfinite(args.rate) and 0 <= args.rate <= 1000):
         raise ConfigError(f'--rate {args.rate} is not in 0..1000 Hz')
     model = args.model.expanduser().resolve() if args.model else model_path()
-    # Opened here only to learn what it is; a model that cannot run is told before anything starts.
+    # Opened here only to learn what it is: one that cannot run is told before anything starts.
     spec = open_runtime(model, args.runtime, args.device).spec
     output: Path = args.output.expanduser().resolve()
     with contextlib.ExitStack() as undo:
         undo.enter_context(_ended_like_ctrl_c())
         flight = _flight(args, output, undo)
         with NodeProcesses(output / 'logs') as nodes:
-            sent = _fly(nodes, flight, model, args, output)
+            sent = _fly(nodes, flight, model, spec, args, output)
         _report(flight, model, spec, sent, output)
 
 
@@ -202,8 +202,8 @@ def _prepare(output: Path) -> None:
         raise ConfigError(f'--output {output}: {error.strerror}') from None
 
 
-def _fly(nodes: NodeProcesses, flight: Flight, model: Path, args: argparse.Namespace,
-         output: Path) -> int:
+def _fly(nodes: NodeProcesses, flight: Flight, model: Path, spec: ModelSpec,
+         args: argparse.Namespace, output: Path) -> int:
     """Run the nodes until the flight is over; return how many images the camera sent."""
     recorded = [_TOPICS.image, '/camera_info', _TOPICS.detections, _TOPICS.segmentation,
                 f'{_TOPICS.detections}/label_info', f'{_TOPICS.segmentation}/label_info',
@@ -211,6 +211,12 @@ def _fly(nodes: NodeProcesses, flight: Flight, model: Path, args: argparse.Names
     nodes.start(_RECORDER, {'output': str(output / 'bag'), 'topics': recorded})
     nodes.start(_PERCEPTION, {
         'model': str(model), 'runtime': args.runtime, 'device': args.device})
+    progress = _Progress(output / 'bag' / 'bag.mcap', flight.frames)
+    progress.look()
+    # The first results come within milliseconds of the first image: the recorder must be there.
+    results = [f'subscribed to {_TOPICS.detections} '] if spec.detection else []
+    results += [f'subscribed to {_TOPICS.segmentation} '] if spec.segmentation else []
+    nodes.wait_for_words(_RECORDER, results, _START_WITHIN)
     camera: dict[str, object] = {
         'source': flight.source, 'rate': flight.rate, 'loop': False,
         'wait_for_subscribers': 2}
@@ -218,7 +224,6 @@ def _fly(nodes: NodeProcesses, flight: Flight, model: Path, args: argparse.Names
         _, width, height = flight.synthetic
         camera |= {'width': width, 'height': height, 'frames': flight.frames}
     nodes.start(_CAMERA, camera)
-    progress = _Progress(output / 'bag' / 'bag.mcap', flight.frames)
     began = time.monotonic()
     while nodes.running(_CAMERA):
         nodes.check(may_end=_CAMERA)

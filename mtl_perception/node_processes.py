@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 import contextlib
 import importlib.util
 import json
@@ -114,6 +114,20 @@ class NodeProcesses:
             if code is None or name in self._asked or (code == 0 and name == may_end):
                 continue
             raise MtlError(f'{name} ended ({_fate(code)}): {self.last_words(name)}')
+
+    def wait_for_words(self, name: str, words: Sequence[str], seconds: float) -> None:
+        """Wait until the node has said all `words`; MtlError where it does not, or one fails."""
+        deadline = time.monotonic() + seconds
+        while True:
+            said = self.log(name).read_text(encoding='utf-8', errors='replace')
+            missing = [word for word in words if word not in said]
+            if not missing:
+                return
+            self.check()
+            if time.monotonic() > deadline:
+                raise MtlError(f'{name} did not say {missing[0]!r} within {seconds:g} s; '
+                               f'see {self.log(name)}')
+            time.sleep(0.05)
 
     def stop(self, name: str) -> None:
         """End a node and wait for it; MtlError where it did not end in good order."""
