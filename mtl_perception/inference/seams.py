@@ -9,7 +9,6 @@ not tell a part from its whole.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
 
 import numpy as np
 
@@ -52,24 +51,20 @@ def merge_tiles(tiles: Sequence[Tile], parts: Sequence[Detections], scale: tuple
     cut = _cut_sides(tiles, parts, scale)
     is_part = np.any(cut, axis=1)
     alive = np.ones(len(boxes), bool)
-    ends = np.cumsum([0, *(len(part) for part in parts)])
-    members = [np.arange(start, end) for start, end in pairwise(ends)]
-    # Tile by neighbour, so that memory does not grow with the square of all boxes.
-    pairs = [(i, j) for i in range(len(tiles)) for j in range(i + 1, len(tiles))
-             if len(members[i]) and len(members[j]) and _overlap(tiles[i], tiles[j])]
+    pairs = list(_neighbours(tiles, parts, boxes))
 
-    for i, j in [*pairs, *((j, i) for i, j in pairs)]:
-        some, wholes = members[i][is_part[members[i]]], members[j][~is_part[members[j]]]
-        areas, common = _intersections(boxes, classes, some, wholes)
-        alive[some[(common >= PART_COVER * areas[0]).any(axis=1)]] = False
-    for i, j in pairs:
-        some, others = (members[k][alive[members[k]]] for k in (i, j))
-        for a, b in _twins(boxes, classes, some, others):
+    for _, _, first, second in pairs:
+        for some, others in ((first, second), (second, first)):
+            ends, wholes = some[is_part[some]], others[~is_part[others]]
+            areas, common = _intersections(boxes, classes, ends, wholes)
+            alive[ends[(common >= PART_COVER * areas[0]).any(axis=1)]] = False
+    for _, _, first, second in pairs:
+        for a, b in _twins(boxes, classes, first[alive[first]], second[alive[second]]):
             alive[b if scores[a] >= scores[b] else a] = False
     groups = np.arange(len(boxes))
-    for i, j in pairs:
-        some, others = (members[k][alive[members[k]] & is_part[members[k]]] for k in (i, j))
-        for a, b in _pieces(tiles[i], tiles[j], boxes, classes, cut, some, others):
+    for one, other, first, second in pairs:
+        for a, b in _pieces(one, other, boxes, classes, cut, first[alive[first] & is_part[first]],
+                            second[alive[second] & is_part[second]]):
             groups[groups == groups[b]] = groups[a]
     for group in np.unique(groups[alive & (groups != np.arange(len(boxes)))]):
         pieces = np.flatnonzero(groups == group)
@@ -94,20 +89,38 @@ def _cut_sides(tiles: Sequence[Tile], parts: Sequence[Detections],
         for tile, part in zip(tiles, parts, strict=True)])
 
 
-def _overlap(one: Tile, other: Tile) -> bool:
-    return all(one.box[axis] < other.box[axis + 2] and other.box[axis] < one.box[axis + 2]
-               for axis in (0, 1))
+def _neighbours(tiles: Sequence[Tile], parts: Sequence[Detections], boxes: np.ndarray
+                ) -> Iterator[tuple[Tile, Tile, np.ndarray, np.ndarray]]:
+    """
+    Yield each two tiles that overlap, and the indices of either's boxes that reach into the other.
+
+    Only these can be of one object; memory and time do not grow with the square of all boxes.
+    """
+    ends = np.cumsum([0, *(len(part) for part in parts)])
+    for i, one in enumerate(tiles):
+        for j in range(i + 1, len(tiles)):
+            x0, y0 = (max(one.box[k], tiles[j].box[k]) for k in (0, 1))
+            x1, y1 = (min(one.box[k], tiles[j].box[k]) for k in (2, 3))
+            if x0 >= x1 or y0 >= y1:
+                continue
+            first, second = (
+                np.flatnonzero((part[:, 0] < x1) & (part[:, 2] > x0)
+                               & (part[:, 1] < y1) & (part[:, 3] > y0)) + ends[k]
+                for k, part in ((i, boxes[ends[i]:ends[i + 1]]), (j, boxes[ends[j]:ends[j + 1]])))
+            if len(first) and len(second):
+                yield one, tiles[j], first, second
 
 
 def _intersections(boxes: np.ndarray, classes: np.ndarray, some: np.ndarray, others: np.ndarray
                    ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
     """Return areas [S, 1] and [1, O], and the area [S, O] that boxes of one class share, or -1."""
-    one, two = boxes[some][:, None], boxes[others][None]
-    sides = np.minimum(one[..., 2:], two[..., 2:]) - np.maximum(one[..., :2], two[..., :2])
-    common = np.where(
-        classes[some][:, None] == classes[others], np.maximum(sides, 0).prod(axis=2), -1)
-    areas = (one[..., 2:] - one[..., :2]).prod(axis=2), (two[..., 2:] - two[..., :2]).prod(axis=2)
-    return areas, common
+    one, other = boxes[some].T[:, :, None], boxes[others].T[:, None]
+    widths = np.minimum(one[2], other[2]) - np.maximum(one[0], other[0])
+    heights = np.minimum(one[3], other[3]) - np.maximum(one[1], other[1])
+    common = np.where(classes[some][:, None] == classes[others],
+                      np.maximum(widths, 0) * np.maximum(heights, 0), -1)
+    areas = [(corners[2] - corners[0]) * (corners[3] - corners[1]) for corners in (one, other)]
+    return (areas[0], areas[1]), common
 
 
 def _twins(boxes: np.ndarray, classes: np.ndarray, some: np.ndarray, others: np.ndarray

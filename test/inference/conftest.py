@@ -10,6 +10,7 @@ or `dark`.
 from collections.abc import Callable
 from pathlib import Path
 
+from hypothesis import settings
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper, TensorProto
@@ -17,6 +18,10 @@ import pytest
 
 from mtl_perception.labels import LabelSet
 from mtl_perception.spec import METADATA_KEY, ModelSpec
+
+# How long an example takes says more about the machine's other work than about the code.
+settings.register_profile('no deadline', deadline=None)
+settings.load_profile('no deadline')
 
 COLORS = LabelSet.of('red', 'green', 'blue')
 LABELS = LabelSet.of('red', 'green', 'blue', 'dark')

@@ -15,7 +15,7 @@ from mtl_perception.inference.tiles import (
 )
 
 NETWORKS = st.sampled_from([(640, 640), (320, 320), (640, 512), (300, 300)])
-SIZES = st.tuples(st.integers(1, 5000), st.integers(1, 5000))
+SIZES = st.tuples(st.integers(1, 3000), st.integers(1, 3000))
 
 
 def _size(tile):
