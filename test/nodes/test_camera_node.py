@@ -6,7 +6,6 @@ import cv2
 import numpy as np
 from sensor_msgs.msg import CameraInfo, Image
 
-from mtl_perception.data.synthetic import SyntheticFlight
 from mtl_perception.encodings import decode_image
 from mtl_perception.nodes import qos
 from mtl_perception.nodes.messages import raw_image
@@ -24,18 +23,27 @@ def nanoseconds(header):
     return header.stamp.sec * 10**9 + header.stamp.nanosec
 
 
-def test_a_flight_is_published_once_at_its_rate(start_node, ros_node):
+def write_images(folder, count, size=(160, 128)):
+    images = []
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        images.append(rng.integers(0, 256, (size[1], size[0], 3), np.uint8))
+        cv2.imwrite(str(folder / f'{number:03}.png'), images[-1])
+    return images
+
+
+def test_images_are_published_once_at_a_rate(start_node, ros_node, tmp_path):
+    sent = write_images(tmp_path, 12)
     images, infos = listen(ros_node)
     camera = start_node(
-        'camera_node', source='synthetic:5', width=160, height=128, frames=12, rate=20.0,
-        loop=False, wait_for_subscribers=1, frame_id='nose', encoding='rgb8')
+        'camera_node', source=str(tmp_path), rate=20.0, loop=False, wait_for_subscribers=1,
+        frame_id='nose', encoding='rgb8')
     assert camera.wait() == 0
     assert 'published 12 images of 160x128' in camera.said()
     assert len(images) == len(infos) == 12
-    flight = SyntheticFlight(5, 160, 128, 12, 20.0)
-    for index, (image, info) in enumerate(zip(images, infos, strict=True)):
+    for image, info, expected in zip(images, infos, sent, strict=True):
         pixels, order = decode_image(raw_image(image))
-        assert order == 'rgb' and np.array_equal(pixels, flight[index].image)
+        assert order == 'rgb' and np.array_equal(pixels, expected[..., ::-1])
         assert image.header == info.header and image.header.frame_id == 'nose'
         assert (info.width, info.height, info.k[0]) == (160, 128, 0)
     stamps = [nanoseconds(image.header) for image in images]
@@ -71,8 +79,7 @@ def test_a_calibration_for_another_size_is_an_error_not_a_lie(start_node, tmp_pa
         'image_width: 100\nimage_height: 100\ndistortion_model: plumb_bob\n'
         'distortion_coefficients: {data: []}\n'
         + ''.join(f'{name}: {{data: {[1.0] * size}}}\n' for name, size in data.items()))
-    camera = start_node(
-        'camera_node', source='synthetic:5', width=160, height=128, frames=2,
-        calibration=str(calibration))
+    write_images(tmp_path, 2)
+    camera = start_node('camera_node', source=str(tmp_path), calibration=str(calibration))
     assert camera.wait() == 1
     assert 'error: the calibration is for 100x100, the images are 160x128' in camera.said()

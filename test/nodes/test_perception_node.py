@@ -1,0 +1,345 @@
+"""The perception node, as a process, over DDS, with a model whose outputs are known."""
+
+import array
+import resource
+import signal
+import time
+
+from builtin_interfaces.msg import Time
+import cv2
+from diagnostic_msgs.msg import DiagnosticArray
+from lifecycle_msgs.msg import State, Transition
+from lifecycle_msgs.srv import ChangeState, GetState
+import numpy as np
+import pytest
+from rcl_interfaces.srv import SetParameters
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2DArray, LabelInfo
+
+from mtl_perception.nodes import qos
+
+EVERY = qos.stream('reliable', 50)
+RED = 0
+
+# Ten frames: encoding, width, height, bytes of padding in a row.
+FRAMES = [
+    ('rgb8', 192, 128, 0), ('bgr8', 640, 480, 0), ('bgr8', 321, 241, 5), ('rgba8', 96, 200, 0),
+    ('bgra8', 200, 96, 8), ('8UC3', 1000, 400, 0), ('yuv422', 320, 240, 4), ('nv21', 320, 240, 0),
+    ('mono8', 333, 77, 3), ('mono16', 64, 64, 0),
+]
+
+
+def picture(width, height):
+    """Return RGB pixels, dark with a red rectangle, and the rectangle (x0, y0, x1, y1)."""
+    pixels = np.full((height, width, 3), 16, np.uint8)
+    box = (width // 4 & ~1, height // 4 & ~1, width * 3 // 4 & ~1, height // 2 & ~1)
+    pixels[box[1]:box[3], box[0]:box[2]] = (250, 10, 10)
+    return pixels, box
+
+
+def encoded(pixels, encoding):
+    """Return the rows of bytes of a picture in an encoding; planes follow each other."""
+    height, width = pixels.shape[:2]
+    if encoding in ('yuv422', 'nv21'):
+        y, u, v = np.moveaxis(studio_yuv(pixels), -1, 0)
+        if encoding == 'yuv422':
+            pairs = np.stack([np.where(np.arange(width) % 2, v, u), y], axis=-1)
+            return pairs.reshape(height, -1)
+        chroma = np.stack([v[::2, ::2], u[::2, ::2]], axis=-1).reshape(height // 2, -1)
+        return np.concatenate([y, chroma])
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    return {
+        'rgb8': lambda: pixels,
+        'bgr8': lambda: pixels[..., ::-1],
+        '8UC3': lambda: pixels[..., ::-1],
+        'rgba8': lambda: np.dstack([pixels, grey]),
+        'bgra8': lambda: np.dstack([pixels[..., ::-1], grey]),
+        'mono8': lambda: grey,
+        'mono16': lambda: np.dstack([grey, grey]),
+    }[encoding]().reshape(height, -1)
+
+
+def studio_yuv(pixels):
+    """Return Y, Cb and Cr by ITU-R BT.601, 16 to 235 and 240, as uint8 [height, width, 3]."""
+    red, green, blue = np.moveaxis(pixels.astype(np.float64), -1, 0)
+    y = 16 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255
+    u = 128 + (-37.797 * red - 74.203 * green + 112 * blue) / 255
+    v = 128 + (112 * red - 93.786 * green - 18.214 * blue) / 255
+    return np.stack([y, u, v], axis=-1).round().astype(np.uint8)
+
+
+def image_message(header, encoding, width, height, padding=0):
+    rows = encoded(picture(width, height)[0], encoding)
+    rows = np.pad(rows, ((0, 0), (0, padding)), constant_values=255)
+    return Image(
+        header=header, width=width, height=height, encoding=encoding, step=rows.shape[1],
+        data=array.array('B', rows.tobytes()))
+
+
+class Results:
+    """What a perception node publishes, by the header of its image."""
+
+    def __init__(self, node):
+        self.detections, self.masks, self.labels, self.diagnostics = [], [], [], []
+        self.node = node
+        name = '/perception_node'
+        self.images = node.create_publisher(Image, 'image', EVERY)
+        for kind, topic, found, profile in (
+                (Detection2DArray, f'{name}/detections', self.detections, EVERY),
+                (Image, f'{name}/segmentation', self.masks, EVERY),
+                (LabelInfo, f'{name}/detections/label_info', self.labels, qos.LATCHED),
+                (DiagnosticArray, '/diagnostics', self.diagnostics, EVERY)):
+            node.create_subscription(kind, topic, found.append, profile)
+
+    def connected(self):
+        return (self.images.get_subscription_count() == 1
+                and self.node.count_publishers('/perception_node/segmentation') == 1)
+
+    def of(self, header):
+        """Return detections and mask under exactly this header, None where not both are here."""
+        found = [next((message for message in messages if message.header == header), None)
+                 for messages in (self.detections, self.masks)]
+        return found if all(found) else None
+
+    def diagnostic(self, key):
+        for message in reversed(self.diagnostics):
+            for status in message.status:
+                for pair in status.values:
+                    if pair.key == key:
+                        return pair.value
+        return None
+
+
+@pytest.fixture
+def results(ros_node):
+    return Results(ros_node)
+
+
+@pytest.fixture
+def call(ros_node, wait_until):
+    """Return a function that calls a service of the perception node."""
+    def call(kind, name, **request):
+        client = ros_node.create_client(kind, f'/perception_node/{name}')
+        wait_until(client.service_is_ready)
+        future = client.call_async(kind.Request(**request))
+        wait_until(future.done)
+        ros_node.destroy_client(client)
+        return future.result()
+
+    return call
+
+
+def look_at(results, wait_until, message):
+    results.images.publish(message)
+    wait_until(lambda: results.of(message.header))
+    return results.of(message.header)
+
+
+def header_of(number):
+    return Header(
+        stamp=Time(sec=1000 + number, nanosec=999999999 - number), frame_id=f'Kamera {number} ü')
+
+
+def test_frames_of_any_size_and_encoding_and_broken_ones_in_between(
+        start_node, results, call, wait_until, paint):
+    node = start_node(
+        'perception_node', model=str(paint), reliability='reliable', queue_depth=20)
+    wait_until(results.connected)
+    time.sleep(0.5)
+    bad = 0
+    for number, (encoding, width, height, padding) in enumerate(FRAMES):
+        header = header_of(number)
+        message = image_message(header, encoding, width, height, padding)
+        for spoil in ({'encoding': 'jpeg'}, {'step': 1}, {'width': 0}, {'height': 2**31}):
+            broken = image_message(Header(frame_id='broken'), encoding, width, height, padding)
+            for name, value in spoil.items():
+                setattr(broken, name, value)
+            results.images.publish(broken)
+            bad += 1
+        detections, mask = look_at(results, wait_until, message)
+        assert (mask.encoding, mask.width, mask.height, mask.step) == (
+            'mono8', width, height, width)
+        labels = np.frombuffer(mask.data, np.uint8).reshape(height, width)
+        _, (x0, y0, x1, y1) = picture(width, height)
+        if encoding.startswith('mono'):
+            assert detections.detections == []
+            continue
+        [found] = detections.detections
+        assert found.header == header
+        assert found.results[0].hypothesis.class_id == str(RED)
+        assert found.results[0].hypothesis.score > 0.9
+        box, centre = found.bbox, found.bbox.center.position
+        left, top = centre.x - box.size_x / 2, centre.y - box.size_y / 2
+        right, bottom = left + box.size_x, top + box.size_y
+        assert left >= 0 and top >= 0 and right <= width and bottom <= height
+        # One pixel of the network, to either side, and the blur of resizing.
+        tolerance = 2 * max(1.0, width / 192, height / 128)
+        assert np.abs(np.subtract((left, top, right, bottom), (x0, y0, x1, y1))).max() < tolerance
+        assert labels[(y0 + y1) // 2, (x0 + x1) // 2] == RED and labels[0, 0] == 3
+    assert not any(message.header.frame_id == 'broken' for message in results.detections)
+    wait_until(lambda: results.diagnostic('images processed') == str(len(FRAMES)))
+    assert results.diagnostic('images dropped, bad frame') == str(bad)
+    assert results.diagnostic('images received') == str(bad + len(FRAMES))
+    assert float(results.diagnostic('total p50 [ms]')) > 0
+
+    said = node.said()
+    warnings = [line for line in said.splitlines() if 'bad frame dropped' in line]
+    assert warnings and "encoding 'jpeg' is not supported" in warnings[0]
+    assert len(warnings) < bad, 'throttled'
+    start = [line for line in said.splitlines() if '[INFO]' in line]
+    assert len(start) == 3 and f'model {paint}' in start[0] and 'on cpu' in start[0]
+    assert 'detection of red, green, blue; segmentation of red, green, blue, dark' in start[1]
+    assert '/image (reliable, depth 20) -> /perception_node/detections' in start[2]
+
+    change_parameters_in_flight(results, call, wait_until)
+    code, seconds = node.end(signal.SIGINT)
+    assert code == 0 and seconds < 2
+    assert 'Traceback' not in node.said() and 'rror' not in node.said()
+
+
+def change_parameters_in_flight(results, call, wait_until):
+    def change(**values):
+        answer = call(SetParameters, 'set_parameters', parameters=[
+            Parameter(name, value=value).to_parameter_msg() for name, value in values.items()])
+        return [(result.successful, result.reason) for result in answer.results]
+
+    message = image_message(header_of(100), 'rgb8', 192, 128)
+    assert change(class_id_format='name') == [(True, '')]
+    detections, _ = look_at(results, wait_until, message)
+    assert detections.detections[0].results[0].hypothesis.class_id == 'red'
+    assert results.labels[-1].threshold == pytest.approx(0.3)
+    assert [c.class_name for c in results.labels[-1].class_map] == ['red', 'green', 'blue']
+    assert change(score_threshold=0.99) == [(True, '')]
+    message.header = header_of(101)
+    detections, _ = look_at(results, wait_until, message)
+    assert detections.detections == []
+    wait_until(lambda: results.labels[-1].threshold == pytest.approx(0.99))
+    [(done, reason)] = change(score_threshold=1.5)
+    assert not done and '0.0' in reason and '1.0' in reason
+    [(done, reason)] = change(model='other.onnx')
+    assert not done and 'changes only while the node is unconfigured' in reason
+    [(done, reason)] = change(autostart=False)
+    assert not done and 'read-only' in reason
+    assert change(score_threshold=0.3, class_id_format='index') == [(True, '')] * 2
+
+
+def test_overlay_and_colours_for_those_who_look(
+        start_node, results, ros_node, wait_until, paint):
+    pictures = {}
+    for name in ('overlay', 'segmentation_color'):
+        ros_node.create_subscription(
+            Image, f'/perception_node/{name}',
+            lambda message, name=name: pictures.update({name: message}), EVERY)
+    node = start_node('perception_node', model=str(paint), reliability='reliable')
+    wait_until(results.connected)
+    wait_until(lambda: ros_node.count_publishers('/perception_node/overlay') == 1)
+    time.sleep(0.5)
+    message = image_message(header_of(1), 'bgr8', 192, 128)
+    look_at(results, wait_until, message)
+    wait_until(lambda: len(pictures) == 2)
+    original, (x0, y0, x1, y1) = picture(192, 128)
+    for found in pictures.values():
+        assert found.header == message.header
+        assert (found.encoding, found.width, found.height) == ('rgb8', 192, 128)
+    overlay = np.frombuffer(pictures['overlay'].data, np.uint8).reshape(original.shape)
+    assert not np.array_equal(overlay, original)
+    colors = np.frombuffer(pictures['segmentation_color'].data, np.uint8).reshape(original.shape)
+    inside, outside = colors[(y0 + y1) // 2, (x0 + x1) // 2], colors[0, 0]
+    assert inside.tolist() != outside.tolist()
+    assert node.end(signal.SIGTERM)[0] == 0
+
+
+def test_the_newest_frame_wins(start_node, results, wait_until, paint):
+    # Each frame is cut into 64 tiles: work for longer than a frame takes to come.
+    node = start_node(
+        'perception_node', model=str(paint), reliability='reliable', queue_depth=50, tiles='8x8',
+        threads=1)
+    wait_until(results.connected)
+    time.sleep(0.5)
+    messages = [image_message(header_of(number), 'bgr8', 1600, 900) for number in range(30)]
+    for message in messages:
+        results.images.publish(message)
+        time.sleep(0.02)
+    wait_until(lambda: results.of(messages[-1].header))
+    seen = [found.header.stamp.sec - 1000 for found in results.detections]
+    assert seen == sorted(set(seen)), 'in order, none twice'
+    assert seen[0] == 0 and seen[-1] == 29
+    assert len(seen) < 30
+    wait_until(lambda: results.diagnostic('images processed') == str(len(seen)))
+    assert results.diagnostic('images received') == '30'
+    assert results.diagnostic('images dropped, newer image') == str(30 - len(seen))
+    # Ends at once in the middle of work, too.
+    results.images.publish(messages[0])
+    time.sleep(0.1)
+    code, seconds = node.end()
+    assert code == 0 and seconds < 2 and 'Traceback' not in node.said()
+
+
+def test_lifecycle(start_node, results, call, wait_until, paint, tmp_path):
+    def change(transition):
+        return call(ChangeState, 'change_state', transition=Transition(id=transition)).success
+
+    def state():
+        return call(GetState, 'get_state').current_state.id
+
+    node = start_node(
+        'perception_node', model=str(tmp_path / 'none.onnx'), autostart=False,
+        reliability='reliable')
+    assert state() == State.PRIMARY_STATE_UNCONFIGURED
+    assert not change(Transition.TRANSITION_CONFIGURE)
+    assert state() == State.PRIMARY_STATE_UNCONFIGURED
+    assert 'cannot be configured' in node.said() and 'none.onnx: no such model' in node.said()
+    wait_until(lambda: any(
+        'none.onnx: no such model' in status.message and status.level == b'\x02'
+        for message in results.diagnostics for status in message.status))
+    call(SetParameters, 'set_parameters', parameters=[
+        Parameter('model', value=str(paint)).to_parameter_msg()])
+    number = 0
+    for _ in range(2):
+        assert change(Transition.TRANSITION_CONFIGURE)
+        assert state() == State.PRIMARY_STATE_INACTIVE
+        assert results.images.get_subscription_count() == 0
+        for _ in range(2):
+            assert change(Transition.TRANSITION_ACTIVATE)
+            wait_until(results.connected)
+            time.sleep(0.5)
+            number += 1
+            look_at(results, wait_until, image_message(header_of(number), 'bgr8', 64, 64))
+            assert change(Transition.TRANSITION_DEACTIVATE)
+            wait_until(lambda: results.images.get_subscription_count() == 0)
+        assert change(Transition.TRANSITION_CLEANUP)
+        assert state() == State.PRIMARY_STATE_UNCONFIGURED
+        wait_until(lambda: not results.node.count_publishers('/perception_node/segmentation'))
+    assert change(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
+    assert state() == State.PRIMARY_STATE_FINALIZED
+    assert node.end()[0] == 0
+
+
+@pytest.mark.parametrize('spoilt', ['missing', 'folder', 'truncated', 'text'])
+def test_a_model_that_is_none_is_one_line_and_exit_code_1(spoilt, start_node, tmp_path, paint):
+    path = tmp_path / 'model.onnx'
+    if spoilt == 'folder':
+        path.mkdir()
+    elif spoilt == 'truncated':
+        path.write_bytes(paint.read_bytes()[:-700])
+    elif spoilt == 'text':
+        path.write_text('no model, but long enough to be one\n' * 50)
+    before = cpu_seconds()
+    node = start_node('perception_node', model=str(path))
+    assert node.wait() == 1
+    assert cpu_seconds() - before < 5
+    assert node.said().startswith(f'error: {path}: ')
+    assert node.said().count('\n') == 1
+
+
+def cpu_seconds():
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
+
+
+def test_an_impossible_parameter_is_one_line_and_exit_code_1(start_node, paint):
+    node = start_node('perception_node', model=str(paint), score_threshold=7.0)
+    assert node.wait() == 1
+    assert node.said() == 'error: parameter score_threshold: 7.0 is not within 0.0..1.0\n'
