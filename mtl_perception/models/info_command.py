@@ -1,0 +1,39 @@
+"""`mtl info`: say what a model file is, and what its parts cost."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from mtl_perception.inference.runtime import open_runtime
+from mtl_perception.models.cost import part_costs
+from mtl_perception.models.network import build_model
+from mtl_perception.spec import ModelSpec
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the command's arguments."""
+    parser.add_argument('model', type=Path, help='model file (.onnx or .pt)')
+
+
+def run(args: argparse.Namespace) -> None:
+    """Print what `args` ask for; raises MtlError for what the user can mend."""
+    runtime = open_runtime(args.model, device='cpu')
+    print(describe(runtime.spec))
+    print(f'{"part":<14}{"parameters":>12}{"GMAC":>9}')
+    costs = part_costs(build_model(runtime.spec), runtime.spec.input_size)
+    for cost in costs:
+        print(f'{cost.part:<14}{cost.parameters:>12,}{cost.macs / 1e9:>9.2f}')
+    print(f'{"together":<14}{sum(c.parameters for c in costs):>12,}'
+          f'{sum(c.macs for c in costs) / 1e9:>9.2f}')
+
+
+def describe(spec: ModelSpec) -> str:
+    """Return a few lines about the model: network, sizes, classes and where it comes from."""
+    width, height = spec.input_size
+    lines = [f'network       {spec.architecture}, {spec.backbone}',
+             f'input         {width}x{height}, label map at stride {spec.label_stride}']
+    for task in spec.tasks:
+        lines.append(f'{task:<14}{", ".join(getattr(spec, task).names)}')
+    lines += [f'{key:<14}{value}' for key, value in spec.provenance.items()]
+    return '\n'.join(lines)

@@ -1,0 +1,96 @@
+from dataclasses import replace
+
+from mtl_perception.errors import ModelError
+from mtl_perception.inference.runtime import open_runtime
+from mtl_perception.labels import LabelSet
+from mtl_perception.main import main
+from mtl_perception.spec import ModelSpec
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch')
+pytest.importorskip('onnx')
+
+import cv2  # noqa: E402
+
+from mtl_perception.models import export  # noqa: E402
+from mtl_perception.models.checkpoint import save_checkpoint  # noqa: E402
+from mtl_perception.models.network import build_model  # noqa: E402
+
+SPEC = ModelSpec(detection=LabelSet.of('car', 'person'), segmentation=LabelSet.of('a', 'b', 'c'),
+                 input_size=(160, 96), finest_level=2, candidates=50)
+
+
+@pytest.fixture(scope='module')
+def network():
+    torch.manual_seed(3)
+    model = build_model(SPEC)
+    with torch.no_grad():
+        for parameter in model.detection.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+    return model.eval()
+
+
+@pytest.fixture(scope='module')
+def pictures():
+    random = np.random.default_rng(0)
+    return [cv2.resize(random.integers(0, 256, (12, 20, 3), np.uint8), (160, 96))
+            for _ in range(3)]
+
+
+@pytest.fixture(scope='module')
+def exported(network, pictures, tmp_path_factory):
+    path = tmp_path_factory.mktemp('export') / 'model.onnx'
+    return path, export.export_onnx(network, SPEC, path, pictures)
+
+
+def test_both_runtimes_say_the_same_for_any_batch(exported, network, pictures, tmp_path):
+    path, found = exported
+    assert found.tolerable and found.candidates > 0
+    checkpoint = tmp_path / 'model.pt'
+    save_checkpoint(network, SPEC, checkpoint)
+    onnx, torch_runtime = open_runtime(path), open_runtime(checkpoint)
+    assert onnx.spec == torch_runtime.spec == SPEC
+    for batch in (pictures[:1], pictures):
+        ours, theirs = (runtime.run(np.stack(batch)) for runtime in (onnx, torch_runtime))
+        assert ours.boxes.shape == theirs.boxes.shape == (len(batch), 50, 4)
+        assert np.abs(ours.scores - theirs.scores).max() < 0.01  # weights were rounded to FP16
+        assert (ours.label_map == theirs.label_map).mean() > 0.98
+        assert ours.label_map.shape == (len(batch), 24, 40)
+
+
+def test_the_file_names_no_path_of_this_machine(exported):
+    data = exported[0].read_bytes()
+    assert b'site-packages' not in data and b'.py' not in data
+
+
+def test_an_export_that_differs_is_not_left_behind(network, pictures, tmp_path, monkeypatch):
+    path = tmp_path / 'model.onnx'
+    monkeypatch.setattr(export, 'compare', lambda *_: export.Difference(9, 0.1, 0.5, 1.0))
+    with pytest.raises(ModelError, match='differ too much'):
+        export.export_onnx(network, SPEC, path, pictures)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_compare_sees_other_weights(exported, network, pictures):
+    other = build_model(SPEC).eval()
+    graph = export.DeployableGraph(other, SPEC).eval()
+    assert not export.compare(graph, exported[0], pictures).tolerable
+
+
+def test_command_exports_a_single_task_at_full_resolution(tmp_path, capsys):
+    spec = replace(SPEC, detection=None)
+    save_checkpoint(build_model(spec), spec, tmp_path / 'm.pt')
+    cv2.imwrite(str(tmp_path / 'a.png'), np.full((50, 60, 3), 90, np.uint8))
+    assert main(['export', str(tmp_path / 'm.pt'), '--images', str(tmp_path),
+                 '--label-stride', '1']) == 0
+    assert 'of labels equal' in capsys.readouterr().out
+    outputs = open_runtime(tmp_path / 'm.onnx').run(np.zeros((2, 96, 160, 3), np.uint8))
+    assert outputs.boxes is None and outputs.label_map.shape == (2, 96, 160)
+
+
+def test_command_without_pictures_is_one_line(tmp_path, capsys):
+    save_checkpoint(build_model(SPEC), SPEC, tmp_path / 'm.pt')
+    (tmp_path / 'none').mkdir()
+    assert main(['export', str(tmp_path / 'm.pt'), '--images', str(tmp_path / 'none')]) == 1
+    assert capsys.readouterr().err.count('\n') == 1

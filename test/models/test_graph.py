@@ -1,0 +1,62 @@
+from mtl_perception.labels import LabelSet
+from mtl_perception.spec import ModelSpec
+import pytest
+
+torch = pytest.importorskip('torch')
+
+from mtl_perception.models.graph import DeployableGraph, output_names  # noqa: E402
+from mtl_perception.models.network import build_model, NetworkOutputs  # noqa: E402
+from mtl_perception.models.normalization import Normalize  # noqa: E402
+
+
+class Fixed(torch.nn.Module):
+    """A network that always says the same."""
+
+    def __init__(self, outputs: NetworkOutputs) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, images):
+        return self.outputs
+
+
+def test_candidates_are_the_best_first_inside_the_picture():
+    logits = torch.tensor([[[-3.0, 0.5], [2.0, 1.0], [-1.0, -2.0], [-9.0, 4.0]]])
+    boxes = torch.tensor([[[0.0, 0, 9, 9], [-5, 3, 20, 80], [1, 1, 2, 2], [5, 6, 70, 8]]])
+    spec = ModelSpec(detection=LabelSet.of('a', 'b'), input_size=(64, 32), candidates=3)
+    graph = DeployableGraph(Fixed(NetworkOutputs(logits, boxes, None, None, None)), spec)
+    found, scores, classes = graph(torch.zeros(1, 32, 64, 3, dtype=torch.uint8))
+    assert found[0].tolist() == [[5, 6, 64, 8], [0, 3, 20, 32], [0, 0, 9, 9]]
+    assert classes[0].tolist() == [1, 0, 1] and classes.dtype == torch.int32
+    assert torch.allclose(scores[0], torch.tensor([4.0, 2.0, 0.5]).sigmoid())
+
+
+@pytest.mark.parametrize('stride', [1, 4])
+def test_label_map_has_its_stride_and_the_best_class(stride):
+    logits = torch.zeros(1, 3, 8, 16)
+    logits[0, 1, :, :8] = 5
+    logits[0, 2, :, 8:] = 5
+    spec = ModelSpec(segmentation=LabelSet.of(*'abc'), input_size=(64, 32), label_stride=stride)
+    graph = DeployableGraph(Fixed(NetworkOutputs(None, None, None, None, logits)), spec)
+    (label_map,) = graph(torch.zeros(1, 32, 64, 3, dtype=torch.uint8))
+    assert label_map.dtype == torch.uint8 and label_map.shape == (1, 32 // stride, 64 // stride)
+    assert (label_map[..., :32 // stride] == 1).all() and (label_map[..., 32 // stride:] == 2).all()
+
+
+def test_normalization_is_imagenets():
+    images = torch.randint(0, 256, (2, 5, 7, 3), dtype=torch.uint8)
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    expected = ((images / 255 - mean) / std).permute(0, 3, 1, 2)
+    assert torch.allclose(Normalize()(images), expected, atol=1e-5)
+
+
+def test_outputs_follow_the_tasks_of_the_spec():
+    for tasks, names in ((('detection',), ('boxes', 'scores', 'classes')),
+                         (('segmentation',), ('label_map',)),
+                         (('detection', 'segmentation'),
+                          ('boxes', 'scores', 'classes', 'label_map'))):
+        spec = ModelSpec(input_size=(64, 64), **{task: LabelSet.of('a', 'b') for task in tasks})
+        assert output_names(spec) == names
+        graph = DeployableGraph(build_model(spec), spec).eval()
+        with torch.no_grad():
+            assert len(graph(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))) == len(names)
