@@ -9,11 +9,12 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from launch import LaunchContext, LaunchDescription
 from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
-from launch.substitutions import EnvironmentVariable
+from launch.substitutions import EnvironmentVariable, LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+
+from launch import LaunchContext, LaunchDescription
 
 PACKAGE = 'mtl_perception'
 CONFIG = Path(__file__).resolve().parents[1] / 'config'
@@ -103,7 +104,7 @@ def _node(values: dict[str, str], name: str, remappings: list[tuple[str, str]],
           arguments: dict[str, type], parameters: dict[str, Any] | None = None) -> Node:
     """Return a node of this package; launch arguments that are not empty become parameters."""
     chosen = {
-        argument: ParameterValue(values[argument], value_type=kind)
+        argument: ParameterValue(LaunchConfiguration(argument), value_type=kind)
         for argument, kind in arguments.items() if values[argument]}
     return Node(
         package=PACKAGE, executable=name, name=name, namespace=values['namespace'],

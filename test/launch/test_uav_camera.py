@@ -1,0 +1,124 @@
+"""The launch file: its arguments, and what becomes of them; where `launch` is installed."""
+
+from dataclasses import fields
+import importlib.util
+from pathlib import Path
+
+import pytest
+import yaml
+
+pytest.importorskip('launch_ros')
+
+from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+
+from launch import LaunchContext
+from mtl_perception.nodes.parameters import (
+    CameraParameters,
+    PerceptionParameters,
+    RecorderParameters,
+)
+
+FILE = Path(__file__).parents[2] / 'launch' / 'uav_camera.launch.py'
+KINDS = {
+    'perception_node': PerceptionParameters, 'camera_node': CameraParameters,
+    'recorder_node': RecorderParameters}
+
+
+@pytest.fixture(scope='module')
+def launch_file():
+    spec = importlib.util.spec_from_file_location('uav_camera_launch', FILE)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def nodes_of(launch_file):
+    """Return a function from launch arguments to nodes by executable, and their context."""
+    def nodes_of(**arguments):
+        context = LaunchContext()
+        for entity in launch_file.generate_launch_description().entities:
+            if isinstance(entity, (DeclareLaunchArgument, SetEnvironmentVariable)):
+                if isinstance(entity, DeclareLaunchArgument) and entity.name in arguments:
+                    context.launch_configurations[entity.name] = arguments[entity.name]
+                entity.execute(context)
+        nodes = launch_file.make_nodes(context)
+        return {node.node_executable: node for node in nodes}, context
+
+    return nodes_of
+
+
+def parameters_of(node, context):
+    """Return the parameter file of a node and the parameters that come on top of it."""
+    from launch_ros.utilities import evaluate_parameters
+
+    file, values = evaluate_parameters(context, node._Node__parameters)
+    return Path(file), values
+
+
+def test_arguments_are_at_the_top_level_and_described(launch_file):
+    arguments = {
+        argument.name: argument
+        for argument in launch_file.generate_launch_description().get_launch_arguments()}
+    assert set(arguments) == {
+        'params_file', 'namespace', 'model', 'runtime', 'device', 'score_threshold',
+        'image_topic', 'camera', 'source', 'rate', 'record', 'bag', 'rviz', 'log_level'}
+    assert all(argument.description for argument in arguments.values())
+    for name in ('camera', 'record', 'rviz'):
+        assert arguments[name].choices == ['true', 'false']
+
+
+def test_the_defaults_are_those_of_the_parameters_file(nodes_of):
+    nodes, context = nodes_of()
+    assert list(nodes) == ['perception_node', 'camera_node']
+    for name, node in nodes.items():
+        file, values = parameters_of(node, context)
+        assert values == {}
+        declared = yaml.safe_load(file.read_text(encoding='utf-8'))
+        assert f'/**/{name}' in declared
+
+
+def test_arguments_become_parameters_of_their_type(nodes_of, tmp_path):
+    nodes, context = nodes_of(
+        model='off', runtime='onnxruntime', device='cpu', score_threshold='1', source='0',
+        rate='15', record='true', bag=str(tmp_path), image_topic='/front/image_raw',
+        namespace='front')
+    assert list(nodes) == ['perception_node', 'camera_node', 'recorder_node']
+    values = {name: parameters_of(node, context)[1] for name, node in nodes.items()}
+    assert values['perception_node'] == {
+        'model': 'off', 'runtime': 'onnxruntime', 'device': 'cpu', 'score_threshold': 1.0}
+    assert values['camera_node'] == {'source': '0', 'rate': 15.0}
+    assert values['recorder_node']['output'] == str(tmp_path)
+    assert list(values['recorder_node']['topics']) == [
+        '/front/image_raw', '/front/camera_info', 'perception_node/detections',
+        'perception_node/detections/label_info', 'perception_node/segmentation',
+        'perception_node/segmentation/label_info', '/diagnostics']
+    for name, given in values.items():
+        known = {item.name: item.default for item in fields(KINDS[name])}
+        for parameter, value in given.items():
+            assert isinstance(value, type(known[parameter])), parameter
+
+
+@pytest.mark.parametrize(('arguments', 'expected'), [
+    ({'camera': 'false'}, ['perception_node']),
+    ({'camera': 'false', 'rviz': 'true'}, ['perception_node', 'rviz2']),
+])
+def test_what_is_started(arguments, expected, nodes_of):
+    nodes, _ = nodes_of(**arguments)
+    assert list(nodes) == expected
+
+
+def test_large_images_get_their_transport_unless_another_is_set(nodes_of, monkeypatch):
+    monkeypatch.delenv('FASTDDS_BUILTIN_TRANSPORTS', raising=False)
+    _, context = nodes_of()
+    assert context.environment['FASTDDS_BUILTIN_TRANSPORTS'] == 'LARGE_DATA'
+    monkeypatch.setenv('FASTDDS_BUILTIN_TRANSPORTS', 'UDPv4')
+    _, context = nodes_of()
+    assert context.environment['FASTDDS_BUILTIN_TRANSPORTS'] == 'UDPv4'
+
+
+def test_rviz_has_a_configuration_that_names_our_topics(launch_file):
+    file = launch_file.CONFIG / 'uav_camera.rviz'
+    manager = yaml.safe_load(file.read_text(encoding='utf-8'))['Visualization Manager']
+    assert {display['Topic']['Value'] for display in manager['Displays']} == {
+        'perception_node/overlay', 'perception_node/segmentation_color'}
