@@ -32,13 +32,13 @@ endif
 define step
 @mkdir -p $(STAMPS); log=$(STAMPS)/$(@F).log; begin=$$SECONDS; printf '%s ' '$(1)'; \
 ( while sleep 2 && kill -0 $$$$; do printf .; done ) 2> /dev/null & \
-dots=$$!; trap 'kill $$dots; wait $$dots' EXIT 2> /dev/null; \
+dots=$$!; trap '{ kill $$dots; wait $$dots; } 2> /dev/null' EXIT; \
 if ( $(2) ) > "$$log" 2>&1 < /dev/null; then printf ' %d s\n' $$((SECONDS - begin)); touch $@; \
 else printf ' failed\n'; tail -n 15 "$$log"; echo "The whole output is in $$log"; exit 1; fi
 endef
 
 # $(call need,test command,what is missing and how to get it)
-need = @{ $(1); } > /dev/null 2>&1 || { echo 'make: $(2)' >&2; exit 1; }
+need = $(if $(shell { $(1); } > /dev/null 2>&1 && echo yes),,$(error $(2)))
 
 .PHONY: help setup setup-train setup-test demo test test-fast lint clean
 
