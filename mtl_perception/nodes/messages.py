@@ -49,7 +49,7 @@ def image_to_message(image: np.ndarray, encoding: str, header: Header) -> Image:
     height, width = image.shape[:2]
     # The one type that rclpy takes over without looking at every byte.
     data = array.array('B')
-    data.frombytes(np.ascontiguousarray(image))
+    data.frombytes(np.ascontiguousarray(image).data)
     return Image(
         header=header, height=height, width=width, encoding=encoding, is_bigendian=0,
         step=width * _ENCODED_CHANNELS[encoding], data=data)

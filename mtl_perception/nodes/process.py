@@ -31,7 +31,7 @@ class Stop:
 
     def __init__(self) -> None:
         self._asked = threading.Event()
-        self._wake: Callable[[], Any] = lambda: None
+        self._wake: Callable[[], None] = lambda: None
         self.error: MtlError | None = None
 
     def __call__(self, error: MtlError | None = None) -> None:
@@ -39,7 +39,7 @@ class Stop:
         if not self._asked.is_set():
             self.error = error
             self._asked.set()
-        self._wake()
+            self._wake()
 
     def asked(self) -> bool:
         return self._asked.is_set()
@@ -48,7 +48,7 @@ class Stop:
         """Sleep for so long, or less where the process is to end; return whether it is."""
         return self._asked.wait(seconds)
 
-    def on_ask(self, wake: Callable[[], Any]) -> None:
+    def on_ask(self, wake: Callable[[], None]) -> None:
         """Have `wake` called when the process is to end, at once where that is already so."""
         self._wake = wake
         if self.asked():
@@ -112,11 +112,11 @@ def _spin(make: Callable[[Stop], RunnableNode], stop: Stop, args: list[str] | No
         # long goes to threads of the nodes' own.
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        asked = Future()
-        stop.on_ask(lambda: asked.done() or asked.set_result(None))
+        end: Future[None] = Future()
+        stop.on_ask(lambda: end.set_result(None))
         with contextlib.suppress(ExternalShutdownException):
             node.start()
-            executor.spin_until_future_complete(asked)
+            executor.spin_until_future_complete(end)
 
 
 def _end_on_signals(stop: Stop, exit_within: float) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import functools
 from pathlib import Path
 import time
-from typing import Any
+from typing import Any, Literal
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
@@ -31,7 +31,7 @@ from mtl_perception.nodes.process import Stop
 _LOOK_EVERY = 0.1
 """Seconds between two looks for topics that nobody publishes yet."""
 
-_BAG_VERSION = 8
+_BAG_VERSION: Literal[8] = 8
 """The older of the metadata versions that the library writes: every ROS 2 since reads it."""
 
 

@@ -40,7 +40,7 @@ class Source(Protocol):
         """Yield uint8 [height, width, 3] from the beginning; DataError where it cannot be read."""
 
 
-def open_source(parameters: CameraParameters, warn: Callable[[str], None]) -> Source:
+def open_source(parameters: CameraParameters, warn: Callable[[str], object]) -> Source:
     """
     Return the source that `parameters.source` names; `warn` is told what it leaves out.
 
@@ -81,7 +81,7 @@ class FolderSource:
     rate = DEFAULT_RATE
     live = False
 
-    def __init__(self, path: Path, warn: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, warn: Callable[[str], object]) -> None:
         self.name = str(path)
         self._warn = warn
         self._paths = sorted(

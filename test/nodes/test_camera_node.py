@@ -4,6 +4,7 @@ import signal
 
 import cv2
 import numpy as np
+import pytest
 from sensor_msgs.msg import CameraInfo, Image
 
 from mtl_perception.encodings import decode_image
@@ -32,6 +33,7 @@ def write_images(folder, count, size=(160, 128)):
     return images
 
 
+@pytest.mark.slow
 def test_images_are_published_once_at_a_rate(start_node, ros_node, tmp_path):
     sent = write_images(tmp_path, 12)
     images, infos = listen(ros_node)
@@ -51,6 +53,7 @@ def test_images_are_published_once_at_a_rate(start_node, ros_node, tmp_path):
     assert (gaps > 0).all() and abs(np.median(gaps) - 0.05) < 0.02
 
 
+@pytest.mark.slow
 def test_a_folder_is_published_again_and_again_until_a_signal(
         start_node, ros_node, tmp_path, wait_until):
     for value in (50, 100):
@@ -72,6 +75,7 @@ def test_an_impossible_source_is_one_line(start_node):
     assert camera.said().count('\n') == 1
 
 
+@pytest.mark.slow
 def test_a_calibration_for_another_size_is_an_error_not_a_lie(start_node, tmp_path):
     calibration = tmp_path / 'camera.yaml'
     data = {'camera_matrix': 9, 'rectification_matrix': 9, 'projection_matrix': 12}

@@ -225,6 +225,7 @@ def change_parameters_in_flight(results, call, wait_until):
     assert change(score_threshold=0.3, class_id_format='index') == [(True, '')] * 2
 
 
+@pytest.mark.slow
 def test_overlay_and_colours_for_those_who_look(
         start_node, results, ros_node, wait_until, paint):
     pictures = {}
@@ -251,6 +252,7 @@ def test_overlay_and_colours_for_those_who_look(
     assert node.end(signal.SIGTERM)[0] == 0
 
 
+@pytest.mark.slow
 def test_the_newest_frame_wins(start_node, results, wait_until, paint):
     # Each frame is cut into 64 tiles: work for longer than a frame takes to come.
     node = start_node(
@@ -277,6 +279,7 @@ def test_the_newest_frame_wins(start_node, results, wait_until, paint):
     assert code == 0 and seconds < 2 and 'Traceback' not in node.said()
 
 
+@pytest.mark.slow
 def test_lifecycle(start_node, results, call, wait_until, paint, tmp_path):
     def change(transition):
         return call(ChangeState, 'change_state', transition=Transition(id=transition)).success
@@ -317,7 +320,9 @@ def test_lifecycle(start_node, results, call, wait_until, paint, tmp_path):
     assert node.end()[0] == 0
 
 
-@pytest.mark.parametrize('spoilt', ['missing', 'folder', 'truncated', 'text'])
+@pytest.mark.parametrize('spoilt', [
+    'missing', *(pytest.param(name, marks=pytest.mark.slow)
+                 for name in ('folder', 'truncated', 'text'))])
 def test_a_model_that_is_none_is_one_line_and_exit_code_1(spoilt, start_node, tmp_path, paint):
     path = tmp_path / 'model.onnx'
     if spoilt == 'folder':

@@ -107,4 +107,4 @@ def test_stop_wakes_who_waits_even_when_it_came_first():
     stop.on_ask(lambda: woken.append(True))
     assert woken == [True] and stop.wait(0)
     stop(ConfigError('second'))
-    assert str(stop.error) == 'first' and woken == [True, True]
+    assert str(stop.error) == 'first' and woken == [True]

@@ -19,6 +19,7 @@ def read(path):
                 for connection, stamp, data in reader.messages()]
 
 
+@pytest.mark.slow
 def test_what_is_sent_is_in_the_bag(start_node, ros_node, tmp_path, wait_until):
     bag = tmp_path / 'flights' / 'one'
     images = ros_node.create_publisher(Image, 'image', qos.stream('best_effort', 5))
@@ -56,6 +57,7 @@ def test_what_is_sent_is_in_the_bag(start_node, ros_node, tmp_path, wait_until):
     assert stamps == sorted(stamps)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('parameters', 'reason'), [
     ({'topics': ['/image']}, 'parameter output is empty'),
     ({'output': 'bag'}, 'parameter topics is empty'),
@@ -72,6 +74,7 @@ def test_what_cannot_be_recorded_is_said_in_one_line(
     assert not (tmp_path / 'bag').exists()
 
 
+@pytest.mark.slow
 def test_a_bag_that_exists_is_left_alone(start_node, tmp_path):
     (tmp_path / 'bag').mkdir()
     recorder = start_node('recorder_node', output=str(tmp_path / 'bag'), topics=['/image'])
@@ -80,6 +83,7 @@ def test_a_bag_that_exists_is_left_alone(start_node, tmp_path):
     assert list((tmp_path / 'bag').iterdir()) == []
 
 
+@pytest.mark.slow
 def test_an_empty_bag_is_whole(start_node, tmp_path):
     recorder = start_node(
         'recorder_node', output=str(tmp_path / 'bag'), topics=['/image:sensor_msgs/msg/Image'])
