@@ -42,13 +42,16 @@ class FlightPictures:
         self._cells: list[np.ndarray] = []
         self._video: cv2.VideoWriter | None = None
         self._video_size = (0, 0)
+        self._latest = np.empty(0, np.uint8)
         self._number = -1
         (folder / 'overlay').mkdir(parents=True, exist_ok=True)
 
     def add(self, frame: RecordedFrame) -> None:
-        """Draw the next frame; one that was dropped is left out, and counted."""
+        """Draw the next frame; where it was dropped, the video holds the last picture."""
         self._number += 1
         if not frame.processed:
+            if self._video is not None:
+                self._video.write(self._latest)
             return
         height, width = frame.image.shape[:2]
         overlay = draw_overlay(frame.image, Perception(
@@ -89,7 +92,8 @@ class FlightPictures:
                 raise DataError(f'{path} cannot be written: this OpenCV has no MPEG-4 encoder')
         if overlay.shape[1::-1] != self._video_size:
             overlay = cv2.resize(overlay, self._video_size, interpolation=cv2.INTER_AREA)
-        self._video.write(cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR))
+        self._latest = cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR)
+        self._video.write(self._latest)
 
 
 def contact_sheet(cells: list[np.ndarray], spec: ModelSpec) -> np.ndarray:
