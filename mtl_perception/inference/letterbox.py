@@ -155,8 +155,8 @@ class Canvas:
         """
         Return `image` halved on both axes until it is less than twice `size`, if its sides allow.
 
-        Means of 2x2 pixels and a bilinear step cost a quarter of one mean over each pixel's area
-        (1.3 against 5.3 ms for 1920x1080 to 640x360) and alias no more.
+        From 1920x1080 to 640x360, means of 2x2 pixels and a bilinear step take 1.4 ms where one
+        mean over each pixel's area takes 5, and alias no more.
         """
         level = 0
         height, width = image.shape[:2]

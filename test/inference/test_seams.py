@@ -37,8 +37,8 @@ def _merged(tiles, parts, threshold=0.6, limit=300):
 def test_each_object_counts_once_wherever_it_lies():
     tiles = plan_tiles((1000, 900), NETWORK, '3x3')
     for width, height in ((12, 19), (40, 20), (20, 60)):
-        for y in range(3, 880 - height, 87):
-            for x in range(0, 1000 - width, 7):
+        for y in range(3, 880 - height, 171):
+            for x in range(0, 1000 - width, 17):
                 box = (x, y, x + width, y + height, 0.9)
                 found = _merged(tiles, _clipped(tiles, [box]))
                 assert found.boxes.tolist() == [list(box[:4])], box

@@ -26,7 +26,7 @@ def _rows_and_columns(plan):
     return len({tile.box[1] for tile in plan}), len({tile.box[0] for tile in plan})
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(SIZES, NETWORKS, st.sampled_from(['off', 'auto', '1x1', '2x3', '5x1', '7x9', '32x32']))
 def test_tiles_cover_the_picture_and_their_cells_share_it_out(source, network, tiles):
     plan = plan_tiles(source, network, tiles)
@@ -41,7 +41,7 @@ def test_tiles_cover_the_picture_and_their_cells_share_it_out(source, network, t
     assert len({_size(tile) for tile in plan}) == 1
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(SIZES, NETWORKS, st.sampled_from(['auto', '2x3', '4x4']))
 def test_neighbours_overlap_enough(source, network, tiles):
     plan = plan_tiles(source, network, tiles)
@@ -54,7 +54,7 @@ def test_neighbours_overlap_enough(source, network, tiles):
             assert start + side - following >= least
 
 
-@settings(max_examples=300)
+@settings(max_examples=150)
 @given(SIZES, NETWORKS)
 def test_auto_cuts_large_pictures_only_and_shrinks_little(source, network):
     plan = plan_tiles(source, network, 'auto')
