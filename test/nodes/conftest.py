@@ -121,19 +121,6 @@ def ros_node(ros_environment):
     rclpy.shutdown(context=context)
 
 
-@pytest.fixture(scope='session')
-def paint(tmp_path_factory) -> Path:
-    """Return the path of the model whose outputs are known beforehand: see test/inference."""
-    onnx = pytest.importorskip('onnx')
-    path = Path(__file__).parents[1] / 'inference' / 'conftest.py'
-    spec = importlib.util.spec_from_file_location('paint', path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    model = tmp_path_factory.mktemp('model') / 'paint.onnx'
-    onnx.save(module.paint_graph(module.paint_spec(size=(192, 128))), model)
-    return model
-
-
 @pytest.fixture
 def idle_node(ros_environment):
     """Return a function that makes rclpy nodes with parameters, which nobody spins."""

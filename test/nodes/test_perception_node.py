@@ -113,6 +113,12 @@ class Results:
 
 
 @pytest.fixture
+def paint(paint_model):
+    """Return the path of the model whose outputs are known beforehand."""
+    return paint_model(size=(192, 128))
+
+
+@pytest.fixture
 def results(ros_node):
     return Results(ros_node)
 
