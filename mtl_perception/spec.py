@@ -86,14 +86,14 @@ class ModelSpec:
         try:
             values = json.loads(text)
         except ValueError as error:
-            raise ModelError(f'the model\'s spec is not JSON: {error}') from None
+            raise ModelError(f"the model's spec is not JSON: {error}") from None
         if not isinstance(values, dict) or type(values.get('format')) is not int:
-            raise ModelError('the model\'s spec has no format number')
+            raise ModelError("the model's spec has no format number")
         if values.pop('format') > FORMAT:
-            raise ModelError('the model\'s spec is of a later version of mtl_perception; update')
+            raise ModelError("the model's spec is of a later version of mtl_perception; update")
         known = {item.name for item in fields(cls)}
         if set(values) - known:
-            raise ModelError(f'the model\'s spec has unknown entries {sorted(set(values) - known)}')
+            raise ModelError(f"the model's spec has unknown entries {sorted(set(values) - known)}")
         for task in ('detection', 'segmentation'):
             if values.get(task) is not None:
                 values[task] = LabelSet.from_dict(values[task])
@@ -102,4 +102,4 @@ class ModelSpec:
         try:
             return cls(**values)
         except TypeError as error:
-            raise ModelError(f'the model\'s spec has an entry of a wrong type: {error}') from None
+            raise ModelError(f"the model's spec has an entry of a wrong type: {error}") from None

@@ -104,7 +104,7 @@ def _draw_map(sample: Sample, scale_range: tuple[float, float], options: Augment
 
 def _draw_focus(sample: Sample, half: float, options: AugmentOptions,
                 random: np.random.Generator) -> tuple[float, float]:
-    """Return the point (x, y) to lay the crop around: near a box of a random class, or anywhere."""
+    """Return the point (x, y) to lay the crop around: near a random class's box, or anywhere."""
     height, width = sample.image.shape[:2]
     truth = sample.boxes
     if truth is not None and len(truth.boxes) and random.random() < options.focus_probability:
@@ -174,7 +174,7 @@ def _jitter_colors(image: np.ndarray, options: AugmentOptions,
     gamma = np.exp(random.uniform(-options.gamma, options.gamma))
     level = (np.arange(256) / 255) ** gamma * 255
     table = ((level[:, None] - 128) * (gain * balance) + 128 + offset).clip(0, 255)
-    image = cv2.LUT(image, table.astype(np.uint8)[None])
+    image = cv2.LUT(image, np.rint(table).astype(np.uint8)[None])
     sigma = random.uniform(0, options.noise)
     if random.random() < 0.5:
         noise = random.standard_normal(image.shape[:2] + (1,), np.float32) * sigma

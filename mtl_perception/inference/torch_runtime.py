@@ -47,7 +47,7 @@ class TorchRuntime:
         usable = torch.cuda.is_available() and device != 'cpu'
         self.device = 'cuda' if usable else 'cpu'
         self._graph = DeployableGraph(network, spec).eval().to(
-            self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.device, memory_format=torch.channels_last)
 
     def run(self, images: np.ndarray) -> RawOutputs:
         """Run the network; see ``Runtime.run``."""

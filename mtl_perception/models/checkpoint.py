@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import nn, Tensor
 
-from mtl_perception.errors import MtlError, ModelError
+from mtl_perception.errors import ModelError, MtlError
 from mtl_perception.models.network import build_model
 from mtl_perception.spec import METADATA_KEY, ModelSpec
 

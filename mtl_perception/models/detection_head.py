@@ -38,7 +38,7 @@ class SharedTower(nn.Module):
 
 
 class Branch(nn.Module):
-    """Tower and predictor of one quantity; stride 4, where there is one, has its own light ones."""
+    """Tower and predictor of one quantity; stride 4, where it is used, has light ones."""
 
     def __init__(self, channels: int, outputs: int, levels: Sequence[int]) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Branch(nn.Module):
         for predictor in (self.predictor, self.fine_predictor):
             if predictor is not None:
                 nn.init.normal_(predictor.weight, std=0.01)
-                nn.init.zeros_(predictor.bias)  # type: ignore[arg-type]
+                nn.init.zeros_(predictor.bias)
 
     def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
         """Return predictions [B, A, outputs] for the cells of all levels, finest first."""
@@ -74,7 +74,7 @@ class DetectionHead(nn.Module):
         self.boxes = Branch(channels, 4, levels)
         for predictor in (self.classes.predictor, self.classes.fine_predictor):
             if predictor is not None:
-                nn.init.constant_(predictor.bias, prior_bias(PRIOR_PROBABILITY))  # type: ignore[arg-type]
+                nn.init.constant_(predictor.bias, prior_bias(PRIOR_PROBABILITY))
 
     def forward(self, pyramid: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
         """Return class logits [B, A, classes] and box offsets [B, A, 4]."""

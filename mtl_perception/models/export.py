@@ -15,7 +15,7 @@ import warnings
 
 import numpy as np
 import onnx
-import onnxruntime  # type: ignore[import-untyped]
+import onnxruntime
 import torch
 from torch import nn
 
@@ -64,7 +64,7 @@ def export_onnx(network: nn.Module, spec: ModelSpec, path: Path,
     ModelError is raised where ONNX Runtime and torch differ by more than is tolerated.
     """
     graph = DeployableGraph(network, spec).eval().cpu()
-    images = torch.from_numpy(np.stack(pictures[:1] * 2))
+    images = torch.from_numpy(np.repeat(pictures[0][None], 2, axis=0))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'.{path.stem}.{os.getpid()}.onnx')
     try:

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--limit', type=int, default=16,
                         help='most pictures to compare on (%(default)s)')
     parser.add_argument('--label-stride', type=int, choices=(1, 4),
-                        help='network pixels per pixel of the label map (default: the spec\'s)')
+                        help="network pixels per pixel of the label map (default: the spec's)")
 
 
 def run(args: argparse.Namespace) -> None:

@@ -128,8 +128,8 @@ def train(state: TrainingState, batches: Batches, output: Path, device: torch.de
             losses = objective(batch.to(device))
             total = sum(losses.values(), torch.zeros((), device=device))
             if not torch.isfinite(total):
-                values = ', '.join(f'{k} {float(v):g}' for k, v in losses.items())
-                raise ModelError(f'step {state.step}: the loss is not finite ({values}); '
+                parts = ', '.join(f'{k} {float(v):g}' for k, v in losses.items())
+                raise ModelError(f'step {state.step}: the loss is not finite ({parts}); '
                                  'try a lower --learning-rate')
             state.optimizer.zero_grad(set_to_none=True)
             total.backward()

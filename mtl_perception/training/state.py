@@ -55,7 +55,7 @@ def freeze_modules(network: nn.Module, prefixes: tuple[str, ...]) -> None:
     that no module has.
     """
     for prefix in prefixes:
-        found = [module for name, module in network.backbone.named_modules()  # type: ignore[union-attr, operator]
+        found = [module for name, module in network.backbone.named_modules()
                  if name == prefix]
         if not found:
             raise ModelError(f'freeze: the backbone has no module {prefix!r}')

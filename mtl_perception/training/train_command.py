@@ -98,8 +98,8 @@ def run(args: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     network = build_model(spec)
     if args.weights and not args.resume:
-        load_backbone_weights(network.backbone, args.weights)  # type: ignore[arg-type]
-    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        load_backbone_weights(network.backbone, args.weights)
+    network.to(device, memory_format=torch.channels_last)
     state = TrainingState(network, spec, options)
     if args.resume:
         state.restore(state_path)

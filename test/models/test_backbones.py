@@ -1,11 +1,18 @@
-from mtl_perception.errors import ModelError
 import pytest
+
+from mtl_perception.errors import ModelError
 
 torch = pytest.importorskip('torch')
 
-from mtl_perception.models.backbones import (  # noqa: E402
-    BACKBONES, build_backbone, load_backbone_weights, STAGES, stage_channels)
 from torchvision.models import mobilenet_v2  # noqa: E402
+
+from mtl_perception.models.backbones import (  # noqa: E402
+    BACKBONES,
+    build_backbone,
+    load_backbone_weights,
+    stage_channels,
+    STAGES,
+)
 
 
 @pytest.mark.parametrize('name', sorted(BACKBONES))
@@ -13,7 +20,7 @@ def test_stages_have_their_strides(name):
     backbone = build_backbone(name).eval()
     with torch.no_grad():
         features = backbone(torch.zeros(1, 3, 64, 128))
-    for stage, stride in zip(STAGES, (4, 8, 16, 32)):
+    for stage, stride in zip(STAGES, (4, 8, 16, 32), strict=True):
         assert features[stage].shape[-2:] == (64 // stride, 128 // stride)
     assert stage_channels(backbone) == tuple(features[stage].shape[1] for stage in STAGES)
 

@@ -1,7 +1,8 @@
+import pytest
+
 from mtl_perception.errors import ModelError
 from mtl_perception.labels import LabelSet
 from mtl_perception.spec import METADATA_KEY, ModelSpec
-import pytest
 
 torch = pytest.importorskip('torch')
 

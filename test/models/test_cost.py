@@ -1,7 +1,8 @@
+import pytest
+
 from mtl_perception.labels import LabelSet
 from mtl_perception.main import main
 from mtl_perception.spec import ModelSpec
-import pytest
 
 torch = pytest.importorskip('torch')
 

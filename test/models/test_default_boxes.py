@@ -3,7 +3,12 @@ import pytest
 torch = pytest.importorskip('torch')
 
 from mtl_perception.models.default_boxes import (  # noqa: E402
-    cell_centers, decode_boxes, DEFAULT_BOX_STRIDES, MAX_LOG_GROWTH, prior_bias)
+    cell_centers,
+    decode_boxes,
+    DEFAULT_BOX_STRIDES,
+    MAX_LOG_GROWTH,
+    prior_bias,
+)
 
 
 def test_zero_offsets_give_the_default_box():

@@ -1,12 +1,13 @@
 from dataclasses import replace
 
+import numpy as np
+import pytest
+
 from mtl_perception.errors import ModelError
 from mtl_perception.inference.runtime import open_runtime
 from mtl_perception.labels import LabelSet
 from mtl_perception.main import main
 from mtl_perception.spec import ModelSpec
-import numpy as np
-import pytest
 
 torch = pytest.importorskip('torch')
 pytest.importorskip('onnx')
@@ -16,6 +17,9 @@ import cv2  # noqa: E402
 from mtl_perception.models import export  # noqa: E402
 from mtl_perception.models.checkpoint import save_checkpoint  # noqa: E402
 from mtl_perception.models.network import build_model  # noqa: E402
+
+# Tracing a graph takes its time where the machine is busy.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 SPEC = ModelSpec(detection=LabelSet.of('car', 'person'), segmentation=LabelSet.of('a', 'b', 'c'),
                  input_size=(160, 96), finest_level=2, candidates=50)

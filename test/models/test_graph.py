@@ -1,6 +1,7 @@
+import pytest
+
 from mtl_perception.labels import LabelSet
 from mtl_perception.spec import ModelSpec
-import pytest
 
 torch = pytest.importorskip('torch')
 
@@ -40,7 +41,8 @@ def test_label_map_has_its_stride_and_the_best_class(stride):
     graph = DeployableGraph(Fixed(NetworkOutputs(None, None, None, None, logits)), spec)
     (label_map,) = graph(torch.zeros(1, 32, 64, 3, dtype=torch.uint8))
     assert label_map.dtype == torch.uint8 and label_map.shape == (1, 32 // stride, 64 // stride)
-    assert (label_map[..., :32 // stride] == 1).all() and (label_map[..., 32 // stride:] == 2).all()
+    middle = 32 // stride
+    assert (label_map[..., :middle] == 1).all() and (label_map[..., middle:] == 2).all()
 
 
 def test_normalization_is_imagenets():

@@ -1,9 +1,10 @@
 import itertools
 
+import pytest
+
 from mtl_perception.errors import ConfigError
 from mtl_perception.labels import LabelSet
 from mtl_perception.spec import ModelSpec
-import pytest
 
 torch = pytest.importorskip('torch')
 
@@ -70,12 +71,12 @@ def test_cells_lie_in_their_picture_in_row_major_order():
     first = outputs.centers[:96 // 8].tolist()
     assert first == [[4.0 + 8 * x, 4.0] for x in range(12)]
     assert outputs.strides.unique().tolist() == [8, 16, 32, 64]
-    for center, stride in itertools.islice(zip(outputs.centers, outputs.strides), 96):
+    for center, stride in itertools.islice(zip(outputs.centers, outputs.strides, strict=True), 96):
         assert (center % stride == stride / 2).all()
 
 
 def test_unknown_names_are_refused():
-    with pytest.raises(ConfigError, match='no backbone .*mobilenet_v2'):
+    with pytest.raises(ConfigError, match=r'no backbone .*mobilenet_v2'):
         build_model(ModelSpec(backbone='nonesuch', detection=DETECTION))
-    with pytest.raises(ConfigError, match='no architecture .*lean'):
+    with pytest.raises(ConfigError, match=r'no architecture .*lean'):
         build_model(ModelSpec(architecture='nonesuch', detection=DETECTION))

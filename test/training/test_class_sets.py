@@ -1,0 +1,57 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mtl_perception.data.manifest import load_manifest
+from mtl_perception.data.samples import BoxTruth
+from mtl_perception.labels import IGNORE_LABEL
+from mtl_perception.training.class_sets import ClassSets
+
+
+@pytest.fixture(scope='module')
+def manifest():
+    return load_manifest(Path(__file__).parents[2] / 'config' / 'aerial.yaml')
+
+
+def names(sets: ClassSets, manifest, number: int) -> set[str]:
+    return {manifest.segmentation.names[c] for c in np.flatnonzero(sets.table()[number])}
+
+
+def test_single_classes_come_first_and_sets_are_shared(manifest):
+    sets = ClassSets(manifest)
+    table = sets.table()
+    assert np.array_equal(table[:6], np.eye(6, dtype=bool))
+    assert len({tuple(row) for row in table.tolist()}) == len(table)
+
+
+def test_masks_become_numbers_of_what_their_labels_may_be(manifest):
+    sets = ClassSets(manifest)
+    land = manifest.set_named('land_dronedeploy')
+    labels = sets.from_mask(land, np.array([[0, 1, 2, 4, 5, 255]], np.uint8))[0]
+    assert labels[1] == labels[5] == IGNORE_LABEL  # clutter says nothing
+    assert names(sets, manifest, labels[0]) == {'building'}
+    assert names(sets, manifest, labels[3]) == {'ground', 'road'}
+    assert labels[4] == manifest.segmentation.index('vehicle')
+
+
+def test_boxes_teach_their_middle_and_what_lies_outside_all_of_them(manifest):
+    sets = ClassSets(manifest)
+    thermal = manifest.set_named('thermal_hituav')
+    truth = BoxTruth(
+        np.array([[10, 10, 30, 20], [40, 40, 44, 50]], np.float32),
+        np.array([manifest.detection.index('car'), manifest.detection.index('person')], np.int32),
+        np.array([[0, 50, 10, 64]], np.float32))
+    labels = sets.from_boxes(thermal, truth, 64)
+    assert labels[15, 20] == manifest.segmentation.index('vehicle')
+    assert labels[10, 10] == IGNORE_LABEL  # the rim of the box
+    assert labels[60, 5] == IGNORE_LABEL  # an ignore region
+    everything = set(manifest.segmentation.names)
+    assert names(sets, manifest, labels[0, 0]) == everything - {'vehicle'}
+    assert labels[45, 42] == labels[0, 0]  # a person's box says only that there is no vehicle
+
+
+def test_only_sets_that_say_so_teach_pixels_by_boxes(manifest):
+    sets = ClassSets(manifest)
+    assert sets.teaches_pixels(manifest.set_named('cars_madison'))
+    assert not sets.teaches_pixels(manifest.set_named('land_dronedeploy'))

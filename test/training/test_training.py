@@ -1,0 +1,146 @@
+"""Real training, short: on synthetic flights, with the real command."""
+
+import csv
+from pathlib import Path
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from mtl_perception.main import main
+
+torch = pytest.importorskip('torch')
+
+from mtl_perception.data.manifest import load_manifest  # noqa: E402
+from mtl_perception.data.transforms import AugmentOptions  # noqa: E402
+from mtl_perception.models.checkpoint import load_checkpoint  # noqa: E402
+from mtl_perception.training.batches import Batches, draw_schedule, Pool  # noqa: E402
+from mtl_perception.training.options import TrainingOptions  # noqa: E402
+from mtl_perception.training.state import learning_rate  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+MANIFEST = """
+detection: {names: [car, large_vehicle]}
+segmentation: {names: [building, road, vegetation, water, ground, vehicle]}
+sets:
+  synthetic:
+    reader: synthetic
+    splits:
+      train: {first_seed: 3, flights: 1, frames: 3}
+      val: {first_seed: 4, flights: 1, frames: 1}
+    options: {width: 320, height: 240}
+    boxes: {classes: {car: car, large_vehicle: large_vehicle}, complete: [car, large_vehicle]}
+    masks: {building: building, road: road, vegetation: vegetation, water: water, ground: ground,
+            vehicle: vehicle}
+"""
+COMMON = ['--input-size', '128x128', '--detection-images', '2', '--segmentation-images', '2',
+          '--crop-size', '128', '--warmup-steps', '2']
+
+
+@pytest.fixture(scope='module')
+def manifest_path(tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp('manifest') / 'town.yaml'
+    path.write_text(MANIFEST)
+    return path
+
+
+def command(manifest_path: Path, output: Path, *more: str) -> list[str]:
+    return ['train', '--config', str(manifest_path), '--output', str(output), *COMMON, *more]
+
+
+def losses(output: Path) -> dict[str, np.ndarray]:
+    rows = list(csv.DictReader((output / 'log.csv').open()))
+    assert [int(row['step']) for row in rows] == list(range(1, len(rows) + 1))
+    return {name: np.array([float(row[name]) for row in rows])
+            for name in ('classes', 'boxes', 'pixels')}
+
+
+@pytest.mark.timeout(600)
+def test_losses_fall_and_a_resumed_run_equals_an_uninterrupted_one(manifest_path, tmp_path):
+    steps = ['--steps', '16', '--save-every', '8']
+    assert main(command(manifest_path, tmp_path / 'whole', *steps)) == 0
+    whole = losses(tmp_path / 'whole')
+    for name in ('classes', 'pixels'):
+        assert whole[name][-5:].mean() < 0.8 * whole[name][:5].mean(), name
+
+    # Stopped after its first steps by Ctrl-C, as a person would, then resumed.
+    arguments = command(manifest_path, tmp_path / 'parts', *steps)
+    process = subprocess.Popen([sys.executable, '-m', 'mtl_perception.main', *arguments],
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    log = tmp_path / 'parts' / 'log.csv'
+    deadline = time.monotonic() + 300
+    while not (log.is_file() and len(log.read_text().splitlines()) > 3):
+        assert process.poll() is None and time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 0 and '--resume' in said
+    done = len(losses(tmp_path / 'parts')['classes'])
+    assert 3 <= done < 16
+    assert main([*arguments, '--resume']) == 0
+    parts = losses(tmp_path / 'parts')
+    for name in whole:
+        assert np.allclose(parts[name], whole[name], rtol=1e-4, atol=1e-5), name
+    (spec, first), (_, second) = (
+        load_checkpoint(tmp_path / run / 'model.pt') for run in ('whole', 'parts'))
+    assert spec.provenance['steps'].startswith('16 of 16')
+    for key, value in first.state_dict().items():
+        assert torch.allclose(value, second.state_dict()[key], rtol=1e-2, atol=1e-3), key
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize('task, other', [('detection', 'segmentation'),
+                                         ('segmentation', 'detection')])
+def test_a_single_task_trains_alone(task, other, manifest_path, tmp_path):
+    assert main(command(manifest_path, tmp_path / 'run', '--tasks', task, '--steps', '2',
+                        '--workers', '0')) == 0
+    spec, _ = load_checkpoint(tmp_path / 'run' / 'model.pt')
+    assert getattr(spec, task) is not None and getattr(spec, other) is None
+
+
+@pytest.mark.parametrize('more, message', [
+    (['--resume'], 'no run to resume'),
+    (['--input-size', '0x5'], 'input_size'),
+    (['--input-size', 'big'], 'WIDTHxHEIGHT'),
+    (['--learning-rate', '7'], 'learning_rate'),
+    (['--backbone', 'nonesuch'], 'no backbone'),
+    (['--weights', 'nowhere.pth'], 'nowhere.pth'),
+    (['--freeze', 'features.99'], 'features.99')])
+def test_impossible_options_are_one_line(more, message, manifest_path, tmp_path, capsys):
+    assert main(command(manifest_path, tmp_path / 'run', *more)) == 1
+    error = capsys.readouterr().err
+    assert error.startswith('mtl: error: ') and error.count('\n') == 1 and message in error
+
+
+def test_batches_follow_from_seed_and_step_alone(manifest_path):
+    pool = Pool(load_manifest(manifest_path), 'train', 1 << 30, progress=False)
+    first, again, other = (Batches(pool, 6, 2, 1, AugmentOptions(crop_size=64), seed)
+                           for seed in (5, 5, 6))
+    for step in (4, 1):
+        a, b, c = first[step], again[step], other[step]
+        assert torch.equal(a.images, b.images) and torch.equal(a.labels, b.labels)
+        assert not torch.equal(a.images, c.images)
+        assert a.images.shape == (3, 64, 64, 3) and a.labels.shape == (3, 64, 64)
+        assert all(truth.labelled.all() for truth in a.truths)
+
+
+def test_sets_are_drawn_by_weight_and_their_pictures_in_passes():
+    schedule = draw_schedule([3, 1, 0], [10, 5, 7], 4000, np.random.default_rng(0))
+    share = np.bincount(schedule[:, 0], minlength=3) / 4000
+    assert share[0] == pytest.approx(0.75, abs=0.03) and share[2] == 0
+    first = schedule[schedule[:, 0] == 0, 1]
+    for start in range(0, 100, 10):
+        assert sorted(first[start:start + 10]) == list(range(10))
+
+
+def test_learning_rate_warms_up_and_falls_to_a_hundredth():
+    options = TrainingOptions(steps=100, warmup_steps=10, learning_rate=0.1)
+    rates = [learning_rate(step, options) for step in range(100)]
+    assert rates[0] == pytest.approx(0.01) and rates[9] == pytest.approx(0.1)
+    assert rates[55] == pytest.approx(0.1 * 0.505)
+    assert rates[99] == pytest.approx(0.001, rel=0.1)
+    assert (np.diff(rates[10:]) < 0).all()
