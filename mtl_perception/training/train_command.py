@@ -13,6 +13,7 @@ import mtl_perception
 from mtl_perception.data.manifest import load_manifest, Manifest
 from mtl_perception.data.transforms import AugmentOptions
 from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.memory import keep_freed_memory
 from mtl_perception.models.backbones import load_backbone_weights
 from mtl_perception.models.checkpoint import save_checkpoint
 from mtl_perception.models.network import build_model
@@ -95,6 +96,7 @@ def run(args: argparse.Namespace) -> None:
         raise ConfigError(f'{state_path}: there is no run to resume')
     args.output.mkdir(parents=True, exist_ok=True)
 
+    keep_freed_memory(everything=True)
     torch.manual_seed(options.seed)
     network = build_model(spec)
     if args.weights and not args.resume:
