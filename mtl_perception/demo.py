@@ -90,6 +90,15 @@ class Flight:
         return SyntheticFlight(seed, width, height, self.frames, self.rate)
 
 
+@dataclass(frozen=True)
+class Sent:
+    """What the camera says that it published."""
+
+    images: int
+    rate: float
+    """Images per second, as it came to be."""
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of `mtl demo`."""
     parser.add_argument('--flight', default=DEFAULT_FLIGHT, metavar='FLIGHT',
@@ -146,12 +155,12 @@ def _flight(args: argparse.Namespace, output: Path, undo: contextlib.ExitStack) 
     path = Path(text).expanduser().resolve()
     if not path.exists():
         raise DataError(f'--flight {text}: no such folder, video or bag, nor synthetic:SEED')
-    if not is_bag(path):
-        _prepare(output)
-        return Flight(str(path), str(path), args.rate, args.frames)
     if path == output or output in path.parents:
         raise ConfigError(f'--flight {text} lies in the output folder, which is replaced; '
                           'name another --output')
+    if not is_bag(path):
+        _prepare(output)
+        return Flight(str(path), str(path), args.rate, args.frames)
     topic = image_topic(path, args.topic)
     _prepare(output)
     folder = output / 'frames'
@@ -203,8 +212,8 @@ def _prepare(output: Path) -> None:
 
 
 def _fly(nodes: NodeProcesses, flight: Flight, model: Path, spec: ModelSpec,
-         args: argparse.Namespace, output: Path) -> int:
-    """Run the nodes until the flight is over; return how many images the camera sent."""
+         args: argparse.Namespace, output: Path) -> Sent:
+    """Run the nodes until the flight is over; return what the camera sent."""
     recorded = [_TOPICS.image, '/camera_info', _TOPICS.detections, _TOPICS.segmentation,
                 f'{_TOPICS.detections}/label_info', f'{_TOPICS.segmentation}/label_info',
                 _TOPICS.diagnostics]
@@ -244,12 +253,16 @@ def _fly(nodes: NodeProcesses, flight: Flight, model: Path, spec: ModelSpec,
     nodes.stop(_PERCEPTION)
     nodes.stop(_RECORDER)
     progress.end()
-    words = nodes.log(_CAMERA).read_text(encoding='utf-8', errors='replace')
-    published = re.findall(r'published (\d+) images', words)
+    return _said_by_camera(nodes.log(_CAMERA))
+
+
+def _said_by_camera(log: Path) -> Sent:
+    words = log.read_text(encoding='utf-8', errors='replace')
+    published = re.findall(r'published (\d+) images[^(\n]*(?:\(([\d.]+) Hz\))?', words)
     if not published:
-        raise MtlError(f'the camera did not say how many images it published; see '
-                       f'{nodes.log(_CAMERA)}')
-    return int(published[-1])
+        raise MtlError(f'the camera did not say how many images it published; see {log}')
+    images, rate = published[-1]
+    return Sent(int(images), float(rate) if rate and float(rate) > 0 else DEFAULT_RATE)
 
 
 class _Progress:
@@ -325,7 +338,7 @@ class _StatusLine:
 # -- what came of it
 
 
-def _report(flight: Flight, model: Path, spec: ModelSpec, sent: int, output: Path) -> None:
+def _report(flight: Flight, model: Path, spec: ModelSpec, sent: Sent, output: Path) -> None:
     bag = output / 'bag'
     images = count_messages(bag).get(_TOPICS.image, 0)
     drawn = flight.drawn()
@@ -333,7 +346,7 @@ def _report(flight: Flight, model: Path, spec: ModelSpec, sent: int, output: Pat
     if drawn is not None:
         scorer = TruthScorer(spec, BOX_NAMES, MASK_NAMES, PipelineOptions().nms_threshold)
     report = FlightReport(flight.name, model.name, spec, scorer)
-    pictures = FlightPictures(output, spec, flight.rate or DEFAULT_RATE, images)
+    pictures = FlightPictures(output, spec, sent.rate, images)
     truths = _TruthFinder(drawn) if drawn is not None else None
     line = _StatusLine()
     for number, frame in enumerate(read_frames(bag, _TOPICS)):
@@ -342,7 +355,7 @@ def _report(flight: Flight, model: Path, spec: ModelSpec, sent: int, output: Pat
         line.show(f'drawing: {number + 1}/{images} frames')
     line.end()
     made = [bag, *pictures.close(), output / 'report.json']
-    numbers = report.to_dict(sent, last_diagnostics(bag, _TOPICS, _PERCEPTION))
+    numbers = report.to_dict(sent.images, last_diagnostics(bag, _TOPICS, _PERCEPTION))
     (output / 'report.json').write_text(
         json.dumps(numbers, indent=2) + '\n', encoding='utf-8')
     print(report_table(numbers))
