@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 import threading
 import time
@@ -12,7 +13,6 @@ from rcl_interfaces.msg import SetParametersResult
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
 from rclpy.subscription import Subscription
-from rclpy.time import Time
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
@@ -78,9 +78,9 @@ class PerceptionNode(LifecycleNode):
         if not self._settings.autostart:
             self.get_logger().info('unconfigured: waiting for lifecycle transitions')
             return
-        if self.trigger_configure() != TransitionCallbackReturn.SUCCESS:
-            raise MtlError(self._failure)
-        self.trigger_activate()
+        for transition in (self.trigger_configure, self.trigger_activate):
+            if transition() != TransitionCallbackReturn.SUCCESS:
+                raise MtlError(self._failure)
 
     def close(self) -> None:
         """Stop the work; what is under way is not waited for beyond its frame."""
@@ -89,32 +89,16 @@ class PerceptionNode(LifecycleNode):
     # Lifecycle. rclpy takes an exception in these for a failure and says nothing about it.
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        try:
-            self._configure()
-        except MtlError as error:
-            self._failure = str(error)
-        except Exception as error:
-            self.get_logger().error(traceback.format_exc())
-            self._failure = f'{type(error).__name__}: {error}'
-        else:
-            self._failure = ''
+        if self._succeeds(self._configure):
             return super().on_configure(state)
         self._free()
-        if not self._settings.autostart:
-            self.get_logger().error(f'cannot be configured: {self._failure}')
         return TransitionCallbackReturn.FAILURE
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
-        parameters = self._settings
-        self._slot = NewestFrame()
-        self._worker = threading.Thread(
-            target=self._work, args=(self._slot,), name='perception', daemon=True)
-        self._worker.start()
-        self._activated = time.monotonic()
-        self._subscription = self.create_subscription(
-            Image, 'image', self._on_image,
-            qos.stream(parameters.reliability, parameters.queue_depth))
-        return super().on_activate(state)
+        if self._succeeds(self._begin_work):
+            return super().on_activate(state)
+        self._end_work()
+        return TransitionCallbackReturn.FAILURE
 
     def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._end_work()
@@ -133,6 +117,22 @@ class PerceptionNode(LifecycleNode):
         self._end_work()
         self._free()
         return super().on_error(state)
+
+    def _succeeds(self, step: Callable[[], None]) -> bool:
+        """Take a step; return whether it succeeded and keep the reason where it did not."""
+        try:
+            step()
+        except MtlError as error:
+            self._failure = str(error)
+        except Exception as error:
+            self.get_logger().error(traceback.format_exc())
+            self._failure = f'{type(error).__name__}: {error}'
+        else:
+            self._failure = ''
+            return True
+        if not self._settings.autostart:
+            self.get_logger().error(self._failure)
+        return False
 
     def _configure(self) -> None:
         parameters = self._settings
@@ -159,6 +159,16 @@ class PerceptionNode(LifecycleNode):
             self._publications.destroy()
         self._publications = self._pipeline = None
 
+    def _begin_work(self) -> None:
+        self._slot = NewestFrame()
+        self._worker = threading.Thread(
+            target=self._work, args=(self._slot,), name='perception', daemon=True)
+        self._worker.start()
+        self._activated = time.monotonic()
+        self._subscription = self.create_subscription(
+            Image, 'image', self._on_image,
+            qos.stream(self._settings.reliability, self._settings.queue_depth))
+
     def _end_work(self) -> None:
         if self._subscription is not None:
             self.destroy_subscription(self._subscription)
@@ -176,7 +186,8 @@ class PerceptionNode(LifecycleNode):
         if slot is None:
             return
         self._statistics.receive()
-        stamp = Time.from_msg(message.header.stamp).nanoseconds
+        # By hand: rclpy's Time raises for the negative seconds that a broken driver may send.
+        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
         age = (self.get_clock().now().nanoseconds - stamp) / 1e9 if stamp else None
         image = raw_image(message)
         try:

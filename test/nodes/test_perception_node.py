@@ -144,8 +144,10 @@ def look_at(results, wait_until, message):
 
 
 def header_of(number):
+    """Return headers with all that a stamp and a frame id can be."""
+    second = -number if number % 3 == 1 else 1000 + number
     return Header(
-        stamp=Time(sec=1000 + number, nanosec=999999999 - number), frame_id=f'Kamera {number} ü')
+        stamp=Time(sec=second, nanosec=999999999 - number), frame_id=f'Kamera {number} ü' * number)
 
 
 def test_frames_of_any_size_and_encoding_and_broken_ones_in_between(
@@ -266,14 +268,15 @@ def test_the_newest_frame_wins(start_node, results, wait_until, paint):
         threads=1)
     wait_until(results.connected)
     time.sleep(0.5)
-    messages = [image_message(header_of(number), 'bgr8', 1600, 900) for number in range(30)]
+    messages = [image_message(Header(frame_id=str(number)), 'bgr8', 1600, 900)
+                for number in range(30)]
     for message in messages:
         results.images.publish(message)
         time.sleep(0.02)
     wait_until(lambda: results.of(messages[-1].header))
-    seen = [found.header.stamp.sec - 1000 for found in results.detections]
+    seen = [int(found.header.frame_id) for found in results.detections]
     assert seen == sorted(set(seen)), 'in order, none twice'
-    assert seen[0] == 0 and seen[-1] == 29
+    assert seen[-1] == 29
     assert len(seen) < 30
     wait_until(lambda: results.diagnostic('images processed') == str(len(seen)))
     assert results.diagnostic('images received') == '30'
@@ -299,7 +302,7 @@ def test_lifecycle(start_node, results, call, wait_until, paint, tmp_path):
     assert state() == State.PRIMARY_STATE_UNCONFIGURED
     assert not change(Transition.TRANSITION_CONFIGURE)
     assert state() == State.PRIMARY_STATE_UNCONFIGURED
-    assert 'cannot be configured' in node.said() and 'none.onnx: no such model' in node.said()
+    assert 'none.onnx: no such model' in node.said()
     wait_until(lambda: any(
         'none.onnx: no such model' in status.message and status.level == b'\x02'
         for message in results.diagnostics for status in message.status))
