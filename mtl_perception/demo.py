@@ -115,6 +115,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--model', type=Path, help='model file (default: the one in the box)')
     parser.add_argument('--runtime', choices=RUNTIMES, default='auto')
     parser.add_argument('--device', choices=DEVICES, default='auto')
+    parser.add_argument('--tiles', default='auto', metavar='off|auto|ROWSxCOLUMNS',
+                        help='cut large pictures into tiles (default: %(default)s)')
     parser.add_argument('--output', type=Path, default=Path('out/demo'),
                         help='folder for the results; one made by an earlier demo is replaced '
                              '(default: %(default)s)')
@@ -126,6 +128,7 @@ def run(args: argparse.Namespace) -> None:
         raise ConfigError(f'--frames {args.frames} is not in 1..{MAX_FRAMES}')
     if not (math.isfinite(args.rate) and 0 <= args.rate <= 1000):
         raise ConfigError(f'--rate {args.rate} is not in 0..1000 Hz')
+    options = PipelineOptions(tiles=args.tiles)
     model = args.model.expanduser().resolve() if args.model else model_path()
     # Opened here only to learn what it is: one that cannot run is told before anything starts.
     spec = open_runtime(model, args.runtime, args.device).spec
@@ -135,7 +138,7 @@ def run(args: argparse.Namespace) -> None:
         flight = _flight(args, output, undo)
         with NodeProcesses(output / 'logs') as nodes:
             sent = _fly(nodes, flight, model, spec, args, output)
-        _report(flight, model, spec, sent, output)
+        _report(flight, model, spec, options, sent, output)
 
 
 # -- the flight
@@ -219,7 +222,8 @@ def _fly(nodes: NodeProcesses, flight: Flight, model: Path, spec: ModelSpec,
                 _TOPICS.diagnostics]
     nodes.start(_RECORDER, {'output': str(output / 'bag'), 'topics': recorded})
     nodes.start(_PERCEPTION, {
-        'model': str(model), 'runtime': args.runtime, 'device': args.device})
+        'model': str(model), 'runtime': args.runtime, 'device': args.device,
+        'tiles': args.tiles})
     progress = _Progress(output / 'bag' / 'bag.mcap', flight.frames)
     progress.look()
     # The first results come within milliseconds of the first image: the recorder must be there.
@@ -338,13 +342,14 @@ class _StatusLine:
 # -- what came of it
 
 
-def _report(flight: Flight, model: Path, spec: ModelSpec, sent: Sent, output: Path) -> None:
+def _report(flight: Flight, model: Path, spec: ModelSpec, options: PipelineOptions,
+            sent: Sent, output: Path) -> None:
     bag = output / 'bag'
     images = count_messages(bag).get(_TOPICS.image, 0)
     drawn = flight.drawn()
     scorer = None
     if drawn is not None:
-        scorer = TruthScorer(spec, BOX_NAMES, MASK_NAMES, PipelineOptions().nms_threshold)
+        scorer = TruthScorer(spec, BOX_NAMES, MASK_NAMES, options.nms_threshold)
     report = FlightReport(flight.name, model.name, spec, scorer)
     pictures = FlightPictures(output, spec, sent.rate, images)
     truths = _TruthFinder(drawn) if drawn is not None else None

@@ -17,7 +17,7 @@ from mtl_perception.spec import ModelSpec
 OVERLAYS = 6
 """Pictures kept at full size."""
 
-COLUMNS, ROWS = 4, 3
+CELLS = 12
 """Pictures of the contact sheet."""
 
 _SHEET_WIDTH = 1920
@@ -38,11 +38,12 @@ class FlightPictures:
     def __init__(self, folder: Path, spec: ModelSpec, rate: float, expected: int) -> None:
         self._folder, self._spec, self._rate = folder, spec, rate
         self._overlays = _spread(expected, OVERLAYS)
-        self._sheet_frames = _spread(expected, COLUMNS * ROWS)
+        self._sheet_frames = _spread(expected, CELLS)
         self._cells: list[np.ndarray] = []
+        self._columns = 0
         self._video: cv2.VideoWriter | None = None
         self._video_size = (0, 0)
-        self._latest = np.empty(0, np.uint8)
+        self._latest: np.ndarray = np.empty(0, np.uint8)
         self._number = -1
         (folder / 'overlay').mkdir(parents=True, exist_ok=True)
 
@@ -62,7 +63,8 @@ class FlightPictures:
             _write(self._folder / 'overlay' / f'{self._number:04}.jpg', overlay)
         if self._sheet_frames and self._number >= self._sheet_frames[0]:
             self._sheet_frames.pop(0)
-            self._cells.append(_fit(overlay, (_SHEET_WIDTH - _GAP) // COLUMNS - _GAP))
+            self._columns = self._columns or _columns(width, height)
+            self._cells.append(_fit(overlay, (_SHEET_WIDTH - _GAP) // self._columns - _GAP))
         self._film(overlay)
 
     def close(self) -> list[Path]:
@@ -70,7 +72,7 @@ class FlightPictures:
         made = []
         if self._cells:
             sheet = self._folder / 'contact_sheet.jpg'
-            _write(sheet, contact_sheet(self._cells, self._spec))
+            _write(sheet, contact_sheet(self._cells, self._columns, self._spec))
             made += [self._folder / 'overlay', sheet]
         if self._video is not None:
             self._video.release()
@@ -96,11 +98,11 @@ class FlightPictures:
         self._video.write(self._latest)
 
 
-def contact_sheet(cells: list[np.ndarray], spec: ModelSpec) -> np.ndarray:
-    """Return pictures [h, w, 3] of one width side by side in rows, and a legend under them."""
+def contact_sheet(cells: list[np.ndarray], columns: int, spec: ModelSpec) -> np.ndarray:
+    """Return pictures [h, w, 3] of one width in `columns`, and a legend under them."""
     width = cells[0].shape[1]
     height = max(cell.shape[0] for cell in cells)
-    columns = min(COLUMNS, len(cells))
+    columns = min(columns, len(cells))
     rows = -(-len(cells) // columns)
     legend = _legend(spec, columns * (width + _GAP) + _GAP)
     sheet = np.full((rows * (height + _GAP) + _GAP, legend.shape[1], 3), _PAPER, np.uint8)
@@ -131,6 +133,11 @@ def _legend_line(labels: LabelSet, filled: bool, width: int, line: int, left: in
                     cv2.LINE_AA)
         x += 30 + text_width + 28
     return strip
+
+
+def _columns(width: int, height: int) -> int:
+    """Return how many pictures of this shape go side by side: panoramas want the width."""
+    return 4 if width < 2.2 * height else 2
 
 
 def _fit(image: np.ndarray, width: int) -> np.ndarray:

@@ -5,7 +5,7 @@ import pytest
 pytest.importorskip('rosbags')
 
 from mtl_perception.evaluation.bags import RecordedFrame
-from mtl_perception.evaluation.flight_pictures import COLUMNS, FlightPictures, OVERLAYS, ROWS
+from mtl_perception.evaluation.flight_pictures import CELLS, FlightPictures, OVERLAYS
 from mtl_perception.inference.results import Detections
 from mtl_perception.labels import LabelSet
 from mtl_perception.spec import ModelSpec
@@ -59,7 +59,7 @@ def test_fewer_frames_than_places(tmp_path):
         pictures.add(frame(number, 64, 48))
     pictures.close()
     assert len(list((tmp_path / 'overlay').iterdir())) == 3
-    assert COLUMNS * ROWS > 3
+    assert CELLS > 3
     assert cv2.imread(str(tmp_path / 'contact_sheet.jpg')) is not None
 
 
