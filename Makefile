@@ -47,7 +47,7 @@ help:
 	@echo 'make setup-train  torch and the rest of training on top of it'
 	@echo 'make demo         a flight through camera, perception and recorder; results in out/demo'
 	@echo '                  FLIGHT=folder|video|bag of your own, ARGS="more options of mtl demo"'
-	@echo 'make test         style, types and all tests;  make test-fast: under a minute, no torch'
+	@echo 'make test         style, types and all tests;  make test-fast: under a minute, no training'
 	@echo 'make lint         style and types only'
 	@echo 'make clean        remove all that git ignores here: environments, builds, out/, runs/'
 
@@ -67,7 +67,7 @@ test: setup-train setup-test lint
 	@$(BIN)/python -m pytest
 
 test-fast: setup-test
-	@$(BIN)/python -m pytest -m 'not slow'
+	@$(BIN)/python -m pytest -m 'not slow' --ignore=test/models --ignore=test/training
 
 lint: setup-test
 	@$(BIN)/ruff check
