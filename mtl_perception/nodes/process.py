@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -18,12 +17,9 @@ import time
 from typing import Any, Protocol
 
 from mtl_perception.errors import MtlError
+from mtl_perception.memory import keep_freed_memory
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
-
-# From glibc's malloc.h.
-_M_TRIM_THRESHOLD, _M_TOP_PAD, _M_MMAP_THRESHOLD = -1, -2, -3
-_MMAP_THRESHOLD_MAX = 4 * 1024 * 1024 * ctypes.sizeof(ctypes.c_long)
 
 
 class Stop:
@@ -77,7 +73,7 @@ def run_node(
     """
     stop = Stop()
     _end_on_signals(stop, exit_within)
-    _keep_freed_memory()
+    keep_freed_memory()
     # Fast DDS without it loses large best-effort images between processes; every process must
     # set it. Others ignore it, and whoever has set it otherwise knows why.
     os.environ.setdefault('FASTDDS_BUILTIN_TRANSPORTS', 'LARGE_DATA')
@@ -139,19 +135,3 @@ def _end_on_signals(stop: Stop, exit_within: float) -> None:
         os._exit(0 if stop.error is None else 1)
 
     threading.Thread(target=wait, name='signals', daemon=True).start()
-
-
-def _keep_freed_memory() -> None:
-    """
-    Let malloc keep what large messages free, instead of giving it back for each frame.
-
-    Page faults otherwise take more time than all else that receiving an image costs. Only glibc
-    has these settings; elsewhere nothing happens.
-    """
-    try:
-        mallopt = ctypes.CDLL(None).mallopt
-    except (OSError, AttributeError):
-        return
-    mallopt(_M_MMAP_THRESHOLD, _MMAP_THRESHOLD_MAX)
-    mallopt(_M_TRIM_THRESHOLD, 256 * 1024 * 1024)
-    mallopt(_M_TOP_PAD, 16 * 1024 * 1024)

@@ -85,7 +85,9 @@ def test_every_pixel_shows_the_place_that_its_coordinates_say(width, height, net
     expected = (np.arange(len(line)) + 0.5) / letterbox.scale[axis] - 0.5
     inner = slice(1, -1)  # beyond the outermost centres there is nothing to interpolate
     assert np.abs(line - expected)[inner].max() <= 1.0
-    assert np.abs((line - expected)[inner].mean()) <= 0.6
+    # Each of the steps, two where the picture is halved first, may round a half up.
+    steps = 1 if letterbox.scale[axis] > 0.5 else 2
+    assert np.abs((line - expected)[inner].mean()) <= 0.5 * steps + 0.1
 
 
 @given(st.integers(1, 120), st.integers(1, 120), NETWORKS, st.sampled_from([1, 4]),

@@ -314,8 +314,8 @@ def _yard(draft: Draft, block: Block) -> None:
     for k in range(int(rng.integers(2, 5))):
         u = (k - 1.5) * block.width / 4
         draft.build(block.at(u, rng.choice((-1, 1)) * block.height * 0.3),
-                    block.heading + np.pi / 2, rng.uniform(12, 0.32 * block.height + 8),
-                    rng.uniform(7, min(14.0, block.width / 4 - 2)), rng.uniform(4, 8),
+                    block.heading + np.pi / 2, rng.uniform(12, max(12.0, 0.32 * block.height + 8)),
+                    rng.uniform(7, max(7.0, min(14.0, block.width / 4 - 2))), rng.uniform(4, 8),
                     str(rng.choice(('metal', 'metal', 'flat', 'gable'))))
     for _ in range(rng.poisson(7 * draft.bustle)):
         kind = rng.random()

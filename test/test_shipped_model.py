@@ -1,0 +1,47 @@
+"""The model that comes with the package, through the pipeline that users have."""
+
+from pathlib import Path
+
+from mtl_perception.data.manifest import load_manifest
+from mtl_perception.evaluation.evaluate import evaluate
+from mtl_perception.inference.pipeline import Pipeline
+from mtl_perception.inference.runtime import open_runtime
+from mtl_perception.resources import config_path, model_path
+import numpy as np
+import pytest
+
+
+def test_model_card_and_checkpoint_come_with_it():
+    folder = model_path().parent
+    names = {path.name for path in folder.iterdir()}
+    assert {'README.md', 'aerial_mobilenet_v2.onnx', 'aerial_mobilenet_v2.pt'} <= names
+    assert sum(path.stat().st_size for path in folder.iterdir()) < 15e6
+
+
+def test_it_knows_the_manifests_classes():
+    spec = open_runtime(model_path()).spec
+    manifest = load_manifest(config_path('aerial.yaml'))
+    assert spec.detection == manifest.detection
+    assert spec.segmentation == manifest.segmentation
+    assert spec.input_size == (640, 640)
+
+
+@pytest.mark.slow
+def test_it_sees_flights_that_it_was_not_trained_on():
+    manifest = load_manifest(config_path('aerial.yaml'))
+    report = evaluate(Pipeline(model_path()), manifest, sets=['synthetic'], progress=False)
+    (scores,) = report.to_dict()['sets']
+    assert scores['detection']['vehicle']['ap50'] >= 0.85
+    assert scores['segmentation']['mean'] >= 0.85
+
+
+@pytest.mark.slow
+def test_checkpoint_and_onnx_say_the_same():
+    pytest.importorskip('torch')
+    image = np.random.default_rng(0).integers(0, 256, (1, 640, 640, 3), np.uint8)
+    path: Path = model_path()
+    onnx, checkpoint = (open_runtime(file).run(image)
+                        for file in (path, path.with_suffix('.pt')))
+    # The checkpoint's label map has the stride of training; compare what both have alike.
+    assert np.abs(onnx.scores - checkpoint.scores).max() < 1e-3
+    assert np.abs(onnx.boxes[:, :20] - checkpoint.boxes[:, :20]).max() < 0.5
