@@ -2,13 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
+import pytest
+
 from mtl_perception.data.manifest import load_manifest
 from mtl_perception.evaluation.evaluate import evaluate
 from mtl_perception.inference.pipeline import Pipeline
 from mtl_perception.inference.runtime import open_runtime
 from mtl_perception.resources import config_path, model_path
-import numpy as np
-import pytest
 
 
 def test_model_card_and_checkpoint_come_with_it():
