@@ -99,7 +99,7 @@ def test_flight_then_its_bag_as_a_flight(model, tmp_path):
     output = tmp_path / 'demo'
     first = subprocess.run(
         command(model, output, '--frames', '12', '--rate', '4', '--size', '160x120',
-                '--flight', 'synthetic:3'),
+                '--flight', 'synthetic:3', '--tiles', 'off'),
         capture_output=True, text=True, cwd=tmp_path, check=False)
     assert first.returncode == 0, first.stderr
     assert not processes_of(str(tmp_path))
@@ -146,7 +146,9 @@ def test_interrupted_in_the_middle(model, tmp_path, number, code):
     output = tmp_path / 'demo'
     demo_process = subprocess.Popen(
         command(model, output, '--size', '64x64'), stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+        stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+        # A test run in the background ignores SIGINT, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     camera = output / 'logs' / 'camera_node.log'
     end = time.monotonic() + 120
     while not (camera.is_file() and ' -> /image ' in camera.read_text()):
