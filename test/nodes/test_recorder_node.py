@@ -22,7 +22,7 @@ def read(path):
 @pytest.mark.slow
 def test_what_is_sent_is_in_the_bag(start_node, ros_node, tmp_path, wait_until):
     bag = tmp_path / 'flights' / 'one'
-    images = ros_node.create_publisher(Image, 'image', qos.stream('best_effort', 5))
+    images = ros_node.create_publisher(Image, 'image', qos.stream('reliable', 5))
     detections = ros_node.create_publisher(Detection2DArray, 'detections', qos.RESULTS)
     labels = ros_node.create_publisher(LabelInfo, 'labels', qos.LATCHED)
     # Before the recorder is there: it must get the last one all the same.
@@ -31,7 +31,7 @@ def test_what_is_sent_is_in_the_bag(start_node, ros_node, tmp_path, wait_until):
         '/image', 'detections', 'labels', '/never'])
     wait_until(lambda: images.get_subscription_count() and detections.get_subscription_count()
                and labels.get_subscription_count())
-    # Best effort images are lost until the transport of large data has connected.
+    # Matched is not yet connected: the transport of large data takes a moment more.
     time.sleep(2)
     pixels = np.arange(480 * 640 * 3, dtype=np.uint32).astype(np.uint8).reshape(480, 640, 3)
     begin = time.time_ns()
