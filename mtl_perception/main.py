@@ -16,7 +16,7 @@ COMMANDS = {
     'evaluate': ('mtl_perception.evaluation.evaluate_command', 'score a model on labelled data'),
     'train': ('mtl_perception.training.train_command', 'train a network on a manifest'),
     'export': ('mtl_perception.models.export_command', 'write a checkpoint as ONNX'),
-    'info': ('mtl_perception.models.info_command', 'say what a model is and costs'),
+    'info': ('mtl_perception.info_command', 'say what a model is and costs'),
 }
 """Subcommand -> its module, which has `add_arguments(parser)` and `run(args)`, and its help."""
 

@@ -10,7 +10,7 @@ import onnxruntime
 
 from mtl_perception.errors import ConfigError, ModelError
 from mtl_perception.inference.onnx_file import read_onnx_header
-from mtl_perception.inference.runtime import RawOutputs, usable_cores
+from mtl_perception.inference.runtime import check_batch, RawOutputs, usable_cores
 from mtl_perception.spec import ModelSpec
 
 _ERRORS_ONLY = 3
@@ -68,11 +68,7 @@ class OnnxRuntime:
 
     def run(self, images: np.ndarray) -> RawOutputs:
         """Run the network; see ``Runtime.run``."""
-        width, height = self.spec.input_size
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (height, width, 3):
-            raise ValueError(
-                f'images are {images.dtype} {list(images.shape)}, not uint8 '
-                f'[B, {height}, {width}, 3]')
+        check_batch(images, self.spec)
         values = dict(zip(self._outputs, self._session.run(self._outputs, {'images': images}),
                           strict=True))
         return RawOutputs(values.get('boxes'), values.get('scores'), values.get('classes'),

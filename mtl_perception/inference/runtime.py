@@ -127,6 +127,15 @@ def open_runtime(path: str | Path, runtime: str = 'auto', device: str = 'auto',
     return opened
 
 
+def check_batch(images: np.ndarray, spec: ModelSpec) -> None:
+    """Raise ValueError where `images` is not uint8 [B, H, W, 3] of the spec's input size."""
+    width, height = spec.input_size
+    if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (height, width, 3):
+        raise ValueError(
+            f'images are {images.dtype} {list(images.shape)}, not uint8 '
+            f'[B, {height}, {width}, 3]')
+
+
 def usable_cores() -> int:
     """Return the number of CPU cores that this process may use; a container may have fewer."""
     if hasattr(os, 'sched_getaffinity'):

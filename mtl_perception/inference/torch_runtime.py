@@ -6,13 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from mtl_perception.errors import ConfigError
-from mtl_perception.inference.runtime import RawOutputs
+from mtl_perception.inference.runtime import check_batch, RawOutputs
 from mtl_perception.models.checkpoint import load_checkpoint
 from mtl_perception.models.graph import DeployableGraph, output_names
-from mtl_perception.spec import ModelSpec
 
 
 class TorchRuntime:
@@ -33,16 +31,6 @@ class TorchRuntime:
         if threads:
             torch.set_num_threads(threads)
         spec, network = load_checkpoint(path)
-        self._prepare(network, spec, device)
-
-    @classmethod
-    def of(cls, network: nn.Module, spec: ModelSpec, device: str = 'auto') -> TorchRuntime:
-        """Return a runtime around a network in memory, which it puts into evaluation mode."""
-        runtime = cls.__new__(cls)
-        runtime._prepare(network, spec, device)
-        return runtime
-
-    def _prepare(self, network: nn.Module, spec: ModelSpec, device: str) -> None:
         self.spec = spec
         usable = torch.cuda.is_available() and device != 'cpu'
         self.device = 'cuda' if usable else 'cpu'
@@ -51,11 +39,7 @@ class TorchRuntime:
 
     def run(self, images: np.ndarray) -> RawOutputs:
         """Run the network; see ``Runtime.run``."""
-        width, height = self.spec.input_size
-        if images.dtype != np.uint8 or images.ndim != 4 or images.shape[1:] != (height, width, 3):
-            raise ValueError(
-                f'images are {images.dtype} {list(images.shape)}, not uint8 '
-                f'[B, {height}, {width}, 3]')
+        check_batch(images, self.spec)
         with torch.inference_mode():
             outputs = self._graph(torch.from_numpy(images).to(self.device))
             values = dict(zip(

@@ -14,9 +14,8 @@ import numpy as np
 
 from mtl_perception.data.synthetic import SyntheticFlight
 from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.inference.pictures import SUFFIXES
 from mtl_perception.nodes.parameters import CameraParameters
-
-IMAGE_SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 DEFAULT_RATE = 10.0
 """Images per second of a source that has no rate of its own."""
@@ -85,9 +84,9 @@ class FolderSource:
         self.name = str(path)
         self._warn = warn
         self._paths = sorted(
-            item for item in path.iterdir() if item.suffix.lower() in IMAGE_SUFFIXES)
+            item for item in path.iterdir() if item.suffix.lower() in SUFFIXES)
         if not self._paths:
-            raise DataError(f'{path} has no images ({", ".join(IMAGE_SUFFIXES)})')
+            raise DataError(f'{path} has no images ({", ".join(SUFFIXES)})')
 
     def images(self) -> Iterator[np.ndarray]:
         broken = 0
