@@ -50,6 +50,13 @@ class LeanNetwork(nn.Module):
             channels, stages[0], channels // 2, len(spec.segmentation)
         ) if spec.segmentation else None
 
+    @property
+    def class_parameters(self) -> dict[str, tuple[str, ...]]:
+        """By task, prefixes of the parameters whose first dimension is the task's classes."""
+        return {
+            'detection': ('detection.classes.predictor.', 'detection.classes.fine_predictor.'),
+            'segmentation': ('segmentation.score.',)}
+
     def forward(self, images: Tensor) -> NetworkOutputs:
         """Return the outputs for normalised RGB images [B, 3, H, W] of any size from 32x32."""
         features = self.backbone(images)

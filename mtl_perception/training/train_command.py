@@ -13,15 +13,22 @@ import mtl_perception
 from mtl_perception.data.manifest import load_manifest, Manifest
 from mtl_perception.data.transforms import AugmentOptions
 from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.labels import LabelSet
 from mtl_perception.memory import keep_freed_memory
 from mtl_perception.models.backbones import load_backbone_weights
-from mtl_perception.models.checkpoint import save_checkpoint
+from mtl_perception.models.checkpoint import read_checkpoint, save_checkpoint
 from mtl_perception.models.network import build_model
+from mtl_perception.models.transfer import transfer_weights
 from mtl_perception.spec import ModelSpec
 from mtl_perception.training.batches import Batches, Pool
 from mtl_perception.training.loop import STATE_FILE, train
 from mtl_perception.training.options import TrainingOptions
 from mtl_perception.training.state import TrainingState
+
+DEFAULTS = ModelSpec(detection=LabelSet.of('any'))
+"""The network's options where neither the command line nor a model to start from says them."""
+
+NETWORK_OPTIONS = ('backbone', 'input_size', 'finest_level', 'neck_channels')
 
 MODEL_FILE = 'model.pt'
 """The trained model (moving average, FP16), for `mtl export`, `evaluate` and `predict`."""
@@ -37,14 +44,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--resume', action='store_true',
                         help=f'continue the run in --output from its {STATE_FILE}')
     parser.add_argument('--tasks', choices=('both', 'detection', 'segmentation'), default='both')
-    parser.add_argument('--backbone', default='mobilenet_v2')
-    parser.add_argument('--weights', type=Path,
-                        help='ImageNet state dict of the backbone (default: random weights)')
-    parser.add_argument('--input-size', default='640x640', metavar='WxH',
-                        help='input of the deployed network in pixels (%(default)s)')
-    parser.add_argument('--finest-level', type=int, choices=(2, 3), default=3,
-                        help='2 adds boxes at stride 4 for small objects (%(default)s)')
-    parser.add_argument('--neck-channels', type=int, default=0,
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument('--from', type=Path, dest='start', metavar='MODEL',
+                       help='start from the weights of this checkpoint (.pt), as far as they fit; '
+                       'the options of the network are then its own unless given')
+    start.add_argument('--weights', type=Path,
+                       help='ImageNet state dict of the backbone (default: random weights)')
+    parser.add_argument('--backbone', help=f'(default: {DEFAULTS.backbone})')
+    parser.add_argument('--input-size', metavar='WxH',
+                        help='input of the deployed network in pixels (default: '
+                        f'{DEFAULTS.input_size[0]}x{DEFAULTS.input_size[1]})')
+    parser.add_argument('--finest-level', type=int, choices=(2, 3),
+                        help='2 adds boxes at stride 4 for small objects '
+                        f'(default: {DEFAULTS.finest_level})')
+    parser.add_argument('--neck-channels', type=int,
                         help='channels of the pyramid (default: from the backbone)')
     parser.add_argument('--device', default='auto', help='cpu, cuda or auto (%(default)s)')
     group = parser.add_argument_group('training')
@@ -83,10 +96,7 @@ def run(args: argparse.Namespace) -> None:
         option.name: getattr(args, option.name) for option in fields(TrainingOptions)
         if option.name != 'freeze'}, freeze=tuple(args.freeze))
     manifest = _for_tasks(load_manifest(args.config, args.data), args.tasks)
-    spec = ModelSpec(
-        backbone=args.backbone, detection=manifest.detection, segmentation=manifest.segmentation,
-        input_size=parse_size(args.input_size), finest_level=args.finest_level,
-        neck_channels=args.neck_channels)
+    spec = _spec(args, manifest)
     device = choose_device(args.device)
     state_path = args.output / STATE_FILE
     if state_path.exists() and not args.resume:
@@ -101,6 +111,8 @@ def run(args: argparse.Namespace) -> None:
     network = build_model(spec)
     if args.weights and not args.resume:
         load_backbone_weights(network.backbone, args.weights)
+    if args.start and not args.resume:
+        print(f'starting from {args.start}: {transfer_weights(network, spec, args.start)}')
     network.to(device, memory_format=torch.channels_last)
     state = TrainingState(network, spec, options)
     if args.resume:
@@ -113,6 +125,7 @@ def run(args: argparse.Namespace) -> None:
         AugmentOptions(crop_size=options.crop_size), options.seed)
     finished = train(state, batches, args.output, device)
     trained = replace(spec, provenance={
+        **({'from': args.start.name} if args.start else {}),
         'data': ', '.join(f'{data_set.spec.name} ({size})' for data_set, size
                           in zip(pool.sets, pool.sizes, strict=True)),
         'steps': f'{state.step} of {options.steps}, {options.detection_images} + '
@@ -123,6 +136,17 @@ def run(args: argparse.Namespace) -> None:
     save_checkpoint(state.average.network, trained, args.output / MODEL_FILE)
     print(f'{args.output / MODEL_FILE}: the model after {state.step} steps'
           + ('' if finished else f'; stopped early, go on with --resume --output {args.output}'))
+
+
+def _spec(args: argparse.Namespace, manifest: Manifest) -> ModelSpec:
+    """Return the spec of the network: as the options say, else the model's to start from."""
+    base = read_checkpoint(args.start)[0] if args.start else DEFAULTS
+    given = {name: getattr(args, name) for name in NETWORK_OPTIONS
+             if getattr(args, name) is not None}
+    if 'input_size' in given:
+        given['input_size'] = parse_size(given['input_size'])
+    return replace(base, detection=manifest.detection, segmentation=manifest.segmentation,
+                   provenance={}, **given)
 
 
 def _for_tasks(manifest: Manifest, tasks: str) -> Manifest:
