@@ -16,7 +16,7 @@ from mtl_perception.inference.results import Perception, Timings
 from mtl_perception.labels import Color, LabelSet
 from mtl_perception.spec import ModelSpec
 
-PANEL_SIDE = 560
+PANEL_SIDE = 640
 """Longest side of a drawn picture in pixels."""
 
 RIGHT, WRONG_CLASS, WRONG, MISSED, REGION = (
@@ -40,6 +40,8 @@ class Example:
     truth: bytes
     models: tuple[bytes, ...]
     """Empty bytes where a model does no task of the set."""
+    wide: bool
+    """A panorama, that wants room for its width."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,7 +62,7 @@ class Examples:
 
     def __init__(self, manifest: Manifest, spec: SetSpec, count: int) -> None:
         self._manifest, self._spec, self._count = manifest, spec, count
-        self._kept: dict[str, list[_Candidate]] = {'worst': [], 'best': [], 'differ': []}
+        self._kept: dict[str, list[_Candidate]] = {'differ': [], 'worst': [], 'best': []}
         self._seen = 0
         if spec.masks is not None and manifest.segmentation is not None:
             self._labels = label_colors(spec.masks, manifest.segmentation)
@@ -92,7 +94,7 @@ class Examples:
             del kept[self._count:]
 
     def chosen(self) -> tuple[Example, ...]:
-        """Return the pictures, drawn; none is both among the worst and the best."""
+        """Return the pictures, drawn, each of them once."""
         result = []
         taken: set[int] = set()
         for kind, kept in self._kept.items():
@@ -121,7 +123,8 @@ class Examples:
             tuple(float('nan') if result is None else result.score for result in results),
             _jpeg(sample.image), _jpeg(truth),
             tuple(b'' if result is None else _jpeg(self._seen_by(sample.image, result))
-                  for result in results))
+                  for result in results),
+            sample.image.shape[1] > 2 * sample.image.shape[0])
 
     def _seen_by(self, image: np.ndarray, result: PictureResult) -> np.ndarray:
         if result.label_map is not None:

@@ -137,9 +137,9 @@ TITLES = {
     ('detection', 'ap'): 'AP, mean of classes',
     ('detection', 'ap_groups'): 'AP, groups as one',
     ('segmentation', 'iou'): 'mIoU',
-    ('segmentation', 'frequency_weighted'): 'frequency-weighted IoU',
-    ('segmentation', 'pixel_accuracy'): 'pixel accuracy',
-    ('segmentation', 'boundary'): 'boundary F',
+    ('segmentation', 'frequency_weighted'): 'Frequency-weighted IoU',
+    ('segmentation', 'pixel_accuracy'): 'Pixel accuracy',
+    ('segmentation', 'boundary'): 'Boundary F',
 }
 """What a score of a whole set is called, by task and name; see ``score_key``."""
 

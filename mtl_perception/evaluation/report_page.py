@@ -33,7 +33,7 @@ MODEL_COLORS = ('#3b6fe0', '#e0700f', '#0f9d76', '#a04fd6', '#d13c6c', '#7d8a06'
 LINE_COLORS = ('#3b6fe0', '#e0700f', '#0f9d76', '#a04fd6', '#d13c6c', '#7d8a06', '#0d9cc2',
                '#8f5b3c')
 
-_KINDS = {'worst': 'Worst', 'best': 'Best', 'differ': 'Where the models differ most'}
+_KINDS = {'differ': 'Where the models differ most', 'worst': 'Worst', 'best': 'Best'}
 
 _BOX_LEGEND = ((RIGHT, 'right'), (WRONG_CLASS, 'another class'), (WRONG, 'nothing there'),
                (MISSED, 'missed'), (REGION, 'region to ignore'))
@@ -82,7 +82,7 @@ def report_page(evaluation: Evaluation, manifest: Manifest, values: Mapping[str,
         colors=MODEL_COLORS, bootstrap=evaluation.bootstrap, titles=TITLES,
         headline=_headline(evaluation.bootstrap), forest=_forest(evaluation.bootstrap),
         sets=[_set(evaluation, manifest, name) for name in names],
-        box_legend=_BOX_LEGEND, overhead=_overhead(evaluation))
+        box_legend=_BOX_LEGEND, settings=_settings(evaluation), overhead=_overhead(evaluation)).lstrip()
 
 
 def _set(evaluation: Evaluation, manifest: Manifest, name: str) -> dict[str, Any]:
@@ -107,8 +107,7 @@ def _set(evaluation: Evaluation, manifest: Manifest, name: str) -> dict[str, Any
         'models': present,
         'boxes': boxes,
         'masks': [(index, item) for index, item in present if item.segmentation is not None],
-        'curves': [(index, precision_recall(item)) for index, item in boxes],
-        'reliability': [(index, reliability(item)) for index, item in boxes],
+        'curves': [(index, precision_recall(item), reliability(item)) for index, item in boxes],
         'intervals': _intervals(evaluation.bootstrap.sets.get(name, ())),
         'legend': legend,
         'classes': classes if boxes else [],
@@ -187,10 +186,10 @@ def _forest(bootstrap: Bootstrap) -> dict[str, Any] | None:
 
 
 def _round_up(value: float) -> float:
-    """Return the next 1, 2 or 5 times a power of ten: the end of an axis."""
+    """Return the next round number, the end of an axis that is marked at its half too."""
     value = max(value, 1e-3)
     power = 10.0 ** math.floor(math.log10(value))
-    return next(step * power for step in (1, 2, 5, 10) if step * power >= value * 0.999)
+    return next(step * power for step in (1, 1.5, 2, 3, 4, 6, 8, 10) if step * power >= value * 0.999)
 
 
 def _intervals(rows: Sequence[Comparison]) -> dict[tuple[str, str, str, str], Comparison]:
@@ -205,6 +204,16 @@ def _by_kind(examples: Sequence[Example]) -> list[tuple[str, list[Example]]]:
 
 def _find(sets: Sequence[SetReport], name: str) -> SetReport | None:
     return next((item for item in sets if item.name == name), None)
+
+
+def _settings(evaluation: Evaluation) -> list[tuple[list[str], str]]:
+    """Return how the models were run, and which were run so."""
+    settings: dict[str, list[str]] = {}
+    for report in evaluation.reports:
+        text = (f'{report.runtime} on {report.device}, {report.precision}, tiles {report.tiles}, '
+                f'NMS at {report.nms_threshold:g}')
+        settings.setdefault(text, []).append(report.model)
+    return [(names, text) for text, names in settings.items()]
 
 
 def _overhead(evaluation: Evaluation) -> float:

@@ -13,7 +13,7 @@ def evidence(right: list[bool], pixels: list[int]) -> SetEvidence:
         np.full((len(AREAS), len(IOUS), 1), hit), np.zeros((len(AREAS), len(IOUS), 1), bool),
         np.array([hit]), np.zeros(1, bool), np.ones(len(AREAS), np.int64)) for hit in right]
     matches = Matches.of(items, [np.array([0.5], np.float32)] * len(items))
-    confusion = np.array([[[count, 0, 10 - count]] for count in pixels])
+    confusion = np.array([[[count, 10 - count]] for count in pixels])
     counts = PixelCounts(('road',), confusion, np.full((len(pixels), 1), np.nan))
     return SetEvidence(len(right), {'car': matches}, {}, counts)
 
