@@ -82,7 +82,8 @@ def report_page(evaluation: Evaluation, manifest: Manifest, values: Mapping[str,
         colors=MODEL_COLORS, bootstrap=evaluation.bootstrap, titles=TITLES,
         headline=_headline(evaluation.bootstrap), forest=_forest(evaluation.bootstrap),
         sets=[_set(evaluation, manifest, name) for name in names],
-        box_legend=_BOX_LEGEND, settings=_settings(evaluation), overhead=_overhead(evaluation)).lstrip()
+        box_legend=_BOX_LEGEND, settings=_settings(evaluation),
+        overhead=_overhead(evaluation)).lstrip()
 
 
 def _set(evaluation: Evaluation, manifest: Manifest, name: str) -> dict[str, Any]:
@@ -189,7 +190,8 @@ def _round_up(value: float) -> float:
     """Return the next round number, the end of an axis that is marked at its half too."""
     value = max(value, 1e-3)
     power = 10.0 ** math.floor(math.log10(value))
-    return next(step * power for step in (1, 1.5, 2, 3, 4, 6, 8, 10) if step * power >= value * 0.999)
+    ends = (step * power for step in (1, 1.5, 2, 3, 4, 6, 8, 10))
+    return next(end for end in ends if end >= value * 0.999)
 
 
 def _intervals(rows: Sequence[Comparison]) -> dict[tuple[str, str, str, str], Comparison]:

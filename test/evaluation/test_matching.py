@@ -3,7 +3,8 @@
 import contextlib
 import io
 
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 import numpy as np
 import pytest
 
@@ -145,7 +146,7 @@ def test_voc_scores_by_hand() -> None:
 
 
 def test_voc_takes_the_object_that_is_overlapped_most_even_if_it_is_taken() -> None:
-    # The second overlaps both by half and more, the first object more: COCO lets it have the other.
+    # The second overlaps both by half and more, the first object more; COCO gives it the other.
     truth = np.array([[0, 0, 10, 10], [0, 0, 10, 16]], np.float32)
     found = np.array([[0, 0, 10, 10], [0, 0, 10, 10.4]], np.float32)
     score = voc(truth, found)

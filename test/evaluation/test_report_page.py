@@ -108,8 +108,8 @@ def test_one_model_for_real(data: Path, paint_model: Callable[..., Path], tmp_pa
         boxes['detection']['red']['voc12'], abs=0.05)
     assert boxes['confusion']['names'] == ['red', 'green']
     assert 0.5 < labels['segmentation']['mean'] <= 1
-    (row,) = [row for row in values['bootstrap']['sets']['<i>boxes&']
-              if row['metric'] == {'task': 'detection', 'name': 'ap50', 'label': 'red', 'mean': ''}]
+    metric = {'task': 'detection', 'name': 'ap50', 'label': 'red', 'mean': ''}
+    (row,) = [row for row in values['bootstrap']['sets']['<i>boxes&'] if row['metric'] == metric]
     interval = row['models'][0]
     assert interval['low'] <= interval['value'] <= interval['high']
     assert interval['value'] == pytest.approx(boxes['detection']['red']['ap50'])
