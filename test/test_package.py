@@ -28,7 +28,7 @@ KEYS = {
     'yaml': 'python3-yaml',
 }
 # What training, export and evaluation import is no dependency of a robot; see requirements*.txt.
-OPTIONAL = {'onnx', 'openvino', 'pycocotools', 'tensorrt', 'torch', 'torchvision'}
+OPTIONAL = {'jinja2', 'onnx', 'openvino', 'pycocotools', 'tensorrt', 'torch', 'torchvision'}
 
 
 @pytest.fixture(scope='module')
@@ -100,6 +100,7 @@ def test_the_install_space_has_what_ros_looks_for(tmp_path):
         installed = {path.name for path in (share / folder).iterdir() if path.is_file()}
         assert installed == ({'package.xml'} if folder == '.' else expected)
     modules, = prefix.glob('**/mtl_perception/__init__.py')
+    assert (modules.parent / 'evaluation' / 'templates' / 'report.html.j2').is_file()
     done = subprocess.run(
         [sys.executable, '-c', 'from mtl_perception.resources import model_path as find\n'
                                'print(find())'],

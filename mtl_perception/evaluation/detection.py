@@ -1,5 +1,5 @@
 """
-Average precision of detections, counted by pycocotools.
+Average precision of detections, of each class and of groups of classes as one.
 
 AP50 is the area under the precision-recall curve with a detection right at an intersection over
 union (IoU) of 0.5 or more with a box of its class that no better detection has taken; AP is its
@@ -13,17 +13,34 @@ picture shows more cars than that.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-import contextlib
 from dataclasses import dataclass
 from importlib.util import find_spec
-import io
-from typing import Any
 
 import numpy as np
 
 from mtl_perception.data.samples import BoxTruth
 from mtl_perception.errors import ConfigError
+from mtl_perception.evaluation.average_precision import (
+    coco_precision,
+    coco_recall,
+    operating_points,
+    OperatingPoint,
+    voc07,
+    voc12,
+)
+from mtl_perception.evaluation.calibration import Calibration, calibration
+from mtl_perception.evaluation.matching import (
+    ALL,
+    AREAS,
+    IOU_50,
+    IOU_75,
+    IOUS,
+    match,
+    Matches,
+    PictureMatches,
+)
 from mtl_perception.inference.nms import suppress
+from mtl_perception.inference.pipeline import PipelineOptions
 from mtl_perception.inference.results import Detections
 
 MAX_DETECTIONS = 1000
@@ -31,15 +48,43 @@ MAX_DETECTIONS = 1000
 
 
 @dataclass(frozen=True)
+class Curve:
+    """Interpolated precision at the recalls 0, 0.01, ... 1; empty where there is no object."""
+
+    iou_50: tuple[float, ...]
+    iou_75: tuple[float, ...]
+
+
+@dataclass(frozen=True)
 class DetectionScore:
-    """Scores of one class, or of a group of classes as one."""
+    """Scores of one class, or of a group of classes as one; NaN where there is no such object."""
 
     ap50: float
-    """AP at IoU 0.5, in 0..1; NaN where there is no such object."""
+    """AP at IoU 0.5, in 0..1."""
     ap: float
-    """Mean AP over IoU 0.5..0.95, in 0..1; NaN where there is no such object."""
+    """Mean AP over IoU 0.5..0.95, in 0..1."""
     objects: int
     """Number of true objects outside ignore regions."""
+    ap75: float
+    """AP at IoU 0.75."""
+    ap_small: float
+    """AP of the objects of less than 32 x 32 pixels of the source picture."""
+    ap_medium: float
+    """AP of the objects between them."""
+    ap_large: float
+    """AP of the objects of more than 96 x 96 pixels."""
+    ar: float
+    """Mean over IoU 0.5..0.95 of the share of objects found by any detection."""
+    voc07: float
+    """AP of Pascal VOC 2007: eleven recall points, IoU 0.5."""
+    voc12: float
+    """AP of Pascal VOC 2010 and later: the whole area, IoU 0.5."""
+    at_threshold: OperatingPoint
+    """With the score threshold that the model is used with."""
+    best: OperatingPoint
+    """With the score threshold of the best F1."""
+    curve: Curve
+    calibration: Calibration
 
 
 class DetectionScorer:
@@ -53,15 +98,17 @@ class DetectionScorer:
     """
 
     def __init__(self, names: Sequence[str], classes: Sequence[int],
-                 groups: Mapping[str, Sequence[int]], nms_threshold: float) -> None:
+                 groups: Mapping[str, Sequence[int]], nms_threshold: float,
+                 score_threshold: float = PipelineOptions.score_threshold) -> None:
         """
         Score `classes`, indices into `names`, and those `groups` of which all classes are scored.
 
-        `nms_threshold`: IoU above which the weaker of two detections of a group is dropped.
+        `nms_threshold`: IoU above which the weaker of two detections of a group is dropped;
+        `score_threshold`: the one that the model is used with (`DetectionScore.at_threshold`).
 
         Raises ConfigError where pycocotools is not installed.
         """
-        # Asked for now, not when a long evaluation ends in its scores.
+        # Asked for now, not when a long evaluation meets its first box.
         if find_spec('pycocotools') is None:
             raise ConfigError('scores of detections need the package pycocotools; install it')
         members: dict[str, tuple[int, ...]] = {names[index]: (index,) for index in sorted(classes)}
@@ -69,65 +116,51 @@ class DetectionScorer:
                        if set(group) <= set(classes))
         self._members = members
         self._nms_threshold = nms_threshold
-        self._truth: list[dict[str, Any]] = []
-        self._found: list[np.ndarray] = []
-        self._images = 0
+        self._score_threshold = score_threshold
+        self._pictures: dict[str, list[PictureMatches]] = {name: [] for name in members}
+        self._scores: dict[str, list[np.ndarray]] = {name: [] for name in members}
 
     def add(self, truth: BoxTruth, detections: Detections) -> None:
         """Add a picture; the classes of both are indices into `names`."""
-        self._images += 1
-        for category, members in enumerate(self._members.values(), 1):
-            for boxes, crowd in ((truth.boxes[np.isin(truth.classes, members)], 0),
-                                 (truth.ignore, 1)):
-                for x0, y0, x1, y1 in boxes.tolist():
-                    self._truth.append({
-                        'id': len(self._truth) + 1, 'image_id': self._images,
-                        'category_id': category, 'bbox': [x0, y0, x1 - x0, y1 - y0],
-                        'area': (x1 - x0) * (y1 - y0), 'iscrowd': crowd})
+        for name, members in self._members.items():
             chosen = np.isin(detections.classes, members)
             boxes, scores = detections.boxes[chosen], detections.scores[chosen]
             if len(members) > 1:
-                kept = suppress(boxes, scores, np.zeros(len(boxes), np.int32),
-                                self._nms_threshold, MAX_DETECTIONS)
-                boxes, scores = boxes[kept], scores[kept]
-            rows = np.empty((len(boxes), 7))
-            rows[:, 0] = self._images
-            rows[:, 1:3] = boxes[:, :2]
-            rows[:, 3:5] = boxes[:, 2:] - boxes[:, :2]
-            rows[:, 5] = scores
-            rows[:, 6] = category
-            self._found.append(rows)
+                order = suppress(boxes, scores, np.zeros(len(boxes), np.int32),
+                                 self._nms_threshold, MAX_DETECTIONS)
+            else:
+                order = np.argsort(-scores, kind='stable')[:MAX_DETECTIONS]
+            objects = truth.boxes[np.isin(truth.classes, members)]
+            self._pictures[name].append(match(objects, truth.ignore, boxes[order]))
+            self._scores[name].append(scores[order])
+
+    def matches(self) -> dict[str, Matches]:
+        """Return what became of the detections of each class, then of each group, by name."""
+        return {name: Matches.of(self._pictures[name], self._scores[name])
+                for name in self._members}
 
     def scores(self) -> dict[str, DetectionScore]:
         """Return the score of each class, then of each group, by name."""
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
+        return {name: detection_score(matches, self._score_threshold)
+                for name, matches in self.matches().items()}
 
-        objects = [0] * len(self._members)
-        for box in self._truth:
-            objects[box['category_id'] - 1] += not box['iscrowd']
-        found = np.concatenate(self._found) if self._found else np.empty((0, 7))
-        if not any(objects) or not len(found):
-            # pycocotools fails on empty lists.
-            return {name: DetectionScore(*((0.0, 0.0) if count else (np.nan, np.nan)), count)
-                    for name, count in zip(self._members, objects, strict=True)}
-        with contextlib.redirect_stdout(io.StringIO()):
-            truth = COCO()
-            truth.dataset = {
-                'images': [{'id': number + 1} for number in range(self._images)],
-                'categories': [{'id': number + 1} for number in range(len(self._members))],
-                'annotations': self._truth, 'info': {}}
-            truth.createIndex()
-            evaluation = COCOeval(truth, truth.loadRes(found), 'bbox')
-            evaluation.params.maxDets = [MAX_DETECTIONS]
-            evaluation.params.areaRng = [[0, 1e10]]
-            evaluation.params.areaRngLbl = ['all']
-            evaluation.evaluate()
-            evaluation.accumulate()
-        # [IoU threshold, recall, category, area range, limit of detections]; -1: no such object.
-        precision = evaluation.eval['precision'][:, :, :, 0, 0]
-        result = {}
-        for category, (name, count) in enumerate(zip(self._members, objects, strict=True)):
-            values = precision[:, :, category] if count else np.full((1, 1), np.nan)
-            result[name] = DetectionScore(float(values[0].mean()), float(values.mean()), count)
-        return result
+
+def detection_score(matches: Matches, threshold: float) -> DetectionScore:
+    """Return the scores of one class; `threshold` is the score threshold of use."""
+    once = np.ones((1, matches.objects.shape[1]))
+    precision = {name: np.stack([coco_precision(matches, area, iou, once)[0]
+                                 for iou in range(len(IOUS))])
+                 for area, name in enumerate(AREAS)}
+    objects = int(matches.objects[ALL].sum())
+    recall = np.mean([coco_recall(matches, ALL, iou, once)[0] for iou in range(len(IOUS))])
+    whole = precision['all']
+    curve = (Curve(tuple(whole[IOU_50].tolist()), tuple(whole[IOU_75].tolist())) if objects
+             else Curve((), ()))
+    here, best = operating_points(matches, threshold)
+    return DetectionScore(
+        ap50=float(whole[IOU_50].mean()), ap=float(whole.mean()), objects=objects,
+        ap75=float(whole[IOU_75].mean()), ap_small=float(precision['small'].mean()),
+        ap_medium=float(precision['medium'].mean()), ap_large=float(precision['large'].mean()),
+        ar=float(recall), voc07=float(voc07(matches, once)[0]),
+        voc12=float(voc12(matches, once)[0]), at_threshold=here, best=best, curve=curve,
+        calibration=calibration(matches, threshold))

@@ -1,21 +1,26 @@
-"""Scores of a model, through the pipeline that users run, on the data sets of a manifest."""
+"""Scores of models, through the pipeline that users run, on the data sets of a manifest."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
-import math
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+import time
 
 import numpy as np
 
-from mtl_perception.data.manifest import Manifest, SetSpec
+from mtl_perception.data.manifest import Manifest
 from mtl_perception.data.readers import DataSet, open_set
-from mtl_perception.errors import ConfigError
-from mtl_perception.evaluation.detection import DetectionScore, DetectionScorer, MAX_DETECTIONS
-from mtl_perception.evaluation.segmentation import SegmentationScore, SegmentationScorer
+from mtl_perception.data.samples import Sample
+from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.evaluation.bootstrap import Bootstrap, bootstrap
+from mtl_perception.evaluation.detection import detection_score, MAX_DETECTIONS
+from mtl_perception.evaluation.evidence import mean_over_sets, sample_scores, SetEvidence
+from mtl_perception.evaluation.examples import Example, Examples
+from mtl_perception.evaluation.matching import Matches
+from mtl_perception.evaluation.report import Overall, Report, score_key
+from mtl_perception.evaluation.set_scorer import ClassTables, PictureResult, SetScorer
 from mtl_perception.inference.pipeline import Pipeline
-from mtl_perception.inference.results import Detections, Perception
 from mtl_perception.labels import LabelSet
 
 SCORE_THRESHOLD = 0.02
@@ -26,169 +31,179 @@ wants weak detections too; the weakest cost NMS its time and move it hardly at a
 
 
 @dataclass(frozen=True)
-class Milliseconds:
-    """Median time of a picture, by stage; of all its tiles where there are several."""
+class Evaluation:
+    """What came of one or more models on the same pictures."""
 
-    preprocess: float
-    run: float
-    postprocess: float
-
-
-@dataclass(frozen=True)
-class SetReport:
-    """Scores of one data set."""
-
-    name: str
-    images: int
-    detection: dict[str, DetectionScore]
-    """By class that the set labels completely, then by group of such classes."""
-    segmentation: SegmentationScore | None
-    """None: the set has no masks, or the model does not segment."""
-    time: Milliseconds
-
-
-@dataclass(frozen=True)
-class Report:
-    """Scores of a model, and how it was run."""
-
-    split: str
-    runtime: str
-    device: str
-    precision: str
-    tiles: str
-    nms_threshold: float
-    sets: tuple[SetReport, ...]
-
-    def set_named(self, name: str) -> SetReport:
-        """Return the report of the set `name`; KeyError where it was not scored."""
-        for report in self.sets:
-            if report.name == name:
-                return report
-        raise KeyError(name)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; None stands for a score that does not exist."""
-        result: dict[str, Any] = _without_nan(asdict(self))
-        return result
-
-    def table(self) -> str:
-        """Return the scores as aligned text for a terminal."""
-        parts = [f'{self.split}: {self.runtime} on {self.device}, {self.precision}, '
-                 f'tiles {self.tiles}, NMS {self.nms_threshold:g}']
-        detection = [
-            (report.name, str(report.images), name, str(score.objects),
-             _score(score.ap50), _score(score.ap))
-            for report in self.sets for name, score in report.detection.items()]
-        if detection:
-            parts.append(_aligned(
-                ('data set', 'images', 'class', 'objects', 'AP50', 'AP'), detection))
-        segmentation = []
-        for report in self.sets:
-            if report.segmentation is None:
-                continue
-            pixels = report.segmentation.pixels
-            total = max(sum(pixels.values()), 1)
-            segmentation += [
-                (report.name, str(report.images), label, f'{100 * pixels[label] / total:.1f} %',
-                 _score(iou)) for label, iou in report.segmentation.iou.items()]
-            segmentation.append((report.name, str(report.images), 'mean of those present', '',
-                                 _score(report.segmentation.mean)))
-        if segmentation:
-            parts.append(_aligned(('data set', 'images', 'label', 'pixels', 'IoU'), segmentation))
-        times = [(report.name, f'{report.time.preprocess:.1f}', f'{report.time.run:.1f}',
-                  f'{report.time.postprocess:.1f}') for report in self.sets]
-        parts.append(_aligned(('data set', 'preprocess ms', 'run ms', 'postprocess ms'), times))
-        return '\n\n'.join(parts)
+    reports: tuple[Report, ...]
+    bootstrap: Bootstrap
+    examples: dict[str, tuple[Example, ...]]
+    """By set: its worst and best pictures, drawn; empty where none were asked for."""
+    seconds: float
+    """Wall clock of it all."""
+    model_seconds: float
+    """How much of it the models' pipelines ran."""
 
 
 def evaluate(pipeline: Pipeline, manifest: Manifest, split: str = 'val',
              sets: Sequence[str] | None = None, limit: int | None = None,
              progress: bool = True) -> Report:
-    """
-    Return the scores of the pipeline's model on the `split` of the manifest's sets.
+    """Return the scores of one model; see `evaluate_models`."""
+    return evaluate_models([pipeline], [''], manifest, split, sets, limit, progress).reports[0]
 
-    A set is scored in what it labels and the model does: boxes of the classes that it labels
-    completely, and masks merged as the manifest says. The pipeline's own NMS threshold and tiles
-    are used; its score threshold and limit of detections are opened for the while, as AP needs.
+
+def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifest: Manifest,
+                    split: str = 'val', sets: Sequence[str] | None = None,
+                    limit: int | None = None, progress: bool = True, *, samples: int = 0,
+                    seed: int = 0, pictures: int = 0) -> Evaluation:
+    """
+    Return the scores of the pipelines' models on the `split` of the manifest's sets.
+
+    A set is scored in what it labels and a model does: boxes of the classes that it labels
+    completely, and masks merged as the manifest says. The pipelines' own NMS thresholds and tiles
+    are used; their score thresholds and limits of detections are opened for the while, as AP
+    needs. The score threshold of each is also that of operating points, confusion and pictures.
 
     Args:
-        pipeline: the model; its classes must include the manifest's, in any order.
+        pipelines: the models; their classes must include the manifest's, in any order.
+        names: what the models are called.
         manifest: the sets and what their labels mean.
         split: which pictures of them.
         sets: names of the sets; None takes all that have the split.
         limit: at most so many pictures of each set, evenly spread.
         progress: show a progress bar on stderr.
+        samples: bootstrap samples for the intervals of scores and differences; 0: no intervals.
+        seed: of the bootstrap's draws.
+        pictures: how many of the worst and of the best pictures of each set are drawn.
 
     Raises ConfigError for an unknown set or split and for a model of other classes, DataError for
     broken data.
 
     """
+    begun = time.perf_counter()
     if sets is None:
         chosen = [spec for spec in manifest.sets if split in spec.splits]
         if not chosen:
             raise ConfigError(f'no data set of the manifest has a split {split!r}')
     else:
-        chosen = [manifest.set_named(name) for name in sets]
+        chosen = [manifest.set_named(name) for name in dict.fromkeys(sets)]
     if limit is not None and limit < 1:
         raise ConfigError(f'a limit of {limit} pictures leaves none to score')
-    detection = _class_table(manifest.detection, pipeline.spec.detection, 'detection')
-    segmentation = _class_table(manifest.segmentation, pipeline.spec.segmentation, 'segmentation')
-    chosen = [spec for spec in chosen if (spec.boxes and spec.boxes.complete
-                                          and detection is not None)
-              or (spec.masks and segmentation is not None)]
+    if samples < 0 or pictures < 0:
+        raise ConfigError('the numbers of bootstrap samples and of pictures are not negative')
+    tables = [_tables(manifest, pipeline) for pipeline in pipelines]
+    scorers = {spec.name: [
+        SetScorer(manifest, spec, table, pipeline.options.nms_threshold,
+                  pipeline.options.score_threshold)
+        for table, pipeline in zip(tables, pipelines, strict=True)] for spec in chosen}
+    chosen = [spec for spec in chosen if any(item.has_task for item in scorers[spec.name])]
     if not chosen:
         raise ConfigError('the model does no task that these data sets have labels for')
     # All sets are opened, and their splits read, before the first costs minutes.
-    opened = [(open_set(spec, manifest), spec) for spec in chosen]
-    indices = [_spread(len(data.stems(split)), limit) for data, _ in opened]
+    opened = [open_set(spec, manifest) for spec in chosen]
+    indices = [_spread(len(data.stems(split)), limit) for data in opened]
+    for spec, picked in zip(chosen, indices, strict=True):
+        if not picked:
+            raise DataError(f'data set {spec.name}: its split {split!r} has no picture')
 
-    before = pipeline.options
-    pipeline.options = replace(
-        before, score_threshold=SCORE_THRESHOLD, max_detections=MAX_DETECTIONS)
+    examples: dict[str, tuple[Example, ...]] = {}
+    model_seconds = 0.0
+    before = [pipeline.options for pipeline in pipelines]
     try:
-        reports = [
-            _evaluate_set(pipeline, manifest, data, spec, split, _bar(picked, spec.name, progress),
-                          detection, segmentation)
-            for (data, spec), picked in zip(opened, indices, strict=True)]
+        for pipeline in pipelines:
+            pipeline.options = replace(
+                pipeline.options, score_threshold=SCORE_THRESHOLD, max_detections=MAX_DETECTIONS)
+        for data, spec, picked in zip(opened, chosen, indices, strict=True):
+            drawn = Examples(manifest, spec, pictures)
+            model_seconds += _run_set(pipelines, data, split, picked, scorers[spec.name], drawn,
+                                      progress)
+            examples[spec.name] = drawn.chosen()
     finally:
-        pipeline.options = before
-    runtime = pipeline.runtime
-    return Report(split, runtime.name, runtime.device, runtime.precision, before.tiles,
-                  before.nms_threshold, tuple(reports))
+        for pipeline, options in zip(pipelines, before, strict=True):
+            pipeline.options = options
+
+    reports, evidences = [], []
+    for number, pipeline in enumerate(pipelines):
+        own = {spec.name: scorers[spec.name][number] for spec in chosen
+               if scorers[spec.name][number].has_task}
+        evidence = {name: scorer.evidence() for name, scorer in own.items()}
+        evidences.append(evidence)
+        runtime, options = pipeline.runtime, pipeline.options
+        reports.append(Report(
+            split, runtime.name, runtime.device, runtime.precision, options.tiles,
+            options.nms_threshold,
+            tuple(scorer.report(evidence[name]) for name, scorer in own.items()),
+            options.score_threshold, _overall(manifest, evidence, options.score_threshold),
+            names[number]))
+    intervals = bootstrap(evidences, samples, seed)
+    return Evaluation(tuple(reports), intervals, examples, time.perf_counter() - begun,
+                      model_seconds)
 
 
-def _evaluate_set(pipeline: Pipeline, manifest: Manifest, data: DataSet, spec: SetSpec, split: str,
-                  indices: Iterable[int], detection: np.ndarray | None,
-                  segmentation: np.ndarray | None) -> SetReport:
-    boxes = masks = None
-    if spec.boxes and spec.boxes.complete and manifest.detection and detection is not None:
-        boxes = DetectionScorer(manifest.detection.names, spec.boxes.complete,
-                                manifest.score_groups, pipeline.options.nms_threshold)
-    if spec.masks and segmentation is not None:
-        masks = SegmentationScorer(spec.masks)
-    times = []
-    for index in indices:
-        sample = data.read(split, index)
-        perception = pipeline.run(sample.image)
-        times.append((perception.timings.preprocess, perception.timings.run,
-                      perception.timings.postprocess))
-        if boxes and sample.boxes and detection is not None:
-            boxes.add(sample.boxes, _detections(perception, detection))
-        if masks and sample.mask is not None and segmentation is not None:
-            assert perception.label_map is not None
-            masks.add(sample.mask, segmentation[perception.label_map])
-    median = 1e3 * np.median(np.array(times), axis=0)
-    return SetReport(spec.name, len(times), boxes.scores() if boxes else {},
-                     masks.scores() if masks else None, Milliseconds(*median.tolist()))
+def _run_set(pipelines: Sequence[Pipeline], data: DataSet, split: str, indices: list[int],
+             scorers: Sequence[SetScorer], examples: Examples, progress: bool) -> float:
+    """Run the models that have a task on the set's pictures; return how long they ran."""
+    seconds = 0.0
+    for sample in _bar(_read_ahead(data, split, indices), len(indices), data.spec.name, progress):
+        results: list[PictureResult | None] = []
+        for pipeline, scorer in zip(pipelines, scorers, strict=True):
+            if not scorer.has_task:
+                results.append(None)
+                continue
+            start = time.perf_counter()
+            perception = pipeline.run(sample.image)
+            seconds += time.perf_counter() - start
+            results.append(scorer.add(sample, perception))
+        examples.add(sample, results)
+    return seconds
 
 
-def _detections(perception: Perception, table: np.ndarray) -> Detections:
-    """Return the detections with classes of the manifest; those it does not know are dropped."""
-    assert perception.detections is not None
-    found = perception.detections
-    classes = table[found.classes]
-    known = classes >= 0
-    return Detections(found.boxes[known], found.scores[known], classes[known])
+def _read_ahead(data: DataSet, split: str, indices: list[int]) -> Iterator[Sample]:
+    """Yield the pictures; the next one is decoded while the models look at this one."""
+    with ThreadPoolExecutor(1, 'read') as reader:
+        ahead = reader.submit(data.read, split, indices[0])
+        for following in indices[1:]:
+            sample = ahead.result()
+            ahead = reader.submit(data.read, split, following)
+            yield sample
+        yield ahead.result()
+
+
+def _overall(manifest: Manifest, evidence: dict[str, SetEvidence], threshold: float) -> Overall:
+    once = [sample_scores(item, np.ones((1, item.pictures))) for item in evidence.values()]
+    means: dict[str, dict[str, float]] = {}
+    for metric, values in mean_over_sets(once).items():
+        means.setdefault(metric.task, {})[score_key(metric.name, metric.mean)] = float(values[0])
+    detection = {}
+    for name in dict.fromkeys(name for item in evidence.values() for name in item.detection):
+        parts = [item.detection[name] for item in evidence.values() if name in item.detection]
+        detection[name] = detection_score(Matches.joined(parts), threshold)
+    return Overall(means, detection, _class_iou(manifest, evidence))
+
+
+def _class_iou(manifest: Manifest, evidence: dict[str, SetEvidence]) -> dict[str, float]:
+    """Return the IoU of each class over the sets that have a label for it alone."""
+    if manifest.segmentation is None:
+        return {}
+    right = np.zeros(len(manifest.segmentation))
+    union = np.zeros(len(manifest.segmentation))
+    for name, item in evidence.items():
+        masks = manifest.set_named(name).masks
+        if masks is None or item.segmentation is None:
+            continue
+        total = item.segmentation.confusion.sum(axis=0)
+        allowed = masks.allowed[masks.allowed.any(axis=1)]
+        for row in np.flatnonzero(allowed.sum(axis=1) == 1):
+            index = int(allowed[row].argmax())
+            right[index] += total[row, row]
+            union[index] += total[row].sum() + total[:, row].sum() - total[row, row]
+    iou = np.divide(right, union, out=np.full(len(right), np.nan), where=union > 0)
+    return dict(zip(manifest.segmentation.names, iou.tolist(), strict=True))
+
+
+def _tables(manifest: Manifest, pipeline: Pipeline) -> ClassTables:
+    return ClassTables(
+        _class_table(manifest.detection, pipeline.spec.detection, 'detection'),
+        _class_table(manifest.segmentation, pipeline.spec.segmentation, 'segmentation'))
 
 
 def _class_table(ours: LabelSet | None, models: LabelSet | None, task: str) -> np.ndarray | None:
@@ -221,35 +236,9 @@ def _spread(count: int, limit: int | None) -> list[int]:
     return [(2 * k + 1) * count // (2 * limit) for k in range(limit)]
 
 
-def _bar(indices: list[int], name: str, progress: bool) -> Iterable[int]:
+def _bar(samples: Iterator[Sample], count: int, name: str, progress: bool) -> Iterable[Sample]:
     if not progress:
-        return indices
+        return samples
     from tqdm import tqdm
-    bar: Iterable[int] = tqdm(indices, name, unit='image')
+    bar: Iterable[Sample] = tqdm(samples, name, count, unit='image')
     return bar
-
-
-def _score(value: float) -> str:
-    return '-' if math.isnan(value) else f'{value:.3f}'
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_without_nan(item) for item in value]
-    return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def _aligned(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """Return the table as text; a column of numbers is aligned to the right."""
-    columns = list(zip(header, *rows, strict=True))
-    widths = [max(map(len, column)) for column in columns]
-    to_right = [all(cell[:1].isdigit() or cell in ('', '-') for cell in column[1:])
-                for column in columns]
-    lines = []
-    for row in (header, *rows):
-        cells = (cell.rjust(width) if right else cell.ljust(width)
-                 for cell, width, right in zip(row, widths, to_right, strict=True))
-        lines.append('  '.join(cells).rstrip())
-    return '\n'.join(lines)

@@ -9,11 +9,13 @@ a label. Pixels without a label, and labels that stand for no class, are not sco
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from mtl_perception.data.manifest import MaskLabels
+from mtl_perception.evaluation.boundary import boundary_f
 
 _CODES = 256
 
@@ -28,46 +30,157 @@ class SegmentationScore:
     """Number of true pixels of each scored label."""
     mean: float
     """Mean IoU (mIoU) over the labels that the truth has; NaN where it has none."""
+    frequency_weighted: float = float('nan')
+    """Mean IoU weighted by the true pixels of the labels."""
+    pixel_accuracy: float = float('nan')
+    """Share of the labelled pixels that are right."""
+    predicted: dict[str, int] = field(default_factory=dict)
+    """Number of labelled pixels that were taken for each label."""
+    boundary: dict[str, float] = field(default_factory=dict)
+    """Boundary F of each label, the mean over the pictures where it has a border; may be NaN."""
+    boundary_mean: float = float('nan')
+    """Mean of `boundary` over the labels that have it."""
+    confusion: tuple[tuple[int, ...], ...] = ()
+    """Pixels [true label][label taken for]; the last column is of classes that no label means."""
+
+
+@dataclass(frozen=True, eq=False)
+class PixelCounts:
+    """What the scores of a set are made of, picture by picture."""
+
+    names: tuple[str, ...]
+    """The K labels that are scored."""
+    confusion: np.ndarray
+    """int64 [pictures, K, K + 1] pixels; see ``SegmentationScore.confusion``."""
+    boundary: np.ndarray
+    """float64 [pictures, K]: boundary F; NaN where the label has no border, or not asked for."""
 
 
 class SegmentationScorer:
     """Counts pixels by true label and predicted class, and scores them."""
 
-    def __init__(self, labels: MaskLabels) -> None:
+    def __init__(self, labels: MaskLabels, boundaries: bool = False) -> None:
+        """Score these labels; `boundaries`: their boundary F too, which costs a little time."""
         self._labels = labels
-        self._confusion = np.zeros((_CODES, _CODES), np.int64)
+        self._boundaries = boundaries
+        scored = np.asarray(labels.allowed.any(axis=1))
+        self._names = tuple(
+            name for name, keep in zip(labels.names, scored, strict=True) if keep)
+        kinds = len(self._names)
+        # Source label -> scored label, and class -> the scored label that means it; or none.
+        self._of_label = np.full(_CODES, kinds, np.uint8)
+        self._of_label[:len(scored)][scored] = np.arange(kinds)
+        self._of_class = np.full(_CODES, kinds, np.uint8)
+        for index, allowed in enumerate(labels.allowed[scored]):
+            self._of_class[:len(allowed)][allowed] = index
+        self._total = np.zeros((_CODES, _CODES), np.int64)
+        self._pictures: list[np.ndarray] = []
+        self._boundary: list[np.ndarray] = []
 
-    def add(self, mask: np.ndarray, label_map: np.ndarray) -> None:
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the labels that are scored."""
+        return self._names
+
+    def merged(self, mask: np.ndarray, label_map: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """
-        Add a picture.
+        Return truth and prediction as indices into `names`: uint8 [H, W] each.
+
+        len(names) stands for pixels without a scored label, and for classes that none means.
+        """
+        return self._of_label[mask], self._of_class[label_map]
+
+    def add(self, mask: np.ndarray, label_map: np.ndarray) -> float:
+        """
+        Add a picture, and return its own mean IoU (NaN where nothing in it is labelled).
 
         `mask`: uint8 [H, W] source labels; `label_map`: uint8 [H, W] predicted classes, indices
         into the manifest's segmentation label set; another value counts as wrong.
         """
         if mask.shape != label_map.shape:
             raise ValueError(f'mask {mask.shape} and label map {label_map.shape} differ in size')
-        codes = mask.astype(np.int32) * _CODES + label_map
-        self._confusion += np.bincount(codes.ravel(), minlength=_CODES * _CODES).reshape(
-            _CODES, _CODES)
+        codes = mask.astype(np.uint16) << 8 | label_map
+        counts = np.bincount(codes.ravel(), minlength=_CODES * _CODES).reshape(_CODES, _CODES)
+        self._total += counts
+        kinds = len(self._names)
+        rows = np.flatnonzero(self._of_label < kinds)
+        picture = np.zeros((kinds, kinds + 1), np.int64)
+        np.add.at(picture.T, self._of_class, counts[rows].T)
+        self._pictures.append(picture)
+        if self._boundaries:
+            self._boundary.append(boundary_f(*self.merged(mask, label_map), kinds))
+        return float(mean_iou(picture[None])[0])
 
     def confusion(self) -> np.ndarray:
         """Return the pixels counted so far: int64 [labels, classes], by true label and class."""
         rows, columns = self._labels.allowed.shape
-        return self._confusion[:rows, :columns].copy()
+        return self._total[:rows, :columns].copy()
+
+    def counts(self) -> PixelCounts:
+        """Return what was counted, picture by picture."""
+        kinds = len(self._names)
+        boundary = np.full((len(self._pictures), kinds), np.nan)
+        if self._boundary:
+            boundary[:] = self._boundary
+        return PixelCounts(
+            self._names, np.array(self._pictures, np.int64).reshape(-1, kinds, kinds + 1),
+            boundary)
 
     def scores(self) -> SegmentationScore:
         """Return the scores of what was added."""
-        allowed = self._labels.allowed
-        scored = np.asarray(allowed.any(axis=1))
-        counts = self._confusion[:len(allowed)][scored]
-        # [true label, predicted label]; what is predicted in no set is in no column.
-        merged = counts[:, :allowed.shape[1]] @ allowed[scored].T.astype(np.int64)
-        right = merged.diagonal()
-        true = counts.sum(axis=1)
-        union = true + merged.sum(axis=0) - right
-        iou = np.divide(right, union, out=np.full(len(right), np.nan), where=union > 0)
-        names = [name for name, keep in zip(self._labels.names, scored, strict=True) if keep]
+        counts = self.counts()
+        total = counts.confusion.sum(axis=0)
+        once = np.ones((1, len(counts.confusion)))
+        boundary = label_boundary_f(counts, once)[0]
+
+        def by_name(values: np.ndarray) -> dict[str, Any]:
+            return dict(zip(self._names, values.tolist(), strict=True))
+
         return SegmentationScore(
-            dict(zip(names, iou.tolist(), strict=True)),
-            dict(zip(names, true.tolist(), strict=True)),
-            float(iou[true > 0].mean()) if true.any() else float('nan'))
+            by_name(label_iou(total[None])[0]), by_name(total.sum(axis=1)),
+            float(mean_iou(total[None])[0]), float(frequency_weighted_iou(total[None])[0]),
+            float(pixel_accuracy(total[None])[0]), by_name(total.sum(axis=0)[:-1]),
+            by_name(boundary), float(mean_of_known(boundary[None])[0]),
+            tuple(map(tuple, total.tolist())))
+
+
+def label_iou(confusion: np.ndarray) -> np.ndarray:
+    """Return the IoU of each label of each of B samples: [B, K] from [B, K, K + 1]."""
+    right = np.diagonal(confusion, axis1=1, axis2=2)
+    union = confusion.sum(axis=2) + confusion[:, :, :-1].sum(axis=1) - right
+    return np.divide(right, union, out=np.full(right.shape, np.nan), where=union > 0)
+
+
+def mean_iou(confusion: np.ndarray) -> np.ndarray:
+    """Return the mean IoU over the labels that the truth has: [B]; NaN where it has none."""
+    present = confusion.sum(axis=2) > 0
+    return mean_of_known(np.where(present, label_iou(confusion), np.nan))
+
+
+def frequency_weighted_iou(confusion: np.ndarray) -> np.ndarray:
+    """Return the mean IoU weighted by the labels' true pixels: [B]."""
+    true = confusion.sum(axis=2)
+    weighted = (np.nan_to_num(label_iou(confusion)) * true).sum(axis=1)
+    return _share(weighted, true.sum(axis=1))
+
+
+def pixel_accuracy(confusion: np.ndarray) -> np.ndarray:
+    """Return the share of labelled pixels that are right: [B]."""
+    return _share(np.trace(confusion, axis1=1, axis2=2), confusion.sum(axis=(1, 2)))
+
+
+def label_boundary_f(counts: PixelCounts, weights: np.ndarray) -> np.ndarray:
+    """Return the boundary F of each label, the mean over pictures that count `weights`: [B, K]."""
+    known = ~np.isnan(counts.boundary)
+    total, number = weights @ np.where(known, counts.boundary, 0), weights @ known
+    return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)
+
+
+def mean_of_known(values: np.ndarray) -> np.ndarray:
+    """Return the mean of each row without its NaN: [B] from [B, K]; NaN where nothing is left."""
+    known = ~np.isnan(values)
+    return _share(np.where(known, values, 0).sum(axis=1), known.sum(axis=1))
+
+
+def _share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.divide(part, whole, out=np.full(len(part), np.nan), where=whole > 0)

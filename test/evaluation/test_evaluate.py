@@ -11,7 +11,7 @@ import yaml
 
 from mtl_perception.data.manifest import load_manifest, Manifest
 from mtl_perception.errors import ConfigError, DataError
-from mtl_perception.evaluation.evaluate import evaluate
+from mtl_perception.evaluation.evaluate import evaluate, evaluate_models
 from mtl_perception.inference.pipeline import PipelineOptions
 from mtl_perception.inference.results import Detections, Perception, Timings
 from mtl_perception.labels import LabelSet
@@ -151,9 +151,9 @@ def test_table_is_aligned_and_complete(manifest: Manifest) -> None:
     text = run(manifest).table()
     assert text.splitlines()[0] == 'val: fake on cpu, fp32, tiles auto, NMS 0.55'
     assert [line.split() for line in text.splitlines() if line.startswith('boxed ')] == [
-        ['boxed', '4', 'car', '4', '1.000', '1.000'],
-        ['boxed', '4', 'bus', '0', '-', '-'],
-        ['boxed', '4', 'vehicle', '4', '1.000', '1.000'],
+        ['boxed', '4', 'car', '4', '1.000', '1.000', '1.000', '-', '-', '1.000', '0.050'],
+        ['boxed', '4', 'bus', '0', '-', '-', '-', '-', '-', '-', '-'],
+        ['boxed', '4', 'vehicle', '4', '1.000', '1.000', '1.000', '-', '-', '1.000', '0.050'],
         ['boxed', '1.0', '20.0', '3.0']]
     block = text.split('\n\n')[1].splitlines()
     assert len({len(line) for line in block}) == 1
@@ -162,8 +162,49 @@ def test_table_is_aligned_and_complete(manifest: Manifest) -> None:
 
 def test_dict_is_json_without_nan(manifest: Manifest) -> None:
     values = json.loads(json.dumps(run(manifest).to_dict(), allow_nan=False))
-    assert values['sets'][0]['detection']['car'] == {
-        'ap50': pytest.approx(1), 'ap': pytest.approx(1), 'objects': 4}
+    car = values['sets'][0]['detection']['car']
+    assert (car['ap50'], car['ap'], car['objects']) == (pytest.approx(1), pytest.approx(1), 4)
+    assert car['at_threshold'] == {'threshold': 0.3, 'precision': None, 'recall': 0, 'f1': 0}
     assert values['sets'][0]['detection']['bus']['ap50'] is None
     assert values['sets'][2]['segmentation']['mean'] == pytest.approx(1 / 3)
     assert values['tiles'] == 'auto'
+
+
+def test_means_of_a_set_and_over_all(manifest: Manifest) -> None:
+    report = run(manifest)
+    boxed = report.set_named('boxed')
+    assert boxed.groups == {'vehicle': ('car', 'bus')}
+    # There is no bus: the mean is of what has objects.
+    assert boxed.detection_mean['classes']['ap50'] == pytest.approx(1)
+    assert boxed.detection_mean['groups']['ap50'] == pytest.approx(1)
+    assert set(report.set_named('cars').detection_mean) == {'classes'}
+    means = report.overall.means
+    assert means['detection']['ap50'] == pytest.approx(1)
+    assert means['detection']['ap50_groups'] == pytest.approx(1)
+    assert means['segmentation']['iou'] == pytest.approx(1 / 3)
+    assert report.overall.detection['car'].objects == 8
+    assert report.overall.iou == pytest.approx({'road': 1 / 3, 'grass': 1 / 3})
+
+
+def test_confusion_is_at_the_threshold_of_use(manifest: Manifest) -> None:
+    assert run(manifest).set_named('boxed').confusion.counts == ((0, 0, 4), (0, 0, 0), (0, 0, 0))
+    pipeline = FakePipeline()
+    pipeline.options = replace(pipeline.options, score_threshold=0.05)
+    report = run(manifest, pipeline)
+    assert report.set_named('boxed').confusion.counts == ((4, 0, 0), (0, 0, 0), (0, 0, 0))
+
+
+def test_models_of_different_tasks_side_by_side(manifest: Manifest) -> None:
+    pipelines: Any = [FakePipeline(), FakePipeline(segmentation=None)]
+    result = evaluate_models(pipelines, ['both', 'boxes'], manifest, progress=False, samples=20,
+                             pictures=1)
+    both, boxes = result.reports
+    assert (both.model, boxes.model) == ('both', 'boxes')
+    assert [entry.name for entry in boxes.sets] == ['boxed', 'cars']
+    assert set(result.bootstrap.sets) == {'boxed', 'cars'}
+    assert all(one.value == 0 for item in result.bootstrap.sets['cars']
+               for one in item.differences)
+    masked = result.examples['masked'][0]
+    assert masked.models[0].startswith(b'\xff\xd8')
+    assert masked.models[1] == b''
+    assert 0 < result.model_seconds <= result.seconds

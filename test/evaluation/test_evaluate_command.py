@@ -33,3 +33,10 @@ def test_wrong_argument_is_one_error(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(MtlError, match=problem):
         evaluate_command.run(parse('--model', 'no.onnx', *arguments))
+
+
+def test_models_have_names_of_their_own() -> None:
+    names = evaluate_command.model_names
+    assert names(['a/x.onnx', 'b/y.pt']) == ['x.onnx', 'y.pt']
+    assert names(['runs/a/model.pt', 'runs/b/model.pt']) == ['a/model.pt', 'b/model.pt']
+    assert names(['m.pt', 'm.pt']) == ['m.pt', 'm.pt (2)']

@@ -62,3 +62,55 @@ def test_value_beyond_the_classes_is_wrong() -> None:
 def test_sizes_must_agree() -> None:
     with pytest.raises(ValueError, match='differ in size'):
         SegmentationScorer(LABELS).add(np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8))
+
+
+def test_whole_picture_scores_by_hand() -> None:
+    mask = np.array([[0, 0, 0, 1, 2]], np.uint8)
+    seen = np.array([[ROAD, ROAD, GRASS, GROUND, ROAD]], np.uint8)
+    scorer = SegmentationScorer(LABELS)
+    assert scorer.add(mask, seen) == pytest.approx((2 / 3 + 1 / 2) / 2)
+    scores = scorer.scores()
+    assert scores.pixel_accuracy == pytest.approx(3 / 4)
+    assert scores.frequency_weighted == pytest.approx((3 * 2 / 3 + 1 * 1 / 2) / 4)
+    assert scores.predicted == {'tarmac': 2, 'open': 2}
+    assert scores.confusion == ((2, 1, 0), (0, 1, 0))
+    assert all(math.isnan(value) for value in scores.boundary.values())
+
+
+def test_boundaries_are_scored_on_merged_labels() -> None:
+    mask = np.zeros((40, 40), np.uint8)
+    mask[:, 20:] = 1
+    seen = np.full((40, 40), ROAD, np.uint8)
+    seen[:, 20:] = GRASS
+    # Both are `open`: no border between them.
+    seen[20:, 20:] = GROUND
+    scorer = SegmentationScorer(LABELS, boundaries=True)
+    scorer.add(mask, seen)
+    assert scorer.scores().boundary == {'tarmac': 1, 'open': 1}
+    assert scorer.scores().boundary_mean == 1
+
+
+@pytest.mark.parametrize('seed', range(3))
+def test_scores_are_those_of_torchmetrics(seed: int) -> None:
+    torch = pytest.importorskip('torch')
+    torchmetrics = pytest.importorskip('torchmetrics.classification')
+    rng = np.random.default_rng(seed)
+    kinds = 5
+    scorer = SegmentationScorer(MaskLabels(tuple('abcde'), np.eye(kinds, dtype=bool)))
+    metrics = {average: torchmetrics.MulticlassJaccardIndex(
+        kinds, average=average, ignore_index=255) for average in ('none', 'macro', 'weighted')}
+    accuracy = torchmetrics.MulticlassAccuracy(kinds, average='micro', ignore_index=255)
+    for _ in range(4):
+        mask = rng.integers(0, kinds, (24, 31), dtype=np.uint8)
+        seen = np.where(rng.random(mask.shape) < 0.6, mask, rng.integers(
+            0, kinds, mask.shape, dtype=np.uint8)).astype(np.uint8)
+        mask[rng.random(mask.shape) < 0.1] = 255
+        scorer.add(mask, seen)
+        for metric in (*metrics.values(), accuracy):
+            metric.update(torch.from_numpy(seen).long(), torch.from_numpy(mask).long())
+    scores = scorer.scores()
+    assert list(scores.iou.values()) == pytest.approx(metrics['none'].compute().tolist(), abs=1e-6)
+    assert scores.mean == pytest.approx(float(metrics['macro'].compute()), abs=1e-6)
+    assert scores.frequency_weighted == pytest.approx(
+        float(metrics['weighted'].compute()), abs=1e-6)
+    assert scores.pixel_accuracy == pytest.approx(float(accuracy.compute()), abs=1e-6)

@@ -1,0 +1,99 @@
+"""
+How sure a score and a difference of scores are: the bootstrap over pictures.
+
+Pictures of each set are drawn with replacement, as many as there are, and the scores computed anew
+(B. Efron, Bootstrap Methods, 1979; percentile intervals). Two models are compared on the same
+draws: what makes a picture hard for both does not blur their difference. The interval says how the
+score would vary with other pictures of the same kind; of frames of one flight, that look alike, it
+says too little, and of another training run nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mtl_perception.evaluation.evidence import (
+    mean_over_sets,
+    Metric,
+    sample_scores,
+    SetEvidence,
+)
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A score of all pictures, and the interval of it; NaN where it does not exist."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One score of every model."""
+
+    metric: Metric
+    models: tuple[Interval, ...]
+    differences: tuple[Interval, ...]
+    """Of each model but the first: its score less that of the first."""
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """The scores that every model has, with their intervals."""
+
+    samples: int
+    seed: int
+    confidence: float
+    sets: dict[str, tuple[Comparison, ...]]
+    overall: tuple[Comparison, ...]
+    """Means over the sets."""
+
+
+def bootstrap(models: Sequence[Mapping[str, SetEvidence]], samples: int, seed: int) -> Bootstrap:
+    """
+    Return intervals of the scores of `models`, each with evidence by set, and of differences.
+
+    `samples`: how often the pictures are drawn; 0 gives scores and no intervals. The draws depend
+    on `seed` and on the sets' sizes and order only.
+    """
+    generator = np.random.default_rng(seed)
+    names = list(dict.fromkeys(name for model in models for name in model))
+    by_set: list[dict[str, dict[Metric, np.ndarray]]] = [{} for _ in models]
+    for name in names:
+        pictures = next(model[name].pictures for model in models if name in model)
+        # The first sample is the data itself.
+        weights = np.concatenate([
+            np.ones((1, pictures)),
+            generator.multinomial(pictures, np.full(pictures, 1 / pictures), samples)])
+        for scores, model in zip(by_set, models, strict=True):
+            if name in model:
+                scores[name] = sample_scores(model[name], weights)
+    sets = {name: _compare([scores.get(name, {}) for scores in by_set]) for name in names}
+    overall = [mean_over_sets(list(scores.values())) for scores in by_set]
+    return Bootstrap(samples, seed, CONFIDENCE,
+                     {name: rows for name, rows in sets.items() if rows}, _compare(overall))
+
+
+def _compare(models: Sequence[Mapping[Metric, np.ndarray]]) -> tuple[Comparison, ...]:
+    """Return what all models have a score of; values are [1 + samples]."""
+    common = [metric for metric in models[0] if all(metric in scores for scores in models)]
+    return tuple(
+        Comparison(metric, tuple(_interval(scores[metric]) for scores in models),
+                   tuple(_interval(scores[metric] - models[0][metric]) for scores in models[1:]))
+        for metric in common)
+
+
+def _interval(values: np.ndarray) -> Interval:
+    drawn = values[1:][~np.isnan(values[1:])]
+    if np.isnan(values[0]) or not len(drawn):
+        return Interval(float(values[0]), float('nan'), float('nan'))
+    tail = 50 * (1 - CONFIDENCE)
+    low, high = np.percentile(drawn, (tail, 100 - tail))
+    return Interval(float(values[0]), float(low), float(high))

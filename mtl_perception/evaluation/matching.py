@@ -1,0 +1,182 @@
+"""
+Which detections of a picture are right: the matching of COCO and that of Pascal VOC.
+
+COCO (T.-Y. Lin and others, Microsoft COCO, 2014), as pycocotools does it: detections take, best
+score first, the free object that they overlap most, at each of ten intersections over union (IoU)
+and in each range of areas; objects and unmatched detections outside the range are ignored, and so
+are detections of which at least the IoU's share of *their* area lies in a region to ignore. VOC
+(M. Everingham and others, The Pascal Visual Object Classes Challenge, 2010): a detection is right
+at an IoU of 0.5 with the object that it overlaps most, if no better one has taken that object.
+
+The overlaps are computed by pycocotools. Its matching is not used: it goes through every pair of
+detection and object in Python, here only those that overlap by half are looked at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+IOUS = np.linspace(0.5, 0.95, 10)
+"""IoUs at which a detection is right, of COCO's AP."""
+
+AREAS = {'all': (0.0, 1e10), 'small': (0.0, 32.0 ** 2), 'medium': (32.0 ** 2, 96.0 ** 2),
+         'large': (96.0 ** 2, 1e10)}
+"""COCO's ranges of an object's area in pixels of the source picture, both ends included."""
+
+ALL = list(AREAS).index('all')
+IOU_50, IOU_75 = 0, 5
+
+
+@dataclass(frozen=True, eq=False)
+class PictureMatches:
+    """What became of the detections of one class in one picture."""
+
+    right: np.ndarray
+    """bool [areas, IoUs, N]."""
+    ignored: np.ndarray
+    """bool [areas, IoUs, N]: neither right nor wrong."""
+    voc_right: np.ndarray
+    """bool [N]."""
+    voc_ignored: np.ndarray
+    """bool [N]."""
+    objects: np.ndarray
+    """int64 [areas]: the objects to be found."""
+
+
+@dataclass(frozen=True, eq=False)
+class Matches:
+    """What became of the detections of one class in many pictures, best score first."""
+
+    scores: np.ndarray
+    """float32 [N]."""
+    picture: np.ndarray
+    """int64 [N]: index of the picture that each is in."""
+    right: np.ndarray
+    """bool [areas, IoUs, N]."""
+    ignored: np.ndarray
+    """bool [areas, IoUs, N]."""
+    voc_right: np.ndarray
+    """bool [N]."""
+    voc_ignored: np.ndarray
+    """bool [N]."""
+    objects: np.ndarray
+    """int64 [areas, pictures]."""
+
+    @classmethod
+    def of(cls, pictures: list[PictureMatches], scores: list[np.ndarray]) -> Matches:
+        """Return the detections of all pictures; equal scores keep the pictures' order."""
+        areas = (len(AREAS), len(IOUS))
+        joined = np.concatenate([np.empty(0, np.float32), *scores])
+        order = np.argsort(-joined, kind='stable')
+        picture = np.repeat(np.arange(len(pictures)), [len(values) for values in scores])
+
+        def join(name: str, shape: tuple[int, ...]) -> np.ndarray:
+            parts = [np.empty((*shape, 0), bool), *(getattr(item, name) for item in pictures)]
+            return np.concatenate(parts, axis=-1)[..., order]
+
+        objects = np.stack([item.objects for item in pictures], axis=1) if pictures \
+            else np.zeros((len(AREAS), 0), np.int64)
+        return cls(joined[order], picture[order], join('right', areas), join('ignored', areas),
+                   join('voc_right', ()), join('voc_ignored', ()), objects)
+
+    @classmethod
+    def joined(cls, sets: list[Matches]) -> Matches:
+        """Return the matches of several sets of pictures as those of one."""
+        starts = np.cumsum([0, *(item.objects.shape[1] for item in sets)])
+        order = np.argsort(-np.concatenate([item.scores for item in sets]), kind='stable')
+        picture = np.concatenate(
+            [item.picture + start for item, start in zip(sets, starts, strict=False)])
+
+        def join(name: str) -> np.ndarray:
+            return np.concatenate([getattr(item, name) for item in sets], axis=-1)[..., order]
+
+        return cls(join('scores'), picture[order], join('right'), join('ignored'),
+                   join('voc_right'), join('voc_ignored'),
+                   np.concatenate([item.objects for item in sets], axis=1))
+
+
+def match(truth: np.ndarray, regions: np.ndarray, boxes: np.ndarray) -> PictureMatches:
+    """
+    Match the detections of one class in one picture.
+
+    Args:
+        truth: [G, 4] the class's objects; boxes are x0, y0, x1, y1 in pixels.
+        regions: [R, 4] regions to ignore.
+        boxes: [N, 4] detections, best score first.
+
+    """
+    truth, regions, boxes = (np.asarray(item, np.float64) for item in (truth, regions, boxes))
+    known = np.concatenate([truth, regions])
+    is_region = np.arange(len(known)) >= len(truth)
+    left_out = _outside(known) | is_region
+    right = np.zeros((len(AREAS), len(IOUS), len(boxes)), bool)
+    ignored = np.repeat(_outside(boxes)[:, None], len(IOUS), axis=1)
+    voc_right = np.zeros(len(boxes), bool)
+    voc_ignored = np.zeros(len(boxes), bool)
+    if len(boxes) and len(known):
+        overlaps = overlap(boxes, known, is_region)
+        _match_coco(overlaps, is_region, left_out, right, ignored)
+        own = overlaps[:, :len(truth)]
+        if len(truth):
+            nearest = own.argmax(axis=1)
+            hits = np.flatnonzero(own.max(axis=1) >= IOUS[IOU_50])
+            voc_right[hits[np.unique(nearest[hits], return_index=True)[1]]] = True
+        if len(regions):
+            voc_ignored = ~voc_right & (
+                overlaps[:, len(truth):].max(axis=1) >= IOUS[IOU_50])
+    return PictureMatches(right, ignored, voc_right, voc_ignored, (~left_out).sum(axis=1))
+
+
+def overlap(boxes: np.ndarray, known: np.ndarray, is_region: np.ndarray) -> np.ndarray:
+    """
+    Return the IoU of each box with each of `known`: float64 [N, K].
+
+    Where `is_region` (bool [K]) it is the share of the box's area that lies in the region.
+    """
+    from pycocotools.mask import iou
+
+    if not len(boxes) or not len(known):
+        return np.zeros((len(boxes), len(known)))
+    return np.asarray(iou(_xywh(boxes), _xywh(known), is_region.astype(np.uint8).tolist()))
+
+
+def _match_coco(overlaps: np.ndarray, is_region: np.ndarray, left_out: np.ndarray,
+                right: np.ndarray, ignored: np.ndarray) -> None:
+    """Fill `right` and `ignored`; `left_out` is bool [areas, K]."""
+    pairs: dict[int, list[tuple[int, float]]] = {}
+    for box, other in np.argwhere(overlaps >= IOUS[0]).tolist():
+        pairs.setdefault(box, []).append((other, float(overlaps[box, other])))
+    regions = is_region.tolist()
+    for area in range(len(AREAS)):
+        out = left_out[area].tolist()
+        # What is to be found goes before what is left out, as in pycocotools.
+        ordered = {box: sorted(others, key=lambda other: out[other[0]])
+                   for box, others in pairs.items()}
+        for level, least in enumerate(IOUS.tolist()):
+            taken: set[int] = set()
+            for box, others in ordered.items():
+                best, best_overlap = -1, least
+                for other, value in others:
+                    if other in taken and not regions[other]:
+                        continue
+                    if best >= 0 and out[other] and not out[best]:
+                        break
+                    if value >= best_overlap:
+                        best, best_overlap = other, value
+                if best >= 0:
+                    taken.add(best)
+                    right[area, level, box] = not out[best]
+                    ignored[area, level, box] = out[best]
+
+
+def _outside(boxes: np.ndarray) -> np.ndarray:
+    """Return whether each box's area is outside each range: bool [areas, N]."""
+    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
+    return np.stack([(area < least) | (area > most) for least, most in AREAS.values()])
+
+
+def _xywh(boxes: np.ndarray) -> np.ndarray:
+    boxes = np.asarray(boxes, np.float64)
+    return np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)

@@ -1,0 +1,92 @@
+import math
+
+import cv2
+import numpy as np
+import pytest
+
+from mtl_perception.evaluation.boundary import boundary_f
+
+
+def halves(column: int, size: tuple[int, int] = (100, 100)) -> np.ndarray:
+    labels = np.zeros(size, np.uint8)
+    labels[:, column:] = 1
+    return labels
+
+
+def test_same_borders_are_met() -> None:
+    assert boundary_f(halves(40), halves(40), 2).tolist() == [1, 1]
+
+
+def test_border_within_the_tolerance_is_met_and_beyond_it_is_not() -> None:
+    # 0.75 % of the diagonal of 400 x 300 is 3.75 pixels.
+    truth = halves(200, (300, 400))
+    assert boundary_f(truth, halves(203, (300, 400)), 2).tolist() == [1, 1]
+    assert boundary_f(truth, halves(204, (300, 400)), 2).tolist() == [0, 0]
+
+
+def test_precision_and_recall_by_hand() -> None:
+    truth, seen = halves(50), halves(50)
+    # A border of its own in the prediction: of both labels a second column, far off.
+    seen[:, 80:] = 0
+    assert boundary_f(truth, seen, 2) == pytest.approx(2 * 0.5 / 1.5)
+
+
+def test_label_without_a_border_has_no_score_and_one_that_is_missed_has_none_left() -> None:
+    same = np.zeros((50, 50), np.uint8)
+    assert np.isnan(boundary_f(same, halves(20, (50, 50)), 2)).all()
+    assert boundary_f(halves(20, (50, 50)), same, 2).tolist() == [0, 0]
+
+
+def test_unknown_pixels_make_no_border() -> None:
+    truth = halves(50)
+    truth[:, 45:55] = 2
+    assert np.isnan(boundary_f(truth, halves(50), 2)).all()
+
+
+def test_class_of_no_label_makes_a_border_but_has_none() -> None:
+    seen = halves(50)
+    seen[seen == 1] = 2
+    f = boundary_f(halves(50), seen, 2)
+    assert f.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize('size', [(1, 1), (1, 2000), (2000, 1), (3, 5)])
+def test_pictures_of_odd_shapes(size: tuple[int, int]) -> None:
+    labels = np.zeros(size, np.uint8)
+    labels[size[0] // 2:, size[1] // 2:] = 1
+    f = boundary_f(labels, labels, 2)
+    assert ((f == 1) | np.isnan(f)).all()
+
+
+def test_large_pictures_are_thinned() -> None:
+    assert boundary_f(halves(2000, (40, 5000)), halves(2012, (40, 5000)), 2).tolist() == [1, 1]
+
+
+@pytest.mark.parametrize('labels', [3, 12, 70])
+def test_is_what_distances_say(labels: int) -> None:
+    rng = np.random.default_rng(labels)
+    truth, seen = (cv2.resize(rng.integers(0, labels, (9, 12), dtype=np.uint8), (240, 180),
+                              interpolation=cv2.INTER_NEAREST) for _ in range(2))
+    seen = np.where(rng.random(truth.shape) < 0.5, truth, seen)
+    reach = 0.0075 * math.hypot(*truth.shape)
+    f = boundary_f(truth, seen, labels)
+    for label in range(labels):
+        true, found = (_border(values, label) for values in (truth, seen))
+        if not true.any():
+            assert np.isnan(f[label])
+            continue
+        precision, recall = (
+            (cv2.distanceTransform((~there).astype(np.uint8), cv2.DIST_L2,
+                                   cv2.DIST_MASK_PRECISE)[here] <= reach).mean()
+            for here, there in ((found, true), (true, found)))
+        expected = 2 * precision * recall / (precision + recall) if precision + recall else 0
+        assert f[label] == pytest.approx(expected, abs=1e-9)
+
+
+def _border(labels: np.ndarray, label: int) -> np.ndarray:
+    own = labels == label
+    padded = np.pad(labels, 1, mode='edge')
+    differs = np.zeros_like(own)
+    for y, x in ((0, 1), (2, 1), (1, 0), (1, 2)):
+        differs |= padded[y:y + own.shape[0], x:x + own.shape[1]] != labels
+    return own & differs
