@@ -14,13 +14,14 @@ COMMANDS = {
     'demo': ('mtl_perception.demo', 'fly the synthetic town through the nodes and report'),
     'predict': ('mtl_perception.inference.predict', 'detect and segment pictures or a video'),
     'evaluate': ('mtl_perception.evaluation.evaluate_command', 'score a model on labelled data'),
+    'data': ('mtl_perception.data.data_command', 'check the data sets of a manifest'),
     'train': ('mtl_perception.training.train_command', 'train a network on a manifest'),
     'export': ('mtl_perception.models.export_command', 'write a checkpoint as ONNX'),
     'info': ('mtl_perception.info_command', 'say what a model is and costs'),
 }
 """Subcommand -> its module, which has `add_arguments(parser)` and `run(args)`, and its help."""
 
-TRAINING_PACKAGES = ('torch', 'torchvision', 'onnx', 'onnxscript')
+TRAINING_PACKAGES = ('jinja2', 'torch', 'torchvision', 'onnx', 'onnxscript')
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
