@@ -201,7 +201,8 @@ def label_shares(report: SplitReport) -> list[tuple[str, float]]:
     if report.spec.masks is None or not total:
         return []
     return [*((name, float(report.pixels[label]) / total)
-              for label, name in enumerate(report.spec.masks.names)),
+              for label, name in enumerate(report.spec.masks.names)
+              if label not in report.spec.masks.same_as),
             ('(unlabelled)', float(report.pixels[IGNORE_LABEL]) / total)]
 
 

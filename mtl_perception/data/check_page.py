@@ -108,8 +108,9 @@ def _labels(manifest: Manifest, split: SplitReport) -> list[dict[str, Any]]:
         return []
     colors = _label_colors(manifest, masks)
     rows = []
-    for label, (name, share) in enumerate(label_shares(split)):
-        known = label < len(masks.names)
+    for name, share in label_shares(split):
+        known = name in masks.names
+        label = masks.names.index(name) if known else IGNORE_LABEL
         classes = [ours.names[k] for k in np.flatnonzero(masks.allowed[label])] if known else []
         rows.append({'name': name, 'share': f'{100 * share:.2f} %',
                      'color': _css(colors[label]) if known else 'none',

@@ -85,6 +85,11 @@ class MaskLabels:
     """bool [len(names), classes]: the classes a label may be; a row without True has no loss."""
     colors: tuple[Color, ...] | None = None
     """RGB colour of each label where the masks are coloured pictures; None: they hold indices."""
+    same_as: dict[int, int] = field(default_factory=dict)
+    """
+    Label -> the first label of the same classes, whose value it has when it is read. Its own row
+    of `allowed` is empty, since no pixel has its value then.
+    """
 
 
 @dataclass(frozen=True)
@@ -330,20 +335,27 @@ def _masks(section: Section, labels: LabelSet) -> MaskLabels:
     if not 0 < len(names) <= MAX_CLASSES:
         raise section.error('', f'maps {len(names)} labels; 1..{MAX_CLASSES} fit')
     allowed = np.zeros((len(names), len(labels)), bool)
+    rows: dict[frozenset[int], int] = {}
+    same_as: dict[int, int] = {}
     for row, name in enumerate(names):
         ours = section.take_any(name)
         listed = [ours] if isinstance(ours, str) else ours
-        for index in _class_indices(section, name, labels, listed):
+        classes = _class_indices(section, name, labels, listed)
+        first = rows.setdefault(frozenset(classes), row)
+        if classes and first != row:
+            same_as[row] = first
+            continue
+        for index in classes:
             taken = allowed[:, index].nonzero()[0]
             if taken.size:
                 raise section.error(
                     name, f'shares the class {labels.names[index]} with {names[taken[0]]}; the '
-                    'labels of one set stand for disjoint sets of classes')
+                    'labels of one set stand for the same or for disjoint sets of classes')
             allowed[row, index] = True
     if not allowed.any():
         raise section.error('', 'maps no label to a class')
     allowed.setflags(write=False)
-    return MaskLabels(names, allowed)
+    return MaskLabels(names, allowed, same_as=same_as)
 
 
 def _colored(section: Section, masks: MaskLabels | None, reader: str) -> MaskLabels:

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Protocol
 
 from mtl_perception.data.manifest import DATA_VARIABLE, Manifest, SetSpec
+from mtl_perception.data.readers.merged import MergedSet
 from mtl_perception.data.samples import Sample
 from mtl_perception.errors import ConfigError, DataError
 
@@ -69,4 +70,7 @@ def open_set(spec: SetSpec, manifest: Manifest) -> DataSet:
     module, _, name = _READERS[spec.reader].partition(':')
     reader: Callable[[SetSpec], DataSet] = getattr(
         import_module(f'mtl_perception.data.readers.{module}'), name)
-    return reader(spec)
+    data_set = reader(spec)
+    if spec.masks is not None and spec.masks.same_as:
+        return MergedSet(data_set, spec.masks.same_as)
+    return data_set

@@ -28,6 +28,7 @@ from mtl_perception.errors import DataError
 from mtl_perception.labels import IGNORE_LABEL
 
 _INFO = '/label_info'
+_DETECTIONS = 'vision_msgs/msg/Detection2DArray'
 
 
 @dataclass(frozen=True)
@@ -183,8 +184,12 @@ class BagSet:
                 if topic not in kinds:
                     raise DataError(f'bag {path} has no {topic}; it has '
                                     + ', '.join(sorted(kinds)))
-            if kinds[options['image_topic']] not in (IMAGE, COMPRESSED_IMAGE):
-                raise DataError(f'bag {path}: {options["image_topic"]} has no images')
+            for key, types in (('image_topic', (IMAGE, COMPRESSED_IMAGE)),
+                               ('detections_topic', (_DETECTIONS,)),
+                               ('segmentation_topic', (IMAGE,))):
+                if kinds.get(options[key], types[0]) not in types:
+                    raise DataError(f'bag {path}: {options[key]} has {kinds[options[key]]}, not '
+                                    + ' or '.join(types))
             known: dict[str, dict[str, str]] = {topic: {} for topic in truth}
             chosen = [item for item in reader.connections
                       if item.topic in times or item.topic in infos.values()]
