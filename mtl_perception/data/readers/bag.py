@@ -80,18 +80,18 @@ class BagSet:
         if frame.problem:
             raise DataError(frame.problem)
         where = f'bag {frame.bag}: image {frame.stamp}'
-        image = image_pixels(self._message(frame, self.spec.options['image_topic'],
-                                           frame.image_time), where)
+        image_topic = self.spec.options['image_topic']
+        messages = _messages(frame, {image_topic: frame.image_time, **frame.truth_times})
+        image = image_pixels(messages[image_topic], where)
         height, width = image.shape[:2]
         boxes = mask = None
         if self.spec.boxes is not None:
             topic = self.spec.options['detections_topic']
-            boxes = self._boxes(self._message(frame, topic, frame.truth_times[topic]),
-                                self._names[frame.bag, topic], width, height, where)
+            boxes = self._boxes(messages[topic], self._names[frame.bag, topic],
+                                width, height, where)
         if self.spec.masks is not None:
             topic = self.spec.options['segmentation_topic']
-            mask = self._mask(self._message(frame, topic, frame.truth_times[topic]),
-                              self._names[frame.bag, topic], where)
+            mask = self._mask(messages[topic], self._names[frame.bag, topic], where)
             check_size(mask, where, width, height)
         return Sample(f'{self.spec.name}/{frame.name}', np.ascontiguousarray(image), boxes, mask)
 
@@ -133,14 +133,6 @@ class BagSet:
             return table[mask]
         check_labels(mask, f'{where}: label map', len(self.spec.masks.names))
         return np.array(mask)
-
-    def _message(self, frame: _Frame, topic: str, time: int) -> Any:
-        with opened_bag(frame.bag) as reader:
-            chosen = [item for item in reader.connections if item.topic == topic]
-            for _, _, message in bag_messages(reader, frame.bag, chosen, time, time + 1):
-                if message_stamp(message) == frame.stamp:
-                    return message
-        raise DataError(f'bag {frame.bag}: the message of {frame.stamp} on {topic} is gone')
 
     def _load(self, split: str) -> list[_Frame]:
         if split not in self._splits:
@@ -212,3 +204,18 @@ class BagSet:
             raise DataError(f'bag {path}: no image of {options["image_topic"]} has truth of its '
                             f'stamp on {" and ".join(truth)}')
         return frames
+
+
+def _messages(frame: _Frame, times: dict[str, int]) -> dict[str, Any]:
+    """Return the frame's messages of these topics, by when they were recorded."""
+    found: dict[str, Any] = {}
+    with opened_bag(frame.bag) as reader:
+        for topic, time in times.items():
+            chosen = [item for item in reader.connections if item.topic == topic]
+            for _, _, message in bag_messages(reader, frame.bag, chosen, time, time + 1):
+                if message_stamp(message) == frame.stamp:
+                    found[topic] = message
+            if topic not in found:
+                raise DataError(f'bag {frame.bag}: the message of {frame.stamp} on {topic} is '
+                                'gone')
+    return found
