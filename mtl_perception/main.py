@@ -14,6 +14,7 @@ COMMANDS = {
     'demo': ('mtl_perception.demo', 'fly the synthetic town through the nodes and report'),
     'predict': ('mtl_perception.inference.predict', 'detect and segment pictures or a video'),
     'evaluate': ('mtl_perception.evaluation.evaluate_command', 'score models on labelled data'),
+    'data': ('mtl_perception.data.data_command', 'check the data sets of a manifest'),
     'train': ('mtl_perception.training.train_command', 'train a network on a manifest'),
     'export': ('mtl_perception.models.export_command', 'write a checkpoint as ONNX'),
     'info': ('mtl_perception.info_command', 'say what a model is and costs'),

@@ -28,7 +28,7 @@ KEYS = {
     'yaml': 'python3-yaml',
 }
 # What training, export and evaluation import is no dependency of a robot; see requirements*.txt.
-OPTIONAL = {'jinja2', 'onnx', 'openvino', 'pycocotools', 'tensorrt', 'torch', 'torchvision'}
+OPTIONAL = {'PIL', 'jinja2', 'onnx', 'openvino', 'pycocotools', 'tensorrt', 'torch', 'torchvision'}
 
 
 @pytest.fixture(scope='module')

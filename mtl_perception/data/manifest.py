@@ -6,12 +6,12 @@ The label sets of public data differ and overlap. A source label of a mask there
 the manifest names the classes that it labels *completely*: of the others, a box that is missing
 says nothing. A loss or a score that keeps to this uses all of the data without guessing.
 
-See ``config/aerial.yaml`` for a manifest with every key explained.
+See ``docs/data.md`` for every key and every reader, ``config/aerial.yaml`` for a manifest in use.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 import os
 from pathlib import Path
 from typing import Any
@@ -20,23 +20,44 @@ import numpy as np
 
 from mtl_perception.data.yaml_section import read_yaml, Section
 from mtl_perception.errors import ConfigError
-from mtl_perception.labels import LabelSet, MAX_CLASSES
+from mtl_perception.labels import Color, LabelSet, MAX_CLASSES
 
 DATA_VARIABLE = 'MTL_DATA'
 """Environment variable with the folder that the sets' paths are relative to."""
 
 READER_OPTIONS: dict[str, dict[str, Any]] = {
-    'voc': {'images': 'images', 'annotations': 'annotations', 'one_based': False},
+    'voc': {'images': 'images', 'annotations': 'annotations', 'masks': 'masks',
+            'one_based': False},
     'yolo': {'images': 'images', 'labels': 'labels', 'classes': 'classes.txt'},
-    'coco': {'images': 'images'},
-    'mask_folder': {'images': 'images', 'masks': 'masks', 'classes': 'classes.txt'},
+    'coco': {'images': 'images', 'background': ''},
+    'visdrone': {'images': 'images', 'annotations': 'annotations'},
+    'uavdt': {'images': 'UAV-benchmark-M', 'labels': 'UAV-benchmark-MOTD_v1.0/GT', 'every': 1},
+    'dota': {'images': 'images', 'labels': 'labelTxt'},
+    'cvat': {'images': 'images', 'background': ''},
+    'mask_folder': {'images': 'images', 'masks': 'masks', 'classes': 'classes.txt',
+                    'image_ending': '', 'mask_ending': '.png'},
+    'bag': {'image_topic': '/image', 'detections_topic': '/truth/detections',
+            'segmentation_topic': '/truth/segmentation'},
     'synthetic': {'width': 640, 'height': 480, 'flight_frames': 300},
 }
 """The readers, and of each the options of a set with their defaults."""
 
-_DEFAULT_SPLITS = {'coco': {'train': 'train.json', 'val': 'val.json'}}
-_WITH_BOXES = ('voc', 'yolo', 'coco', 'synthetic')
-_WITH_MASKS = ('mask_folder', 'synthetic')
+_DEFAULT_SPLITS = {
+    'coco': {'train': 'train.json', 'val': 'val.json'},
+    'cvat': {'train': 'train.xml', 'val': 'val.xml'},
+    'visdrone': {'train': 'VisDrone2019-DET-train', 'val': 'VisDrone2019-DET-val'},
+    'uavdt': {'train': 'M_attr/train', 'val': 'M_attr/test'},
+    'dota': {'train': 'train', 'val': 'val'},
+    'bag': {'train': 'train', 'val': 'val'},
+}
+_LISTED_SPLITS = {'train': 'train.txt', 'val': 'val.txt'}
+_ONE_FILE_SPLITS = ('coco', 'cvat')
+_WITHOUT_FILES = ('bag', 'synthetic')
+_WITH_BOXES = ('voc', 'yolo', 'coco', 'visdrone', 'uavdt', 'dota', 'cvat', 'bag', 'synthetic')
+_WITH_MASKS = ('voc', 'coco', 'cvat', 'mask_folder', 'bag', 'synthetic')
+_WITH_COLORS = ('mask_folder',)
+
+MAX_CROP_SIDE = 16384
 
 
 @dataclass(frozen=True)
@@ -62,6 +83,33 @@ class MaskLabels:
     """Source labels, by value in the masks."""
     allowed: np.ndarray
     """bool [len(names), classes]: the classes a label may be; a row without True has no loss."""
+    colors: tuple[Color, ...] | None = None
+    """RGB colour of each label where the masks are coloured pictures; None: they hold indices."""
+    same_as: dict[int, int] = field(default_factory=dict)
+    """
+    Label -> the first label of the same classes, whose value it has when it is read. Its own row
+    of `allowed` is empty, since no pixel has its value then.
+    """
+
+
+@dataclass(frozen=True)
+class ListSplit:
+    """The pictures of a split, where one file name does not say it."""
+
+    source: str | tuple[str, ...]
+    """File that lists them, folder that holds them, or their stems."""
+    without: str = ''
+    """File that lists pictures to leave out, such as those that another set is validated on."""
+
+
+@dataclass(frozen=True)
+class Crops:
+    """How training cuts large pictures of a set when they are loaded."""
+
+    side: int
+    """Longest side of a crop in pixels; a picture that is no larger stays whole."""
+    overlap: int
+    """Pixels that neighbouring crops share at least: as much as the longest objects need."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +121,10 @@ class FlightSplit:
     frames: int
 
 
+Split = str | ListSplit | FlightSplit
+"""A file or folder in the path of the set, a `ListSplit`, or (synthetic) the flights."""
+
+
 @dataclass(frozen=True)
 class SetSpec:
     """One data set: where it is, how it is read, what its labels mean, how training draws it."""
@@ -80,8 +132,8 @@ class SetSpec:
     name: str
     reader: str
     path: Path
-    splits: dict[str, str | FlightSplit]
-    """Split name -> file in `path` that lists it (synthetic: the flights)."""
+    splits: dict[str, Split]
+    """Split name -> file in `path` that lists it, or what else says which pictures it has."""
     boxes: BoxLabels | None
     masks: MaskLabels | None
     detection_weight: float
@@ -97,6 +149,8 @@ class SetSpec:
     """
     options: dict[str, Any]
     """The reader's options, complete with defaults (`READER_OPTIONS`)."""
+    crops: Crops | None = None
+    """None: training draws from whole pictures."""
 
 
 @dataclass(frozen=True)
@@ -228,6 +282,8 @@ def _set(name: str, section: Section, root: Path, detection: LabelSet | None,
         boxes = _boxes(section.section('boxes'), detection)
     if 'masks' in section and segmentation is not None:
         masks = _masks(section.section('masks'), segmentation)
+    if 'colors' in section:
+        masks = _colored(section, masks, reader)
     if boxes is None and masks is None:
         raise section.error('', f'needs {" or ".join(_kinds_of(reader))}')
     pixels = _box_class_pixels(section, boxes, detection, segmentation)
@@ -236,7 +292,9 @@ def _set(name: str, section: Section, root: Path, detection: LabelSet | None,
         name=name, reader=reader, path=root / section.take('path', str, name),
         splits=_splits(section, reader), boxes=boxes, masks=masks,
         detection_weight=detection_weight, segmentation_weight=segmentation_weight,
-        scale=_scale(section), box_class_pixels=pixels, options=_options(section, reader))
+        scale=_scale(section), box_class_pixels=pixels, options=_options(section, reader),
+        crops=_crops(section, reader))
+    _check_background(section, spec)
     section.done()
     return spec
 
@@ -277,20 +335,67 @@ def _masks(section: Section, labels: LabelSet) -> MaskLabels:
     if not 0 < len(names) <= MAX_CLASSES:
         raise section.error('', f'maps {len(names)} labels; 1..{MAX_CLASSES} fit')
     allowed = np.zeros((len(names), len(labels)), bool)
+    rows: dict[frozenset[int], int] = {}
+    same_as: dict[int, int] = {}
     for row, name in enumerate(names):
         ours = section.take_any(name)
         listed = [ours] if isinstance(ours, str) else ours
-        for index in _class_indices(section, name, labels, listed):
+        classes = _class_indices(section, name, labels, listed)
+        first = rows.setdefault(frozenset(classes), row)
+        if classes and first != row:
+            same_as[row] = first
+            continue
+        for index in classes:
             taken = allowed[:, index].nonzero()[0]
             if taken.size:
                 raise section.error(
                     name, f'shares the class {labels.names[index]} with {names[taken[0]]}; the '
-                    'labels of one set stand for disjoint sets of classes')
+                    'labels of one set stand for the same or for disjoint sets of classes')
             allowed[row, index] = True
     if not allowed.any():
         raise section.error('', 'maps no label to a class')
     allowed.setflags(write=False)
-    return MaskLabels(names, allowed)
+    return MaskLabels(names, allowed, same_as=same_as)
+
+
+def _colored(section: Section, masks: MaskLabels | None, reader: str) -> MaskLabels:
+    if masks is None or reader not in _WITH_COLORS:
+        raise section.error('colors', 'go with `masks` and the reader ' + ', '.join(_WITH_COLORS))
+    given = section.section('colors')
+    names = given.names()
+    if set(names) != set(masks.names):
+        raise section.error('colors', 'must name the labels of `masks`, not '
+                            + ', '.join(sorted(set(names) ^ set(masks.names))))
+    colors = {name: given.take(name, list) for name in names}
+    for name, color in colors.items():
+        if len(color) != 3 or not all(type(c) is int and 0 <= c <= 255 for c in color):
+            raise given.error(name, f'is [red, green, blue] in 0..255, not {color}')
+        if list(colors.values()).count(color) > 1:
+            raise given.error(name, f'is a colour that another label has too: {color}')
+    return replace(masks, colors=tuple(
+        (colors[name][0], colors[name][1], colors[name][2]) for name in masks.names))
+
+
+def _crops(section: Section, reader: str) -> Crops | None:
+    if 'crops' not in section:
+        return None
+    if reader in _WITHOUT_FILES:
+        raise section.error('crops', f'do not go with the reader {reader!r}')
+    given = section.section('crops')
+    crops = Crops(given.take('side', int), given.take('overlap', int, 0))
+    given.done()
+    if not 32 <= crops.side <= MAX_CROP_SIDE:
+        raise given.error('side', f'is a length in 32..{MAX_CROP_SIDE} pixels, not {crops.side}')
+    if not 0 <= crops.overlap <= crops.side // 2:
+        raise given.error('overlap', f'is a length in 0..{crops.side // 2} pixels, at most half '
+                          f'of the side, not {crops.overlap}')
+    return crops
+
+
+def _check_background(section: Section, spec: SetSpec) -> None:
+    label = spec.options.get('background')
+    if label and (spec.masks is None or label not in spec.masks.names):
+        raise section.error('options.background', f'names no label of `masks`: {label!r:.60}')
 
 
 def _box_class_pixels(section: Section, boxes: BoxLabels | None, detection: LabelSet | None,
@@ -309,15 +414,14 @@ def _box_class_pixels(section: Section, boxes: BoxLabels | None, detection: Labe
     return pixels
 
 
-def _splits(section: Section, reader: str) -> dict[str, str | FlightSplit]:
-    result: dict[str, str | FlightSplit] = {}
+def _splits(section: Section, reader: str) -> dict[str, Split]:
+    result: dict[str, Split] = {}
     if reader != 'synthetic' and 'splits' not in section:
-        default = _DEFAULT_SPLITS.get(reader, {'train': 'train.txt', 'val': 'val.txt'})
-        return dict(default)
+        return dict(_DEFAULT_SPLITS.get(reader, _LISTED_SPLITS))
     splits = section.section('splits')
     for name in splits.names():
         if reader != 'synthetic':
-            result[name] = splits.take(name, str)
+            result[name] = _file_split(splits, name, reader)
             continue
         flights = splits.section(name)
         counts = {key: flights.take(key, int) for key in ('first_seed', 'flights', 'frames')}
@@ -328,6 +432,26 @@ def _splits(section: Section, reader: str) -> dict[str, str | FlightSplit]:
     if not result:
         raise section.error('splits', 'names no split')
     return result
+
+
+def _file_split(splits: Section, name: str, reader: str) -> Split:
+    value = splits.take_any(name)
+    if isinstance(value, str) and value:
+        return value
+    if reader in _ONE_FILE_SPLITS:
+        raise splits.error(name, f'is the name of a file, not {value!r:.60}')
+    without = ''
+    if isinstance(value, dict):
+        given = Section(value, splits.file, f'{splits.path}.{name}')
+        value, without = given.take_any('list'), given.take('without', str)
+        given.done()
+        if isinstance(value, str) and value:
+            return ListSplit(value, without)
+    if not isinstance(value, list) or not value \
+            or not all(isinstance(stem, str) and stem for stem in value):
+        raise splits.error(name, 'is the name of a file or folder, or a list of stems, not '
+                           f'{value!r:.60}')
+    return ListSplit(tuple(value), without)
 
 
 def _weights(section: Section, boxes: BoxLabels | None,

@@ -9,24 +9,24 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
-import contextlib
 from dataclasses import dataclass, field
 from pathlib import Path
 import re
 from typing import Any
 
-import cv2
 import numpy as np
-from rosbags.highlevel import AnyReader, AnyReaderError
-from rosbags.interfaces import Connection
-from rosbags.typesys import get_typestore, Stores
 
-from mtl_perception.encodings import decode_image, FrameError, RawImage
+from mtl_perception.bag_file import (
+    bag_messages,
+    COMPRESSED_IMAGE,
+    IMAGE,
+    image_pixels,
+    message_stamp,
+    opened_bag,
+    raw_image,
+)
 from mtl_perception.errors import DataError
 from mtl_perception.inference.results import Detections
-
-IMAGE = 'sensor_msgs/msg/Image'
-COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
 
 _BAG_SUFFIXES = ('.mcap', '.db3', '.bag')
 
@@ -89,7 +89,7 @@ def image_topic(path: Path, wanted: str = '') -> str:
     That is the one with most messages among those whose name speaks of nothing else (depth,
     masks, overlays). DataError where the bag cannot be read or has no images.
     """
-    with _opened(path) as reader:
+    with opened_bag(path) as reader:
         counts: dict[str, int] = {}
         for connection in reader.connections:
             if connection.msgtype in (IMAGE, COMPRESSED_IMAGE) and connection.msgcount:
@@ -111,16 +111,14 @@ def read_images(path: Path, topic: str) -> Iterator[RecordedImage]:
 
     DataError, naming the message, where the bag or an image is broken.
     """
-    with _opened(path) as reader:
+    with opened_bag(path) as reader:
         chosen = [item for item in reader.connections if item.topic == topic
                   and item.msgtype in (IMAGE, COMPRESSED_IMAGE)]
         if not chosen:
             raise DataError(f'bag {path} has no images on {topic}')
-        for number, (connection, time, message) in enumerate(_messages(reader, path, chosen)):
+        for number, (_, time, message) in enumerate(bag_messages(reader, path, chosen)):
             where = f'bag {path}: image {number} of {topic}'
-            image = (_pixels(message, where) if connection.msgtype == IMAGE
-                     else _compressed_pixels(message, where))
-            yield RecordedImage(_stamp(message) or time, image)
+            yield RecordedImage(message_stamp(message) or time, image_pixels(message, where))
 
 
 def read_frames(path: Path, topics: ResultTopics) -> Iterator[RecordedFrame]:
@@ -130,15 +128,15 @@ def read_frames(path: Path, topics: ResultTopics) -> Iterator[RecordedFrame]:
     A frame is complete with one message of each topic of results that the bag has any of. Memory
     is bounded: at most 64 images wait for theirs.
     """
-    with _opened(path) as reader:
+    with opened_bag(path) as reader:
         chosen = [item for item in reader.connections if item.msgcount and item.topic in (
             topics.image, topics.detections, topics.segmentation)]
         expected = {item.topic for item in chosen}
         if topics.image not in expected:
             raise DataError(f'bag {path} has no images on {topics.image}')
         waiting: OrderedDict[int, _Pending] = OrderedDict()
-        for connection, time, message in _messages(reader, path, chosen):
-            stamp = _stamp(message)
+        for connection, time, message in bag_messages(reader, path, chosen):
+            stamp = message_stamp(message)
             pending = waiting.setdefault(stamp, _Pending())
             pending.messages[connection.topic] = message
             if connection.topic != topics.image:
@@ -155,7 +153,7 @@ def read_frames(path: Path, topics: ResultTopics) -> Iterator[RecordedFrame]:
 
 def count_messages(path: Path) -> dict[str, int]:
     """Return the number of messages of each topic; DataError where the bag cannot be read."""
-    with _opened(path) as reader:
+    with opened_bag(path) as reader:
         counts: dict[str, int] = {}
         for connection in reader.connections:
             counts[connection.topic] = counts.get(connection.topic, 0) + connection.msgcount
@@ -165,9 +163,9 @@ def count_messages(path: Path) -> dict[str, int]:
 def last_diagnostics(path: Path, topics: ResultTopics, node: str) -> dict[str, dict[str, str]]:
     """Return what `node` last said of itself: task ('images', 'latency', ...) -> key -> value."""
     found: dict[str, dict[str, str]] = {}
-    with _opened(path) as reader:
+    with opened_bag(path) as reader:
         chosen = [item for item in reader.connections if item.topic == topics.diagnostics]
-        for _, _, message in _messages(reader, path, chosen) if chosen else ():
+        for _, _, message in bag_messages(reader, path, chosen) if chosen else ():
             for status in message.status:
                 name, _, task = status.name.partition(': ')
                 if name == node:
@@ -186,12 +184,12 @@ def _frame(path: Path, topics: ResultTopics, stamp: int,
     message = pending.messages.get(topics.image)
     if message is None:  # results of an image that the recorder lost
         return
-    image = _pixels(message, f'bag {path}: image {stamp} of {topics.image}')
+    image = image_pixels(message, f'bag {path}: image {stamp} of {topics.image}')
     detections = pending.messages.get(topics.detections)
     segmentation = pending.messages.get(topics.segmentation)
     label_map = None
     if segmentation is not None:
-        label_map = _raw(segmentation).view(np.uint8)
+        label_map = raw_image(segmentation).view(np.uint8)
     processed = detections is not None or segmentation is not None
     yield RecordedFrame(
         stamp, image, processed, None if detections is None else _detections(detections),
@@ -215,62 +213,3 @@ def _detections(message: Any) -> Detections:
                             'with the parameter class_id_format: index') from None
         scores[row] = best.score
     return Detections(boxes, scores, classes)
-
-
-def _raw(message: Any) -> RawImage:
-    return RawImage(np.ascontiguousarray(message.data), message.width, message.height,
-                    message.step, message.encoding, bool(message.is_bigendian))
-
-
-def _pixels(message: Any, where: str) -> np.ndarray:
-    try:
-        pixels, order = decode_image(_raw(message))
-    except FrameError as error:
-        raise DataError(f'{where}: {error}') from None
-    if pixels.ndim == 2:
-        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if order == 'bgr' else pixels
-
-
-def _compressed_pixels(message: Any, where: str) -> np.ndarray:
-    data = np.frombuffer(bytes(message.data), np.uint8)
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-    if pixels is None:
-        raise DataError(f'{where}: its {data.size} bytes ({message.format!r:.40}) are no picture')
-    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
-
-
-def _stamp(message: Any) -> int:
-    stamp = message.header.stamp
-    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[AnyReader]:
-    with contextlib.ExitStack() as stack:
-        try:
-            reader = AnyReader([path], default_typestore=get_typestore(Stores.LATEST))
-            stack.enter_context(reader)
-        except Exception as error:  # broken bags make the library raise nearly anything
-            raise DataError(f'bag {path} cannot be read: {_line(error)}') from None
-        yield reader
-
-
-def _messages(reader: AnyReader, path: Path,
-              chosen: list[Connection]) -> Iterator[tuple[Connection, int, Any]]:
-    messages = reader.messages(chosen)
-    while True:
-        try:
-            connection, time, data = next(messages)
-            message = reader.deserialize(data, connection.msgtype)
-        except StopIteration:
-            return
-        except Exception as error:
-            raise DataError(f'bag {path} is broken: {_line(error)}') from None
-        yield connection, time, message
-
-
-def _line(error: Exception) -> str:
-    text = ' '.join(str(error).split())[:300]
-    return text if isinstance(error, (AnyReaderError, OSError)) else (
-        f'{type(error).__name__}: {text}')

@@ -17,8 +17,9 @@ from torch.utils.data import Dataset
 from tqdm import tqdm
 
 from mtl_perception.data.manifest import Manifest, SetSpec
-from mtl_perception.data.readers import DataSet, open_set
+from mtl_perception.data.readers import DataSet
 from mtl_perception.data.samples import Sample
+from mtl_perception.data.training_set import open_training_set
 from mtl_perception.data.transforms import augment, AugmentOptions, Crop
 from mtl_perception.errors import ConfigError
 from mtl_perception.labels import IGNORE_LABEL
@@ -49,10 +50,11 @@ class Pool:
     """The training samples of all sets, kept decoded in memory up to a limit."""
 
     def __init__(self, manifest: Manifest, split: str, cache_bytes: int,
-                 progress: bool = True) -> None:
+                 progress: bool = True, skip_bad: bool = False) -> None:
         self.manifest = manifest
         self.split = split
-        self.sets: list[DataSet] = [open_set(spec, manifest) for spec in manifest.sets]
+        self.sets: list[DataSet] = [
+            open_training_set(spec, manifest, skip_bad) for spec in manifest.sets]
         self.sizes = [len(data_set.stems(split)) for data_set in self.sets]
         self._cache: dict[tuple[int, int], Sample] = {}
         total = sum(self.sizes)

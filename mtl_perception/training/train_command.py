@@ -41,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='folder for checkpoints and log')
     parser.add_argument('--data', type=Path, help='folder of the data sets (default: $MTL_DATA, '
                         'else `root` of the manifest)')
+    parser.add_argument('--skip-bad', action='store_true',
+                        help='leave out broken pictures and annotations, and count them')
     parser.add_argument('--resume', action='store_true',
                         help=f'continue the run in --output from its {STATE_FILE}')
     parser.add_argument('--tasks', choices=('both', 'detection', 'segmentation'), default='both')
@@ -118,7 +120,7 @@ def run(args: argparse.Namespace) -> None:
     if args.resume:
         state.restore(state_path)
         print(f'resuming at step {state.step} of {options.steps}')
-    pool = Pool(manifest, 'train', int(options.cache_gib * 2 ** 30))
+    pool = Pool(manifest, 'train', int(options.cache_gib * 2 ** 30), skip_bad=args.skip_bad)
     batches = Batches(
         pool, options.steps, options.detection_images if manifest.detection else 0,
         options.segmentation_images if manifest.segmentation else 0,

@@ -6,7 +6,13 @@ from typing import Any
 import pytest
 import yaml
 
-from mtl_perception.data.manifest import FlightSplit, load_manifest, Manifest
+from mtl_perception.data.manifest import (
+    Crops,
+    FlightSplit,
+    ListSplit,
+    load_manifest,
+    Manifest,
+)
 from mtl_perception.errors import ConfigError, DataError
 
 MANIFEST: dict[str, Any] = {
@@ -37,6 +43,8 @@ MANIFEST: dict[str, Any] = {
             'boxes': {'classes': {'car': 'car'}, 'complete': ['car']},
             'masks': {'road': 'road'},
             'weight': {'detection': 0.5, 'segmentation': 3}}}}
+
+COLORS = {'ground': [1, 1, 1], 'odd': [2, 2, 2], 'car': [3, 3, 3]}
 
 Loader = Callable[[Any], Manifest]
 
@@ -87,7 +95,9 @@ def test_set_with_boxes(load: Loader, tmp_path: Path) -> None:
     assert spec.box_class_pixels == {0: 2}
     assert (spec.detection_weight, spec.segmentation_weight) == (2, 0)
     assert spec.scale == (0.5, 1)
-    assert spec.options == {'images': 'images', 'annotations': 'annotations', 'one_based': True}
+    assert spec.options == {
+        'images': 'images', 'annotations': 'annotations', 'masks': 'masks', 'one_based': True}
+    assert spec.crops is None
     assert spec.masks is None
 
 
@@ -103,6 +113,21 @@ def test_set_with_masks_and_defaults(load: Loader, tmp_path: Path) -> None:
     assert spec.scale == (1, 1)
     assert spec.boxes is None
     assert spec.box_class_pixels == {}
+
+
+def test_splits_may_be_lists_and_leave_pictures_out(load: Loader) -> None:
+    splits = {'train': {'list': 'all.txt', 'without': 'val.txt'}, 'val': ['a', 'b']}
+    spec = load(changed('sets', 'masked', 'splits', value=splits)).set_named('masked')
+    assert spec.splits == {'train': ListSplit('all.txt', 'val.txt'), 'val': ListSplit(('a', 'b'))}
+
+
+def test_colors_and_crops(load: Loader) -> None:
+    content = changed('sets', 'masked', 'colors', value=COLORS)
+    content['sets']['masked']['crops'] = {'side': 512, 'overlap': 64}
+    spec = load(content).set_named('masked')
+    assert spec.masks is not None
+    assert spec.masks.colors == ((1, 1, 1), (2, 2, 2), (3, 3, 3))
+    assert spec.crops == Crops(512, 64)
 
 
 def test_synthetic_set(load: Loader) -> None:
@@ -145,7 +170,24 @@ def test_unknown_set_lists_the_known(load: Loader) -> None:
     (changed('sets', 'a/b', value={'reader': 'voc'}), 'sets.a/b is no name of a set'),
     (changed('sets', 'boxed', 'reader', value='txt'), "sets.boxed.reader is one of voc, .* 'txt'"),
     (changed('sets', 'boxed', 'lables', value={}), 'sets.boxed.lables is not a known key'),
-    (changed('sets', 'boxed', 'masks', value={'x': []}), "boxed.masks do not go with .* 'voc'"),
+    (changed('sets', 'boxed', 'reader', value='mask_folder'), 'boxes do not go with .*mask_fo'),
+    (changed('sets', 'boxed', 'colors', value={}), 'boxed.colors go with `masks` and the reader'),
+    (changed('sets', 'masked', 'colors', value={'odd': [0, 0, 0]}),
+     'masked.colors must name the labels of `masks`, not car, ground'),
+    (changed('sets', 'masked', 'colors', value={**COLORS, 'odd': [0, 256, 0]}), 'colors.odd is'),
+    (changed('sets', 'masked', 'colors', value={**COLORS, 'odd': [1, 1, 1]}), 'another label has'),
+    (changed('sets', 'drawn', 'crops', value={'side': 512}), 'crops do not go with .*synthetic'),
+    (changed('sets', 'boxed', 'crops', value={'side': 8}), 'crops.side is a length in 32'),
+    (changed('sets', 'boxed', 'crops', value={'side': 64, 'overlap': 33}), 'crops.overlap is a'),
+    (changed('sets', 'boxed', 'splits', 'train', value=[]), 'splits.train is the name of a file'),
+    (changed('sets', 'boxed', 'splits', 'train', value=['a', 1]), 'splits.train is the name of'),
+    (changed('sets', 'boxed', 'splits', 'train', value={'list': 'a.txt'}), 'without is missing'),
+    (changed('sets', 'boxed', value={
+        'reader': 'coco', 'boxes': {'classes': {'a': 'car'}, 'complete': []},
+        'options': {'background': 'x'}}), 'options.background names no label of `masks`'),
+    (changed('sets', 'boxed', value={
+        'reader': 'coco', 'boxes': {'classes': {'a': 'car'}, 'complete': []},
+        'splits': {'train': ['a']}}), 'splits.train is the name of a file, not'),
     (changed('sets', 'masked', value={'reader': 'mask_folder'}), 'sets.masked needs `masks`'),
     (changed('sets', 'drawn', value={'reader': 'synthetic'}), 'drawn needs `boxes` or `masks`'),
     (changed('sets', 'boxed', 'boxes', value={'classes': {'a': 'car'}}),
@@ -168,7 +210,7 @@ def test_unknown_set_lists_the_known(load: Loader) -> None:
     (changed('sets', 'masked', 'masks', value={'x': []}), 'maps no label to a class'),
     (changed('sets', 'masked', 'masks', value={}), 'maps 0 labels'),
     (changed('sets', 'boxed', 'splits', value={}), 'splits names no split'),
-    (changed('sets', 'boxed', 'splits', 'train', value=1), 'splits.train is of type str'),
+    (changed('sets', 'boxed', 'splits', 'train', value=1), 'splits.train is the name of a file'),
     (changed('sets', 'drawn', 'splits', 'val', 'frames', value=0), 'splits.val needs first_seed'),
     (changed('sets', 'drawn', 'splits', 'val', 'x', value=0), 'splits.val.x is not a known key'),
     (changed('sets', 'drawn', 'splits', 'val', value='val.txt'), 'splits.val is a mapping'),

@@ -1,4 +1,4 @@
-"""COCO: one JSON file of boxes a split."""
+"""COCO: one JSON file of boxes and shapes a split."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ import json
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
 from mtl_perception.data.manifest import SetSpec
 from mtl_perception.data.readers.boxes import BoxList
 from mtl_perception.data.readers.files import inside, read_image, read_text, split_file
-from mtl_perception.data.samples import Sample
+from mtl_perception.data.readers.shapes import (
+    coco_runs,
+    MaskPainter,
+    polygons_region,
+    Region,
+    runs_mask,
+)
+from mtl_perception.data.samples import BoxTruth, Sample
 from mtl_perception.errors import DataError
 
 MAX_JSON_BYTES = 1 << 30
@@ -20,11 +29,13 @@ MAX_JSON_BYTES = 1 << 30
 
 @dataclass
 class _Picture:
-    path: Path
     stem: str
-    width: int
-    height: int
+    path: Path = Path()
+    width: int = 0
+    height: int = 0
     annotations: list[dict[str, Any]] = field(default_factory=list)
+    problem: str = ''
+    """What is wrong with the entry; it has no picture then."""
 
 
 class CocoSet:
@@ -32,7 +43,10 @@ class CocoSet:
     Pictures listed and annotated by `<split>.json`.
 
     `bbox` is x, y, width, height in pixels from 0. An annotation with `iscrowd` 1 becomes an
-    ignore region, as does one of a class mapped to null.
+    ignore region, as does one of a class mapped to null. Where the set has `masks` in the
+    manifest, their labels are names of categories, and `segmentation` (polygons, or run lengths,
+    compressed or not) is painted: the larger shape below the smaller. Pixels outside all shapes
+    have the label of the option `background`, or none.
     """
 
     def __init__(self, spec: SetSpec) -> None:
@@ -44,27 +58,59 @@ class CocoSet:
         return [picture.stem for picture in self._load(split)[1]]
 
     def read(self, split: str, index: int) -> Sample:
-        """Return the split's picture `index` with its boxes; DataError where it is broken."""
-        assert self.spec.boxes is not None
-        categories, pictures = self._load(split)
-        picture = pictures[index]
-        file = split_file(self.spec, split)
+        """Return the split's picture `index` with its truth; DataError where it is broken."""
+        picture = self._picture(split, index)
         image = read_image(picture.path)
         height, width = image.shape[:2]
         if (picture.width, picture.height) != (width, height):
             raise DataError(
-                f'{file}: says that {picture.path.name} has {picture.width}x{picture.height} '
-                f'pixels, but it has {width}x{height}')
-        boxes = BoxList(self.spec.boxes, width, height)
+                f'{split_file(self.spec, split)}: says that {picture.path.name} has '
+                f'{picture.width}x{picture.height} pixels, but it has {width}x{height}')
+        boxes, mask = self._truth(split, picture)
+        return Sample(f'{self.spec.name}/{picture.stem}', image, boxes, mask)
+
+    def picture_file(self, split: str, index: int) -> Path:
+        """Return the file of the split's picture `index`; DataError where it has none."""
+        return self._picture(split, index).path
+
+    def _picture(self, split: str, index: int) -> _Picture:
+        picture = self._load(split)[1][index]
+        if picture.problem:
+            raise DataError(picture.problem)
+        return picture
+
+    def _truth(self, split: str,
+               picture: _Picture) -> tuple[BoxTruth | None, np.ndarray | None]:
+        categories = self._load(split)[0]
+        width, height = picture.width, picture.height
+        boxes = BoxList(self.spec.boxes, width, height) if self.spec.boxes else None
+        shapes: list[tuple[int, str, Region]] = []
         for annotation in picture.annotations:
-            where = f'{file}: annotation {annotation.get("id")!r:.40}'
-            x, y, w, h = _bbox(annotation, where)
+            where = f'{split_file(self.spec, split)}: annotation {annotation.get("id")!r:.40}'
             identity = _value(annotation, 'category_id', int, where)
             if identity not in categories:
                 raise DataError(f'{where}: category_id {identity} is not in `categories`')
-            boxes.add(categories[identity], (x, y, x + w, y + h), where,
-                      ignore=bool(annotation.get('iscrowd')))
-        return Sample(f'{self.spec.name}/{picture.stem}', image, boxes.truth(), None)
+            name = categories[identity]
+            if boxes is not None and not self._only_in_masks(name):
+                x, y, w, h = _bbox(annotation, where)
+                boxes.add(name, (x, y, x + w, y + h), where,
+                          ignore=bool(annotation.get('iscrowd')))
+            if self.spec.masks is not None:
+                region = _region(annotation, width, height, where)
+                shapes.append((region.area, name, region))
+        mask = None
+        if self.spec.masks is not None:
+            painter = MaskPainter(self.spec.masks.names, width, height,
+                                  self.spec.options['background'])
+            for _, name, region in sorted(shapes, key=lambda shape: -shape[0]):
+                painter.paint(name, region)
+            mask = painter.mask
+        return boxes.truth() if boxes is not None else None, mask
+
+    def _only_in_masks(self, name: str) -> bool:
+        assert self.spec.boxes is not None
+        return (name not in self.spec.boxes.mapping and self.spec.masks is not None
+                and name in self.spec.masks.names)
 
     def _load(self, split: str) -> tuple[dict[int, str], list[_Picture]]:
         if split not in self._splits:
@@ -72,7 +118,6 @@ class CocoSet:
         return self._splits[split]
 
     def _parse(self, path: Path) -> tuple[dict[int, str], list[_Picture]]:
-        assert self.spec.boxes is not None
         text = read_text(path, MAX_JSON_BYTES)
         try:
             root = json.loads(text)
@@ -80,38 +125,64 @@ class CocoSet:
             raise DataError(f'{path}: line {error.lineno}: is not JSON: {error.msg}') from None
         except (RecursionError, ValueError) as error:
             raise DataError(f'{path}: is not JSON that can be read: {error}') from None
+        categories = self._categories(root, path)
 
+        pictures: list[_Picture] = []
+        by_identity: dict[int, _Picture] = {}
+        names: set[str] = set()
+        for number, image in enumerate(_items(root, 'images', path)):
+            where = f'{path}: images[{number}]'
+            try:
+                identity, picture = self._image(image, where)
+                if identity in by_identity:
+                    raise DataError(f'{where}: id {identity} occurs twice')
+                if picture.stem in names:
+                    raise DataError(f'{where}: {picture.path.name} occurs twice')
+                by_identity[identity] = picture
+                names.add(picture.stem)
+            except DataError as error:
+                picture = _Picture(f'images[{number}]', problem=str(error))
+            pictures.append(picture)
+        if not pictures:
+            raise DataError(f'{path}: lists no picture')
+
+        strays = []
+        for number, annotation in enumerate(_items(root, 'annotations', path)):
+            where = f'{path}: annotations[{number}]'
+            try:
+                identity = _value(annotation, 'image_id', int, where)
+                if identity not in by_identity:
+                    raise DataError(f'{where}: image_id {identity} is not in `images`')
+                by_identity[identity].annotations.append(annotation)
+            except DataError as error:
+                strays.append(str(error))
+        if strays:
+            more = f' (and {len(strays) - 1} more like it)' if len(strays) > 1 else ''
+            pictures.append(_Picture('annotations', problem=strays[0] + more))
+        return categories, pictures
+
+    def _categories(self, root: Any, path: Path) -> dict[int, str]:
         categories: dict[int, str] = {}
         for number, category in enumerate(_items(root, 'categories', path)):
             where = f'{path}: categories[{number}]'
             identity = _value(category, 'id', int, where)
             name = _value(category, 'name', str, where)
-            if name not in self.spec.boxes.mapping:
+            if self.spec.boxes is not None and name not in self.spec.boxes.mapping \
+                    and not self._only_in_masks(name):
                 raise DataError(f'{where}: class {name!r:.60} has no mapping; add it '
                                 'to `boxes.classes` of the set in the manifest')
-            categories[identity] = name
-
-        pictures: dict[int, _Picture] = {}
-        for number, image in enumerate(_items(root, 'images', path)):
-            where = f'{path}: images[{number}]'
-            identity = _value(image, 'id', int, where)
-            name = _value(image, 'file_name', str, where)
-            if identity in pictures:
+            if identity in categories:
                 raise DataError(f'{where}: id {identity} occurs twice')
-            pictures[identity] = _Picture(
-                inside(self.spec.path / self.spec.options['images'], name, where),
-                str(PurePosixPath(name).with_suffix('')),
-                _value(image, 'width', int, where), _value(image, 'height', int, where))
-        if not pictures:
-            raise DataError(f'{path}: lists no picture')
+            categories[identity] = name
+        return categories
 
-        for number, annotation in enumerate(_items(root, 'annotations', path)):
-            where = f'{path}: annotations[{number}]'
-            identity = _value(annotation, 'image_id', int, where)
-            if identity not in pictures:
-                raise DataError(f'{where}: image_id {identity} is not in `images`')
-            pictures[identity].annotations.append(annotation)
-        return categories, list(pictures.values())
+    def _image(self, image: Any, where: str) -> tuple[int, _Picture]:
+        identity = _value(image, 'id', int, where)
+        name = _value(image, 'file_name', str, where)
+        return identity, _Picture(
+            str(PurePosixPath(name).with_suffix('')) if name else '',
+            inside(self.spec.path / self.spec.options['images'], name, where),
+            _value(image, 'width', int, where), _value(image, 'height', int, where))
 
 
 def _items(root: Any, key: str, path: Path) -> list[Any]:
@@ -131,10 +202,42 @@ def _value(item: Any, key: str, kind: type, where: str) -> Any:
 
 def _bbox(annotation: dict[str, Any], where: str) -> tuple[float, float, float, float]:
     bbox = annotation.get('bbox')
-    try:
-        if isinstance(bbox, list) and all(type(value) in (int, float) for value in bbox):
-            x, y, width, height = (float(value) for value in bbox)
+    if isinstance(bbox, list) and len(bbox) == 4:
+        numbers = _numbers(bbox)
+        if numbers is not None:
+            x, y, width, height = numbers
             return x, y, width, height
-    except (ValueError, OverflowError):
-        pass
     raise DataError(f'{where}: bbox {bbox!r:.60} is not x, y, width, height')
+
+
+def _numbers(values: list[Any]) -> list[float] | None:
+    try:
+        return ([float(value) for value in values]
+                if all(type(value) in (int, float) for value in values) else None)
+    except OverflowError:
+        return None
+
+
+def _region(annotation: dict[str, Any], width: int, height: int, where: str) -> Region:
+    """Return the pixels of the annotation's `segmentation`; DataError where it has none."""
+    shape = annotation.get('segmentation')
+    if isinstance(shape, list) and shape:
+        polygons = []
+        for polygon in shape:
+            numbers = _numbers(polygon) if isinstance(polygon, list) else None
+            if numbers is None or len(numbers) % 2:
+                raise DataError(f'{where}: polygon {polygon!r:.60} is not x, y, x, y, ...')
+            polygons.append(np.array(numbers).reshape(-1, 2))
+        return polygons_region(polygons, width, height, where)
+    if not isinstance(shape, dict):
+        raise DataError(f'{where}: segmentation {shape!r:.60} is neither polygons nor run lengths')
+    if shape.get('size') != [height, width]:
+        raise DataError(f'{where}: run lengths of a mask of {shape.get("size")!r:.40} (height, '
+                        f'width), but its picture has {height}, {width}')
+    counts = shape.get('counts')
+    if isinstance(counts, str):
+        counts = coco_runs(counts, where)
+    elif not isinstance(counts, list) or not all(type(count) is int for count in counts):
+        raise DataError(f'{where}: counts {counts!r:.60} are no run lengths')
+    # COCO's runs go down the columns.
+    return Region(runs_mask(counts, width * height, where).reshape(width, height).T)

@@ -1,51 +1,144 @@
-"""Sets whose splits are lists of stems, and whose pictures lie in one folder."""
+"""Sets with an annotation file for each picture, in folders beside each other."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mtl_perception.data.manifest import SetSpec
+from mtl_perception.data.manifest import ListSplit, SetSpec
 from mtl_perception.data.readers.files import (
     find_image,
     inside,
+    Listed,
+    pictures_below,
     read_image,
-    read_stems,
-    split_file,
+    read_list,
+    split_of,
 )
 from mtl_perception.data.samples import BoxTruth, Sample
+from mtl_perception.errors import DataError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A picture of a split, with the way to the files about it."""
+
+    root: Path
+    stem: str
+    """Path of the picture in `root`, without the ending of its name."""
+    where: str
+    images: str
+    """The folder of the pictures, which the annotations' folders lie beside."""
+    in_folder: bool
+    """Whether `stem` leads through `images` already, as it does where a split is a folder."""
+
+    def beside(self, folder: str, ending: str) -> Path:
+        """Return the picture's file in `folder` that has this ending."""
+        if not self.in_folder:
+            return inside(self.root / folder, self.stem + ending, self.where)
+        parts = PurePosixPath(self.stem).parts
+        images = PurePosixPath(self.images).parts
+        # The last place counts: a set's own path may have the same name higher up.
+        at = max(k for k in range(len(parts)) if parts[k:k + len(images)] == images)
+        swapped = PurePosixPath(*parts[:at], folder, *parts[at + len(images):])
+        return inside(self.root, f'{swapped}{ending}', self.where)
+
+    def image(self, ending: str) -> Path:
+        """Return the picture's file, whatever its suffix; DataError where there is none."""
+        base = self.root if self.in_folder else self.root / self.images
+        return find_image(base, self.stem + ending, self.where)
 
 
 class ListedSet:
-    """What the formats with one annotation file a picture have in common."""
+    """
+    What the formats with one annotation file a picture have in common.
+
+    A split is a file that lists stems, a list of stems, or a folder: then it has all pictures in
+    folders named as the option `images` says, and annotations are in the folder beside it.
+    """
 
     def __init__(self, spec: SetSpec) -> None:
         self.spec = spec
-        self._stems: dict[str, tuple[str, ...]] = {}
+        self._splits: dict[str, list[Entry | Listed]] = {}
 
     def stems(self, split: str) -> Sequence[str]:
         """Return the stems of the split's pictures."""
-        if split not in self._stems:
-            self._stems[split] = read_stems(split_file(self.spec, split))
-        return self._stems[split]
+        return [item.stem if isinstance(item, Entry) else item.name
+                for item in self._entries(split)]
 
     def read(self, split: str, index: int) -> Sample:
         """Return the split's picture `index` with its truth; DataError where it is broken."""
-        stem = self.stems(split)[index]
-        where = str(split_file(self.spec, split))
-        image = read_image(find_image(self.spec.path / self.spec.options['images'], stem, where))
-        folder, suffix = self._annotations()
-        boxes, mask = self._truth(
-            inside(self.spec.path / folder, stem + suffix, where), image.shape[1], image.shape[0])
-        return Sample(f'{self.spec.name}/{stem}', image, boxes, mask)
+        entry = self._entry(split, index)
+        image = read_image(entry.image(self._image_ending()))
+        boxes, mask = self._truth(entry, image.shape[1], image.shape[0])
+        return Sample(f'{self.spec.name}/{entry.stem}', image, boxes, mask)
 
-    def _annotations(self) -> tuple[str, str]:
-        """Return the folder of the annotation files and their suffix."""
-        raise NotImplementedError
+    def picture_file(self, split: str, index: int) -> Path:
+        """Return the file of the split's picture `index`; DataError where it has none."""
+        return self._entry(split, index).image(self._image_ending())
 
-    def _truth(self, path: Path, width: int,
+    def _image_ending(self) -> str:
+        return str(self.spec.options.get('image_ending', ''))
+
+    def _truth(self, entry: Entry, width: int,
                height: int) -> tuple[BoxTruth | None, np.ndarray | None]:
-        """Return what the annotation file says about its picture of this size."""
+        """Return what the annotation files say about their picture of this size."""
         raise NotImplementedError
+
+    def _entry(self, split: str, index: int) -> Entry:
+        item = self._entries(split)[index]
+        if isinstance(item, Listed):
+            raise DataError(item.problem)
+        return item
+
+    def _entries(self, split: str) -> list[Entry | Listed]:
+        if split not in self._splits:
+            self._splits[split] = self._find(split)
+        return self._splits[split]
+
+    def _find(self, split: str) -> list[Entry | Listed]:
+        entry = split_of(self.spec, split)
+        if isinstance(entry, str):
+            entry = ListSplit(entry)
+        in_folder = isinstance(entry.source, str) and (self.spec.path / entry.source).is_dir()
+        if not isinstance(entry.source, str):
+            listed = [Listed(stem, f'split {split} of {self.spec.name}') for stem in entry.source]
+        elif in_folder:
+            listed = self._in_folder(self.spec.path / entry.source)
+        else:
+            listed = read_list(self.spec.path / entry.source)
+        if entry.without:
+            left_out = {item.name for item in read_list(self.spec.path / entry.without)}
+            listed = [item for item in listed if item.name not in left_out]
+            if not listed:
+                raise DataError(f'{self.spec.path / entry.without}: lists all pictures of the '
+                                f'split {split}, so that none is left')
+        return [item if item.problem else Entry(
+            self.spec.path, item.name, item.where, self.spec.options['images'], in_folder)
+            for item in listed]
+
+    def _in_folder(self, folder: Path) -> list[Listed]:
+        images = PurePosixPath(self.spec.options['images']).parts
+        ending = self._image_ending()
+        listed: list[Listed] = []
+        seen: dict[str, Path] = {}
+        for path in pictures_below(folder):
+            relative = PurePosixPath(path.relative_to(self.spec.path).as_posix())
+            parts = relative.parts[:-1]
+            stem = str(relative.with_suffix(''))
+            if not stem.endswith(ending) or not any(
+                    parts[k:k + len(images)] == images for k in range(len(parts))):
+                continue
+            stem = stem.removesuffix(ending)
+            problem = ''
+            if stem in seen:
+                problem = f'{path}: has the name of {seen[stem].name}; remove one'
+            seen.setdefault(stem, path)
+            listed.append(Listed(stem, str(path), problem))
+        if not listed:
+            raise DataError(f'{folder}: has no pictures *{ending} in folders named '
+                            f'{self.spec.options["images"]}')
+        return listed

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from mtl_perception.data.manifest import SetSpec
 from mtl_perception.data.readers.boxes import BoxList
 from mtl_perception.data.readers.files import read_text
-from mtl_perception.data.readers.listed import ListedSet
+from mtl_perception.data.readers.listed import Entry, ListedSet
 from mtl_perception.data.samples import BoxTruth
 from mtl_perception.errors import DataError
 
@@ -31,11 +29,9 @@ class YoloSet(ListedSet):
                 raise DataError(f'{path}: line {number}: class {name!r:.60} has no mapping; add '
                                 'it to `boxes.classes` of the set in the manifest')
 
-    def _annotations(self) -> tuple[str, str]:
-        return self.spec.options['labels'], '.txt'
-
-    def _truth(self, path: Path, width: int, height: int) -> tuple[BoxTruth, None]:
+    def _truth(self, entry: Entry, width: int, height: int) -> tuple[BoxTruth, None]:
         assert self.spec.boxes is not None
+        path = entry.beside(self.spec.options['labels'], '.txt')
         boxes = BoxList(self.spec.boxes, width, height)
         for number, line in enumerate(read_text(path).splitlines(), 1):
             if not line.strip():

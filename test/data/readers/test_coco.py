@@ -89,7 +89,9 @@ def test_broken_file_is_named_with_its_place(
         write: Callable[[Any], Path], open_tree: Opener, root: Any, problem: str) -> None:
     path = write(root)
     with pytest.raises(DataError, match=rf'^{path}: {problem}'):
-        open_tree(**ENTRY).read('train', 0)
+        data = open_tree(**ENTRY)
+        for index in (0, *range(2, len(data.stems('train'))), 1):
+            data.read('train', index)
 
 
 def test_missing_picture(write: Callable[[Any], Path], open_tree: Opener) -> None:

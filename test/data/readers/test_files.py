@@ -1,4 +1,7 @@
 from pathlib import Path
+import struct
+import tracemalloc
+import zlib
 
 import cv2
 import numpy as np
@@ -78,24 +81,67 @@ def test_text_that_is_not_utf8_is_an_error(tmp_path: Path) -> None:
         files.read_text(path)
 
 
-def test_stems_skip_empty_lines(tmp_path: Path) -> None:
+def test_list_skips_empty_lines(tmp_path: Path) -> None:
     path = tmp_path / 'list.txt'
     path.write_text('b \n\na\n')
-    assert files.read_stems(path) == ('b', 'a')
+    assert [(item.name, item.where, item.problem) for item in files.read_list(path)] == [
+        ('b', f'{path}: line 1', ''), ('a', f'{path}: line 3', '')]
 
 
-def test_stem_listed_twice_names_both_lines(tmp_path: Path) -> None:
+def test_name_listed_twice_names_both_lines(tmp_path: Path) -> None:
     path = tmp_path / 'list.txt'
     path.write_text('a\nb\na\n')
-    with pytest.raises(DataError, match=r'list.txt: line 3: a is listed on line 1 already'):
-        files.read_stems(path)
+    assert [item.problem for item in files.read_list(path)] == [
+        '', '', f'{path}: line 3: a is listed on line 1 already; remove one']
 
 
 def test_empty_list_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / 'list.txt'
     path.write_text('\n')
     with pytest.raises(DataError, match='lists no picture'):
-        files.read_stems(path)
+        files.read_list(path)
+
+
+def test_palette_mask_has_indices_of_any_depth(tmp_path: Path) -> None:
+    pillow = pytest.importorskip('PIL.Image')
+    for bits, values in ((8, [0, 7, 255]), (2, [0, 3, 1])):
+        path = tmp_path / f'{bits}.png'
+        image = pillow.fromarray(np.array([values], np.uint8), 'P')
+        # Two entries of one colour: only the indices tell them apart.
+        image.putpalette([9, 9, 9] * 256)
+        image.save(path, bits=bits)
+        assert files.read_mask(path).tolist() == [values]
+
+
+def test_size_is_that_of_the_upright_picture(tmp_path: Path) -> None:
+    pillow = pytest.importorskip('PIL.Image')
+    path = tmp_path / 'turned.jpg'
+    image = pillow.fromarray(picture(30, 40))
+    exif = image.getexif()
+    exif[0x0112] = 6
+    image.save(path, exif=exif)
+    assert files.image_size(path) == (30, 40)
+    assert files.read_image(path).shape == (40, 30, 3)
+
+
+def header_of(width: int, height: int) -> bytes:
+    """Return a PNG whose header says this size; its pixels are those of a small picture."""
+    content = cv2.imencode('.png', picture(4, 4))[1].tobytes()
+    chunk = b'IHDR' + struct.pack('>II', width, height) + content[24:29]
+    return content[:12] + chunk + struct.pack('>I', zlib.crc32(chunk)) + content[33:]
+
+
+@pytest.mark.parametrize('size', [(100_000, 100_000), (12_000, 12_000), (40_000, 30)])
+def test_size_is_checked_before_memory_is_asked_for(
+        tmp_path: Path, size: tuple[int, int]) -> None:
+    path = tmp_path / 'huge.png'
+    path.write_bytes(header_of(*size))
+    tracemalloc.start()
+    for read in (files.read_image, files.read_mask, files.image_size):
+        with pytest.raises(DataError, match=r'^.*huge\.png: its header says .*; cut it$'):
+            read(path)
+    assert tracemalloc.get_traced_memory()[1] < 8 << 20
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize('name', ['../a', '/a', 'x/../../a', '', 'x\\a', 'a\0'])

@@ -111,5 +111,5 @@ def test_missing_folder_says_how_to_name_it(open_tree: Opener) -> None:
 
 def test_list_that_leads_out_of_the_set(annotation: Path, tree: Path, open_tree: Opener) -> None:
     (tree / 'val.txt').write_text('../../secret\n')
-    with pytest.raises(DataError, match=r"val.txt: '../../secret' is not a name inside"):
+    with pytest.raises(DataError, match=r"val.txt: line 1: '../../secret' is not a name inside"):
         open_tree(**ENTRY).read('val', 0)

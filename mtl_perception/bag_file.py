@@ -1,0 +1,97 @@
+"""
+Bags (rosbag2 in MCAP or SQLite, and rosbag1) opened without ROS, and the pictures in them.
+
+The message definitions are those that the bag carries; bags without definitions are read with
+today's standard ones. What breaks in a bag is a DataError that names it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+import contextlib
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from rosbags.highlevel import AnyReader, AnyReaderError
+from rosbags.interfaces import Connection
+from rosbags.typesys import get_typestore, Stores
+
+from mtl_perception.encodings import decode_image, FrameError, RawImage
+from mtl_perception.errors import DataError
+
+IMAGE = 'sensor_msgs/msg/Image'
+COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
+
+
+@contextlib.contextmanager
+def opened_bag(path: Path) -> Iterator[AnyReader]:
+    """Open the bag for a while; DataError where it cannot be read."""
+    with contextlib.ExitStack() as stack:
+        try:
+            reader = AnyReader([path], default_typestore=get_typestore(Stores.LATEST))
+            stack.enter_context(reader)
+        except Exception as error:  # broken bags make the library raise nearly anything
+            raise DataError(f'bag {path} cannot be read: {_line(error)}') from None
+        yield reader
+
+
+def bag_messages(reader: AnyReader, path: Path, chosen: list[Connection], start: int | None = None,
+                 stop: int | None = None) -> Iterator[tuple[Connection, int, Any]]:
+    """
+    Yield connection, time of recording in nanoseconds, and message, in the order of recording.
+
+    Only those of the `chosen` connections that were recorded from `start` until before `stop`.
+    DataError where the bag is broken.
+    """
+    messages = reader.messages(chosen, start=start, stop=stop)
+    while True:
+        try:
+            connection, time, data = next(messages)
+            message = reader.deserialize(data, connection.msgtype)
+        except StopIteration:
+            return
+        except Exception as error:
+            raise DataError(f'bag {path} is broken: {_line(error)}') from None
+        yield connection, time, message
+
+
+def message_stamp(message: Any) -> int:
+    """Return the stamp of the message's header in nanoseconds."""
+    stamp = message.header.stamp
+    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
+
+
+def raw_image(message: Any) -> RawImage:
+    """Return the fields of an Image message."""
+    return RawImage(np.ascontiguousarray(message.data), message.width, message.height,
+                    message.step, message.encoding, bool(message.is_bigendian))
+
+
+def image_pixels(message: Any, where: str) -> np.ndarray:
+    """
+    Return an Image or CompressedImage message's pixels, uint8 [height, width, 3] RGB.
+
+    Raises DataError, beginning with `where`, for one that is no picture.
+    """
+    if hasattr(message, 'format'):
+        data = np.frombuffer(bytes(message.data), np.uint8)
+        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        if pixels is None:
+            raise DataError(
+                f'{where}: its {data.size} bytes ({message.format!r:.40}) are no picture')
+        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
+    try:
+        pixels, order = decode_image(raw_image(message))
+    except FrameError as error:
+        raise DataError(f'{where}: {error}') from None
+    if pixels.ndim == 2:
+        return cv2.cvtColor(pixels, cv2.COLOR_GRAY2RGB)
+    return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB) if order == 'bgr' else pixels
+
+
+def _line(error: Exception) -> str:
+    text = ' '.join(str(error).split())[:300]
+    return text if isinstance(error, (AnyReaderError, OSError)) else (
+        f'{type(error).__name__}: {text}')

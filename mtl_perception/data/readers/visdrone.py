@@ -1,0 +1,39 @@
+"""VisDrone-DET: one text file of boxes a picture."""
+
+from __future__ import annotations
+
+from mtl_perception.data.readers.boxes import BoxList
+from mtl_perception.data.readers.listed import Entry, ListedSet
+from mtl_perception.data.readers.numbers import number_lines
+from mtl_perception.data.samples import BoxTruth
+from mtl_perception.errors import DataError
+
+CATEGORIES = ('ignored_regions', 'pedestrian', 'people', 'bicycle', 'car', 'van', 'truck',
+              'tricycle', 'awning_tricycle', 'bus', 'motor', 'others')
+"""Names of the categories, by the number in the files."""
+
+
+class VisDroneSet(ListedSet):
+    """
+    Pictures with annotations in the text format of VisDrone-DET, `<annotations>/<stem>.txt`.
+
+    A line is left, top, width, height (pixels), score, category (`CATEGORIES`), truncation and
+    occlusion. Category 0 is an ignore region, as is a box with the score 0.
+    Source: the development kit of VisDrone2018-DET.
+    """
+
+    def _truth(self, entry: Entry, width: int, height: int) -> tuple[BoxTruth, None]:
+        assert self.spec.boxes is not None
+        boxes = BoxList(self.spec.boxes, width, height)
+        path = entry.beside(self.spec.options['annotations'], '.txt')
+        for where, (x, y, w, h, score, category, *_) in number_lines(
+                path, 6, 'left, top, width, height, score, category, truncation, occlusion'):
+            if category not in range(len(CATEGORIES)):
+                raise DataError(f'{where}: category {category:g} is not in '
+                                f'0..{len(CATEGORIES) - 1}')
+            box = (x, y, x + w, y + h)
+            if category == 0 or score == 0:
+                boxes.ignore(box, where)
+            else:
+                boxes.add(CATEGORIES[int(category)], box, where)
+        return boxes.truth(), None

@@ -1,0 +1,125 @@
+"""Bags with truth, as the recorder node writes them."""
+
+from collections.abc import Callable
+import contextlib
+from importlib import util
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mtl_perception.data.readers import DataSet
+from mtl_perception.errors import DataError
+
+pytest.importorskip('rosbags')
+
+Opener = Callable[..., DataSet]
+SECOND = 10 ** 9
+BOXES = {'classes': {'car': 'car', '7': 'bus'}, 'complete': ['car', 'bus']}
+MASKS = {'tarmac': 'road', 'green': 'grass'}
+ENTRY: dict[str, Any] = {'reader': 'bag', 'boxes': BOXES, 'masks': MASKS,
+                         'splits': {'train': ['flight']}}
+
+
+def bag_writer() -> Any:
+    """Return the class that writes bags for the tests of evaluation."""
+    path = Path(__file__).parents[2] / 'evaluation' / 'conftest.py'
+    spec = util.spec_from_file_location('bag_writer', path)
+    assert spec is not None and spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module.BagWriter
+
+
+def write_bag(folder: Path, fill: Callable[[Any], None]) -> None:
+    from rosbags.rosbag2 import StoragePlugin, Writer
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(Writer(folder, version=8, storage_plugin=StoragePlugin.MCAP)) as bag:
+        bag.open()
+        fill(bag_writer()(bag))
+
+
+def pixels(value: int) -> np.ndarray:
+    return np.full((30, 40, 3), value, np.uint8)
+
+
+def flight(bag: Any) -> None:
+    """Three images, of which the second has no truth; truth is recorded later than images."""
+    for number in range(3):
+        stamp = (number + 1) * SECOND
+        bag.image('/image', stamp, pixels(10 * number), 'rgb8', recorded=stamp + 5)
+    for number in (2, 0):
+        stamp = (number + 1) * SECOND
+        bag.detections('/truth/detections', stamp,
+                       [(1, 2, 11, 22, 1.0, '7'), (5, 5, 9, 9, 1.0, 'car')], 9 * SECOND + number)
+        mask = np.full((30, 40), number % 2, np.uint8)
+        mask[0, 0], mask[0, 1] = 255, 1
+        bag.image('/truth/segmentation', stamp, mask, 'mono8', recorded=9 * SECOND, padding=4)
+
+
+def test_images_with_truth(tmp_path: Path, open_tree: Opener) -> None:
+    write_bag(tmp_path / 'set' / 'flight', flight)
+    data = open_tree(**ENTRY)
+    assert list(data.stems('train')) == [f'flight/{SECOND}', f'flight/{3 * SECOND}']
+    for index, value in ((1, 20), (0, 0), (1, 20)):
+        sample = data.read('train', index)
+        assert (sample.image == value).all()
+        assert sample.boxes is not None and sample.mask is not None
+        assert sample.boxes.boxes.tolist() == [[1, 2, 11, 22], [5, 5, 9, 9]]
+        assert sample.boxes.classes.tolist() == [1, 0]
+        assert sample.mask[0, :3].tolist() == [255, 1, 0] and sample.mask.shape == (30, 40)
+
+
+def test_numbers_mean_what_the_bag_says(tmp_path: Path, open_tree: Opener) -> None:
+    def labelled(bag: Any) -> None:
+        flight(bag)
+        kind = 'vision_msgs/msg/LabelInfo'
+        for topic, names in (('detections', {7: 'car'}),
+                             ('segmentation', {0: 'green', 1: 'tarmac'})):
+            classes = [bag.type('vision_msgs/msg/VisionClass')(number, name)
+                       for number, name in names.items()]
+            bag.write(f'/truth/{topic}/label_info', kind,
+                      bag.type(kind)(bag.header(SECOND), classes, 0.0), SECOND)
+    write_bag(tmp_path / 'set' / 'flight', labelled)
+    sample = open_tree(**ENTRY).read('train', 0)
+    assert sample.boxes is not None and sample.mask is not None
+    assert sample.boxes.classes.tolist() == [0, 0]
+    assert sample.mask[0, :3].tolist() == [255, 0, 1]
+
+
+def read_all(data: DataSet) -> None:
+    for index in range(len(data.stems('train'))):
+        data.read('train', index)
+
+
+@pytest.mark.parametrize(('entry', 'problem'), [
+    ({'splits': {'train': ['nowhere']}}, 'bag .*nowhere cannot be read'),
+    ({'splits': {'train': ['../flight']}}, "'../flight' is not a name inside"),
+    ({'options': {'image_topic': '/camera'}}, 'bag .*flight has no /camera; it has /image'),
+    ({'options': {'detections_topic': '/image'}},
+     'bag .*flight: /image has sensor_msgs/msg/Image, not vision_msgs/msg/Detection2DArray'),
+    ({'boxes': {'classes': {'car': 'car'}, 'complete': ['car']}},
+     rf"image {SECOND}: detection 0: class '7' has no mapping"),
+    ({'masks': {'tarmac': 'road'}}, rf'image {SECOND}: label map: value 1 at x 1, y 0'),
+])
+def test_what_does_not_fit_is_named(tmp_path: Path, open_tree: Opener, entry: dict[str, Any],
+                                    problem: str) -> None:
+    write_bag(tmp_path / 'set' / 'flight', flight)
+    with pytest.raises(DataError, match=problem):
+        read_all(open_tree(**{**ENTRY, **entry}))
+
+
+def test_bag_without_truth(tmp_path: Path, open_tree: Opener) -> None:
+    write_bag(tmp_path / 'set' / 'flight',
+              lambda bag: bag.image('/image', SECOND, pixels(1), 'rgb8'))
+    with pytest.raises(DataError, match='has no /truth/detections; it has /image'):
+        read_all(open_tree(**ENTRY))
+
+
+def test_broken_bag_is_one_line(tmp_path: Path, open_tree: Opener) -> None:
+    write_bag(tmp_path / 'set' / 'flight', flight)
+    file, = (tmp_path / 'set' / 'flight').glob('*.mcap')
+    file.write_bytes(file.read_bytes()[:300])
+    with pytest.raises(DataError, match=r'^bag .*flight (cannot be read|is broken)'):
+        read_all(open_tree(**ENTRY))
