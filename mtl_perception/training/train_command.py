@@ -14,11 +14,12 @@ from mtl_perception.data.manifest import load_manifest, Manifest
 from mtl_perception.data.transforms import AugmentOptions
 from mtl_perception.errors import ConfigError, DataError
 from mtl_perception.memory import keep_freed_memory
-from mtl_perception.models.backbones import load_backbone_weights
+from mtl_perception.models.backbones import BACKBONES, load_backbone_weights, NO_WEIGHTS
 from mtl_perception.models.checkpoint import save_checkpoint
-from mtl_perception.models.network import build_model
+from mtl_perception.models.network import ARCHITECTURES, build_model
 from mtl_perception.spec import ModelSpec
 from mtl_perception.training.batches import Batches, Pool
+from mtl_perception.training.criteria import ASSIGNMENTS
 from mtl_perception.training.loop import STATE_FILE, train
 from mtl_perception.training.options import TrainingOptions
 from mtl_perception.training.state import TrainingState
@@ -37,15 +38,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--resume', action='store_true',
                         help=f'continue the run in --output from its {STATE_FILE}')
     parser.add_argument('--tasks', choices=('both', 'detection', 'segmentation'), default='both')
-    parser.add_argument('--backbone', default='mobilenet_v2')
-    parser.add_argument('--weights', type=Path,
-                        help='ImageNet state dict of the backbone (default: random weights)')
-    parser.add_argument('--input-size', default='640x640', metavar='WxH',
-                        help='input of the deployed network in pixels (%(default)s)')
+    parser.add_argument('--architecture', choices=sorted(ARCHITECTURES), default='lean')
+    parser.add_argument('--backbone', help=f'one of {", ".join(BACKBONES)} (default: '
+                        + _defaults('BACKBONE') + ')')
+    parser.add_argument('--weights', default=NO_WEIGHTS, metavar='FILE|NAME',
+                        help='of the backbone at the start: state dict of the torchvision model, '
+                        "torchvision's name of its weights, like IMAGENET1K_V1 or DEFAULT, or "
+                        f'{NO_WEIGHTS} for random numbers (%(default)s)')
+    parser.add_argument('--input-size', metavar='WxH', help='input of the deployed network in '
+                        'pixels (default: ' + _defaults('INPUT_SIZE') + ')')
     parser.add_argument('--finest-level', type=int, choices=(2, 3), default=3,
                         help='2 adds boxes at stride 4 for small objects (%(default)s)')
     parser.add_argument('--neck-channels', type=int, default=0,
                         help='channels of the pyramid (default: from the backbone)')
+    parser.add_argument('--fcn-stride', type=int, choices=(8, 16, 32), default=0,
+                        help='FCN-8s, -16s or -32s of the architecture thesis (default: 16)')
     parser.add_argument('--device', default='auto', help='cpu, cuda or auto (%(default)s)')
     group = parser.add_argument_group('training')
     for option in fields(TrainingOptions):
@@ -55,7 +62,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                                help='backbone modules that keep their weights')
         else:
             group.add_argument(name, type=type(option.default), default=option.default,
+                               choices=ASSIGNMENTS if option.name == 'assignment' else None,
                                help='(%(default)s)')
+
+
+def _defaults(name: str) -> str:
+    """Return what each architecture has under the class attribute `name`, for a help text."""
+    values = {key: getattr(kind, name) for key, kind in sorted(ARCHITECTURES.items())}
+    return ', '.join(f'{key} {value if isinstance(value, str) else "x".join(map(str, value))}'
+                     for key, value in values.items())
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -83,10 +98,13 @@ def run(args: argparse.Namespace) -> None:
         option.name: getattr(args, option.name) for option in fields(TrainingOptions)
         if option.name != 'freeze'}, freeze=tuple(args.freeze))
     manifest = _for_tasks(load_manifest(args.config, args.data), args.tasks)
+    architecture = ARCHITECTURES[args.architecture]
     spec = ModelSpec(
-        backbone=args.backbone, detection=manifest.detection, segmentation=manifest.segmentation,
-        input_size=parse_size(args.input_size), finest_level=args.finest_level,
-        neck_channels=args.neck_channels)
+        architecture=args.architecture, backbone=args.backbone or architecture.BACKBONE,
+        detection=manifest.detection, segmentation=manifest.segmentation,
+        input_size=parse_size(args.input_size) if args.input_size else architecture.INPUT_SIZE,
+        finest_level=args.finest_level, neck_channels=args.neck_channels,
+        fcn_stride=args.fcn_stride)
     device = choose_device(args.device)
     state_path = args.output / STATE_FILE
     if state_path.exists() and not args.resume:
@@ -99,8 +117,8 @@ def run(args: argparse.Namespace) -> None:
     keep_freed_memory(everything=True)
     torch.manual_seed(options.seed)
     network = build_model(spec)
-    if args.weights and not args.resume:
-        load_backbone_weights(network.backbone, args.weights)
+    if not args.resume:
+        load_backbone_weights(network.backbone, spec.backbone, args.weights)
     network.to(device, memory_format=torch.channels_last)
     state = TrainingState(network, spec, options)
     if args.resume:
