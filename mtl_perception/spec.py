@@ -17,7 +17,7 @@ from mtl_perception.labels import LabelSet
 METADATA_KEY = 'mtl_perception'
 """Key of the spec's JSON in an ONNX file's metadata and in a checkpoint."""
 
-FORMAT = 1
+FORMAT = 2
 """Version of the JSON; a file of a later one is refused."""
 
 MAX_INPUT_SIDE = 8192
@@ -41,9 +41,11 @@ class ModelSpec:
     input_size: tuple[int, int] = (640, 640)
     """Width and height of the network's input in pixels."""
     neck_channels: int = 0
-    """Channels of the pyramid's levels; 0 derives them from the backbone's width."""
+    """`lean`: channels of the pyramid's levels; 0 derives them from the backbone's width."""
     finest_level: int = 3
-    """Finest pyramid level with default boxes: 3 is stride 8, 2 is stride 4 (small objects)."""
+    """`lean`: finest level with default boxes: 3 is stride 8, 2 is stride 4 (small objects)."""
+    fcn_stride: int = 0
+    """`thesis`: 8, 16 or 32 pixels per score (FCN-8s, -16s, -32s); 0 is the thesis's, 16."""
     candidates: int = 1000
     """Number of boxes (K) that leave the deployable graph, best first, before NMS."""
     label_stride: int = 4
@@ -60,6 +62,8 @@ class ModelSpec:
                 f'input_size {self.input_size} is not (width, height) in 32..{MAX_INPUT_SIDE}')
         if self.finest_level not in (2, 3):
             raise ModelError(f'finest_level {self.finest_level} is neither 2 nor 3')
+        if self.fcn_stride not in (0, 8, 16, 32):
+            raise ModelError(f'fcn_stride {self.fcn_stride} is none of 8, 16 and 32')
         if self.label_stride not in (1, 4):
             raise ModelError(f'label_stride {self.label_stride} is neither 1 nor 4')
         if not 1 <= self.candidates <= MAX_CANDIDATES:

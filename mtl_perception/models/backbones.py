@@ -8,10 +8,11 @@ nodes after which the stages C2 to C5 are taken.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
-from torchvision.models import get_model
+from torchvision.models import get_model, get_model_weights
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from mtl_perception.errors import ConfigError, ModelError
@@ -20,9 +21,17 @@ STAGES = ('c2', 'c3', 'c4', 'c5')
 """Names of the backbone's outputs, finest first; their strides are 4, 8, 16 and 32."""
 
 BACKBONES: dict[str, tuple[str, str, str, str]] = {
+    'efficientnet_b0': ('features.2', 'features.3', 'features.5', 'features.7'),
     'mobilenet_v2': ('features.3', 'features.6', 'features.13', 'features.17'),
+    'mobilenet_v3_large': ('features.3', 'features.6', 'features.12', 'features.15'),
+    'resnet18': ('layer1', 'layer2', 'layer3', 'layer4'),
+    'resnet34': ('layer1', 'layer2', 'layer3', 'layer4'),
     'resnet50': ('layer1', 'layer2', 'layer3', 'layer4'),
+    'resnet101': ('layer1', 'layer2', 'layer3', 'layer4'),
 }
+
+NO_WEIGHTS = 'none'
+"""What to give instead of weights for a backbone that starts from random numbers."""
 
 
 def build_backbone(name: str) -> nn.Module:
@@ -48,25 +57,53 @@ def stage_channels(backbone: nn.Module) -> tuple[int, ...]:
     return tuple(features[stage].shape[1] for stage in STAGES)
 
 
-def load_backbone_weights(backbone: nn.Module, path: str | Path) -> None:
+def load_backbone_weights(backbone: nn.Module, name: str, weights: str | Path) -> None:
     """
-    Load a state dict of the whole torchvision classifier from `path`; its classifier is left out.
+    Give the backbone `name` the weights of a whole torchvision classifier, without its classifier.
 
-    Raises ModelError where the file is not such a state dict or a layer of the backbone is not
-    in it.
+    `weights` is `NO_WEIGHTS`, which leaves everything as it is, the path of a state dict, or
+    torchvision's own name of weights of this model, like IMAGENET1K_V1, which it downloads once.
+    Raises ModelError where they cannot be had, are no such state dict or lack a layer of the
+    backbone.
     """
-    try:
-        state = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:  # torch.load raises what pickle, zip and the file system do
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f'{path}: no weights could be read from it: {reason}') from None
+    if str(weights) == NO_WEIGHTS:
+        return
+    if Path(weights).exists():
+        state = _read_state(Path(weights))
+    else:
+        state = _download_state(name, str(weights))
     wanted = backbone.state_dict()
     missing = [key for key in wanted if not isinstance(state, dict) or key not in state]
     if missing:
         raise ModelError(
-            f'{path}: weights of {len(missing)} layers are missing, {missing[0]} among them; '
-            'is it a state dict of the same torchvision model?')
+            f'{weights}: weights of {len(missing)} layers of {name} are missing, {missing[0]} '
+            'among them; is it a state dict of the same torchvision model?')
     try:
         backbone.load_state_dict({key: state[key] for key in wanted})
     except RuntimeError as error:
-        raise ModelError(f'{path}: {str(error).splitlines()[-1].strip()}') from None
+        raise ModelError(f'{weights}: {str(error).splitlines()[-1].strip()}') from None
+
+
+def _read_state(path: Path) -> Any:
+    try:
+        return torch.load(path, map_location='cpu', weights_only=True)
+    except Exception as error:  # torch.load raises what pickle, zip and the file system do
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(f'{path}: no weights could be read from it: {reason}') from None
+
+
+def _download_state(name: str, weights: str) -> Any:
+    known = get_model_weights(name)
+    member = weights.removeprefix(f'{known.__name__}.')
+    if member not in known.__members__:
+        raise ModelError(
+            f'{weights}: neither a file nor weights that torchvision has of {name}; it has '
+            f'{", ".join(known.__members__)}')
+    entry = known[member]
+    try:
+        return entry.get_state_dict(progress=True, check_hash=True)
+    except Exception as error:  # what the network, the cache's folder and torch.load raise
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise ModelError(
+            f'{weights}: torchvision cannot fetch these weights of {name} from {entry.url} '
+            f'({reason}); download them where there is a network and give the file') from None

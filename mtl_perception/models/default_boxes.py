@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -15,10 +16,24 @@ MAX_LOG_GROWTH = 4.0
 """Offsets are cut here: a side lies at most e^4 = 55 times the default distance away."""
 
 
-def cell_centers(sizes: Sequence[tuple[int, int]], strides: Sequence[int],
-                 like: Tensor) -> tuple[Tensor, Tensor]:
+class Cells(NamedTuple):
+    """The A cells of all levels of a picture, finest level first."""
+
+    centers: Tensor
+    """[A, 2] x, y in network pixels."""
+    strides: Tensor
+    """[A] in network pixels."""
+
+    @property
+    def default_boxes(self) -> Tensor:
+        """[A, 4] x0, y0, x1, y1 in network pixels."""
+        half = self.strides[:, None] * (DEFAULT_BOX_STRIDES / 2)
+        return torch.cat((self.centers - half, self.centers + half), dim=-1)
+
+
+def cell_centers(sizes: Sequence[tuple[int, int]], strides: Sequence[int], like: Tensor) -> Cells:
     """
-    Return centre points [A, 2] (x, y in network pixels) and stride [A] of every cell.
+    Return every cell's centre and stride.
 
     `sizes` are (height, width) of the levels, finest first; cells are in row-major order, level
     after level. `like` gives dtype and device.
@@ -30,7 +45,7 @@ def cell_centers(sizes: Sequence[tuple[int, int]], strides: Sequence[int],
         grid_y, grid_x = torch.meshgrid(y, x, indexing='ij')
         centers.append(torch.stack((grid_x, grid_y), dim=-1).reshape(-1, 2))
         all_strides.append(torch.full_like(centers[-1][:, 0], stride))
-    return torch.cat(centers), torch.cat(all_strides)
+    return Cells(torch.cat(centers), torch.cat(all_strides))
 
 
 def decode_boxes(offsets: Tensor, centers: Tensor, strides: Tensor) -> Tensor:

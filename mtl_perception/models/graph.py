@@ -40,19 +40,18 @@ class DeployableGraph(nn.Module):
         height, width = images.shape[1:3]
         outputs = self.network(self.normalize(images))
         results: tuple[Tensor, ...] = ()
-        if outputs.class_logits is not None:
-            best, classes = outputs.class_logits.max(dim=2)
-            count = min(self.spec.candidates, best.shape[1])
-            best, order = best.topk(count, dim=1)
-            boxes = outputs.boxes.gather(1, order[..., None].expand(-1, -1, 4))
+        if outputs.detection is not None:
+            boxes, scores, classes = outputs.detection.best(self.spec.candidates)
             limits = torch.tensor(
                 [width, height, width, height], dtype=boxes.dtype, device=boxes.device)
             boxes = torch.minimum(boxes.clamp(min=0), limits)
-            results += boxes, best.sigmoid().float(), classes.gather(1, order).to(torch.int32)
+            results += boxes, scores.float(), classes.to(torch.int32)
         if outputs.label_logits is not None:
             logits = outputs.label_logits
-            if self.spec.label_stride == 1:
+            stride = self.spec.label_stride
+            size = -(-height // stride), -(-width // stride)
+            if logits.shape[-2:] != size:
                 logits = functional.interpolate(
-                    logits, size=(height, width), mode='bilinear', align_corners=False)
+                    logits, size=size, mode='bilinear', align_corners=False)
             results += (logits.argmax(dim=1).to(torch.uint8),)
         return results

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn, Tensor
+from torch import Tensor
 
 from mtl_perception.errors import ModelError
 from mtl_perception.labels import LabelSet
+from mtl_perception.models.architecture import Architecture, ClassRows
 from mtl_perception.models.checkpoint import read_checkpoint
 from mtl_perception.spec import ModelSpec
 
@@ -41,7 +42,7 @@ class Transfer:
 
 
 @torch.no_grad()
-def transfer_weights(network: nn.Module, spec: ModelSpec, path: Path) -> Transfer:
+def transfer_weights(network: Architecture, spec: ModelSpec, path: Path) -> Transfer:
     """
     Load what fits of the checkpoint `path` into `network`, which `spec` describes.
 
@@ -54,11 +55,11 @@ def transfer_weights(network: nn.Module, spec: ModelSpec, path: Path) -> Transfe
     random = []
     target = network.state_dict()
     for key, value in target.items():
-        task = next((task for task, prefixes in network.class_parameters.items()
-                     if key.startswith(prefixes)), None)
+        rows, task = next(((rows, task) for task, all_rows in network.class_parameters.items()
+                           for rows in all_rows if key.startswith(rows.prefix)), (None, ''))
         found = weights.get(key)
-        if task is not None and found is not None:
-            fits = _copy_rows(value, getattr(spec, task), found, getattr(source, task))
+        if rows is not None and found is not None:
+            fits = _copy_rows(rows, value, getattr(spec, task), found, getattr(source, task))
         else:
             fits = found is not None and found.shape == value.shape
             if fits:
@@ -76,11 +77,14 @@ def transfer_weights(network: nn.Module, spec: ModelSpec, path: Path) -> Transfe
         tuple(name for name in theirs if name not in ours), tuple(random))
 
 
-def _copy_rows(target: Tensor, ours: LabelSet, found: Tensor, theirs: LabelSet | None) -> bool:
+def _copy_rows(rows: ClassRows, target: Tensor, ours: LabelSet, found: Tensor,
+               theirs: LabelSet | None) -> bool:
     """Copy the rows of the classes that both label sets have; return whether there are any."""
-    if theirs is None or found.shape[1:] != target.shape[1:] or len(found) != len(theirs):
+    if theirs is None or found.shape[1:] != target.shape[1:] or len(found) != rows.size(theirs):
         return False
     common = [name for name in ours.names if name in theirs.names]
     for name in common:
-        target[ours.index(name)].copy_(found[theirs.index(name)])
+        target[rows.rows(ours.index(name))].copy_(found[rows.rows(theirs.index(name))])
+    if common:
+        target[:rows.before].copy_(found[:rows.before])
     return bool(common)

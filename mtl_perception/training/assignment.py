@@ -1,17 +1,27 @@
-"""Task-aligned assignment of cells to objects (TOOD, arXiv:2108.07755)."""
+"""
+Which cells learn which objects, where a cell has one default box.
+
+Either the cells whose predictions agree best with an object (task-aligned, TOOD, arXiv:2108.07755)
+or those whose default boxes overlap it unusually much (ATSS, arXiv:1912.02424).
+"""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
 from torchvision.ops import box_iou
 
+from mtl_perception.models.default_boxes import Cells
+
 TOP_CELLS = 10
 SCORE_POWER = 0.5
 IOU_POWER = 6.0
-"""Cells an object gets, and the exponents of score and IoU in the alignment."""
+"""Task-aligned: cells an object gets, and the exponents of score and IoU in the alignment."""
+
+ATSS_CELLS = 9
+"""ATSS: cells of each level, nearest to an object's centre, that may become its own."""
 
 
 class Assignment(NamedTuple):
@@ -23,40 +33,102 @@ class Assignment(NamedTuple):
     """float32 [A]: target of the score of the object's class, in [0, 1]; 0 for background."""
 
 
-@torch.no_grad()
-def assign(scores: Tensor, boxes: Tensor, centers: Tensor, truth: Tensor,
-           classes: Tensor) -> Assignment:
-    """
-    Assign cells to the N objects of one picture.
+class Assigner(Protocol):
+    """What any way of assignment takes and returns."""
 
-    `scores` [A, C] in [0, 1] and `boxes` [A, 4] are the network's, `centers` [A, 2] the cells',
-    `truth` [N, 4] and `classes` int64 [N] the objects'; all coordinates in network pixels. An
-    object takes the cells inside it whose score and IoU agree best; a cell that several objects
-    want goes to the one it overlaps most.
+    def __call__(self, scores: Tensor, boxes: Tensor, cells: Cells, truth: Tensor,
+                 classes: Tensor) -> Assignment:
+        """
+        Assign cells to the N objects of one picture.
+
+        `scores` [A, C] in [0, 1] and `boxes` [A, 4] are the network's, `truth` [N, 4] and
+        `classes` int64 [N] the objects'; all coordinates in network pixels.
+        """
+
+
+@torch.no_grad()
+def assign_task_aligned(scores: Tensor, boxes: Tensor, cells: Cells, truth: Tensor,
+                        classes: Tensor) -> Assignment:
     """
-    cells, objects = len(boxes), len(truth)
-    if objects == 0:
-        return Assignment(torch.full((cells,), -1, device=boxes.device),
-                          torch.zeros(cells, device=boxes.device))
+    Assign cells by what the network says of them; see `Assigner`.
+
+    An object takes the cells inside it whose score and IoU agree best; a cell that several
+    objects want goes to the one it overlaps most.
+    """
+    if len(truth) == 0:
+        return _nothing(boxes)
     iou = box_iou(truth, boxes)
     alignment = scores[:, classes].T ** SCORE_POWER * iou ** IOU_POWER
-    inside = torch.cat((centers[None] - truth[:, None, :2],
-                        truth[:, None, 2:] - centers[None]), dim=-1).amin(dim=-1) > 0
-    # An object too small to hold any cell's centre gets the nearest one.
-    nearest = torch.cdist((truth[:, :2] + truth[:, 2:]) / 2, centers).argmin(dim=1)
-    empty = ~inside.any(dim=1)
-    inside[empty, nearest[empty]] = True
+    inside = _inside_or_nearest(cells.centers, truth)
     # The small constant orders cells of zero alignment behind all others, not behind outsiders.
     order = torch.where(inside, alignment + 1e-9, torch.zeros_like(alignment))
-    top = order.topk(min(TOP_CELLS, cells), dim=1).indices
+    top = order.topk(min(TOP_CELLS, len(boxes)), dim=1).indices
     chosen = torch.zeros_like(inside).scatter_(1, top, True) & inside
-    contest = torch.where(chosen, iou + 1e-9, torch.zeros_like(iou))
-    best, owner = contest.max(dim=0)
-    owner = torch.where(best > 0, owner, torch.full_like(owner, -1))
-    won = chosen & (owner[None] == torch.arange(objects, device=owner.device)[:, None])
+    owner = _settle(chosen, iou)
+    won = chosen & (owner[None] == torch.arange(len(truth), device=owner.device)[:, None])
     alignment = alignment * won
     # Scale so that an object's best cell is asked for its IoU (normalised alignment of TOOD).
     peak = alignment.amax(dim=1, keepdim=True)
     best_iou = (iou * won).amax(dim=1, keepdim=True)
     quality = (alignment / (peak + 1e-12) * best_iou).amax(dim=0)
     return Assignment(owner, quality)
+
+
+@torch.no_grad()
+def assign_atss(scores: Tensor, boxes: Tensor, cells: Cells, truth: Tensor,
+                classes: Tensor) -> Assignment:
+    """
+    Assign cells by their default boxes; see `Assigner`. Scores and classes play no part.
+
+    Of the cells nearest to an object on each level, it takes those with their centre in it whose
+    IoU is at least the mean plus the standard deviation of all of theirs. Where no cell is left,
+    which tiny objects see, it takes the one of highest IoU. The quality is the IoU of the
+    network's box (as in generalised focal loss, arXiv:2006.04388).
+    """
+    if len(truth) == 0:
+        return _nothing(boxes)
+    overlap = box_iou(truth, cells.default_boxes)
+    distance = torch.cdist((truth[:, :2] + truth[:, 2:]) / 2, cells.centers)
+    near, first = [], 0
+    for count in cells.strides.unique_consecutive(return_counts=True)[1].tolist():
+        level = distance[:, first:first + count]
+        near.append(level.topk(min(ATSS_CELLS, count), largest=False).indices + first)
+        first += count
+    candidates = torch.cat(near, dim=1)
+    sample = overlap.gather(1, candidates)
+    threshold = sample.mean(dim=1, keepdim=True) + sample.std(dim=1, keepdim=True)
+    inside = _inside_or_nearest(cells.centers, truth)
+    chosen = torch.zeros_like(inside).scatter_(1, candidates, True) & inside & (
+        overlap >= threshold)
+    left_out = ~chosen.any(dim=1)
+    best = overlap.masked_fill(~inside, -1).argmax(dim=1)
+    chosen[left_out, best[left_out]] = True
+    owner = _settle(chosen, overlap)
+    iou = box_iou(truth, boxes).gather(0, owner.clamp(min=0)[None])[0]
+    return Assignment(owner, iou * (owner >= 0))
+
+
+def _nothing(boxes: Tensor) -> Assignment:
+    """Return that all cells are background."""
+    return Assignment(torch.full((len(boxes),), -1, device=boxes.device),
+                      torch.zeros(len(boxes), device=boxes.device))
+
+
+def _inside_or_nearest(centers: Tensor, truth: Tensor) -> Tensor:
+    """
+    Return bool [N, A]: the cells with their centre inside each object.
+
+    An object too small to hold any centre gets the nearest one.
+    """
+    inside = torch.cat((centers[None] - truth[:, None, :2],
+                        truth[:, None, 2:] - centers[None]), dim=-1).amin(dim=-1) > 0
+    nearest = torch.cdist((truth[:, :2] + truth[:, 2:]) / 2, centers).argmin(dim=1)
+    empty = ~inside.any(dim=1)
+    inside[empty, nearest[empty]] = True
+    return inside
+
+
+def _settle(chosen: Tensor, iou: Tensor) -> Tensor:
+    """Return int64 [A]: of the objects that have `chosen` [N, A] a cell that of highest IoU."""
+    best, owner = iou.masked_fill(~chosen, -1).max(dim=0)
+    return torch.where(best >= 0, owner, torch.full_like(owner, -1))

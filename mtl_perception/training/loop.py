@@ -22,7 +22,7 @@ from mtl_perception.errors import ModelError
 from mtl_perception.models.normalization import Normalize
 from mtl_perception.training.batches import Batch, Batches
 from mtl_perception.training.class_sets import ClassSets
-from mtl_perception.training.losses import detection_loss, set_loss
+from mtl_perception.training.losses import set_loss
 from mtl_perception.training.state import freeze_modules, learning_rate, TrainingState
 
 STATE_FILE = 'last.pt'
@@ -54,6 +54,7 @@ class Objective:
 
     def __init__(self, state: TrainingState, batches: Batches, device: torch.device) -> None:
         self.network = state.network
+        self.criterion = state.criterion
         self.options = state.options
         self.normalize = Normalize().to(device)
         if batches.class_sets is not None:
@@ -65,9 +66,8 @@ class Objective:
         images = self.normalize(batch.images).contiguous(memory_format=torch.channels_last)
         outputs = self.network(images)
         losses: dict[str, Tensor] = {}
-        if outputs.class_logits is not None:
-            found = detection_loss(
-                outputs.class_logits, outputs.boxes, outputs.centers, batch.truths)
+        if outputs.detection is not None:
+            found = self.criterion(outputs.detection, batch.truths)
             losses['classes'] = found.classes
             losses['boxes'] = found.boxes * self.options.box_weight
         if outputs.label_logits is not None:

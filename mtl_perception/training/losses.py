@@ -17,7 +17,8 @@ from torch.nn import functional
 from torchvision.ops import generalized_box_iou_loss
 
 from mtl_perception.labels import IGNORE_LABEL
-from mtl_perception.training.assignment import assign
+from mtl_perception.models.outputs import CellOutputs
+from mtl_perception.training.assignment import assign_task_aligned, Assigner
 
 FOCAL_POWER = 2.0
 
@@ -48,28 +49,29 @@ def quality_focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
     return weight * functional.binary_cross_entropy_with_logits(logits, targets, reduction='none')
 
 
-def detection_loss(class_logits: Tensor, boxes: Tensor, centers: Tensor,
-                   truths: Sequence[DetectionTruth]) -> DetectionLoss:
+def detection_loss(outputs: CellOutputs, truths: Sequence[DetectionTruth],
+                   assign: Assigner = assign_task_aligned) -> DetectionLoss:
     """
     Return the losses of a batch of B pictures.
 
-    `class_logits` [B, A, C], `boxes` [B, A, 4] and `centers` [A, 2] as the network gives them;
-    a picture without labelled classes contributes nothing.
+    Cells learn the objects that `assign` gives them; a picture without labelled classes
+    contributes nothing.
     """
+    class_logits, boxes, cells = outputs
     zero = class_logits.sum() * 0
     class_sum, box_sum, quality_sum = zero, zero, zero.detach()
     for logits, predicted, truth in zip(class_logits, boxes, truths, strict=True):
         if not truth.labelled.any():
             continue
         found = assign(
-            logits.detach().sigmoid(), predicted.detach(), centers, truth.boxes, truth.classes)
+            logits.detach().sigmoid(), predicted.detach(), cells, truth.boxes, truth.classes)
         positive = found.objects >= 0
         owners = found.objects[positive]
         targets = torch.zeros_like(logits)
         targets[positive, truth.classes[owners]] = found.quality[positive]
         counted = truth.labelled.expand_as(logits)
         if len(truth.ignore):
-            masked = _inside_any(centers, truth.ignore) & ~positive
+            masked = inside_any(cells.centers, truth.ignore) & ~positive
             counted = counted & ~masked[:, None]
         class_sum = class_sum + (quality_focal_loss(logits, targets) * counted).sum()
         quality_sum = quality_sum + found.quality.sum()
@@ -80,7 +82,7 @@ def detection_loss(class_logits: Tensor, boxes: Tensor, centers: Tensor,
     return DetectionLoss(class_sum / count, box_sum / count)
 
 
-def _inside_any(points: Tensor, regions: Tensor) -> Tensor:
+def inside_any(points: Tensor, regions: Tensor) -> Tensor:
     """Return bool [A]: which `points` [A, 2] lie in one of `regions` [M, 4]."""
     return ((points[:, None] >= regions[None, :, :2])
             & (points[:, None] < regions[None, :, 2:])).all(dim=-1).any(dim=-1)

@@ -7,6 +7,9 @@ from typing import Any
 
 from mtl_perception.errors import ConfigError
 
+DEFAULT_ASSIGNMENT = 'auto'
+"""The first assignment that the detection loss of the architecture offers."""
+
 
 @dataclass(frozen=True)
 class TrainingOptions:
@@ -26,6 +29,8 @@ class TrainingOptions:
     weight_decay: float = 0.02
     """Decoupled decay of the weights of convolutions; batch norm and biases have none."""
     warmup_steps: int = 100
+    assignment: str = DEFAULT_ASSIGNMENT
+    """Which cells learn which objects; an architecture's detection loss says what it offers."""
     segmentation_weight: float = 1.0
     """Weight of the segmentation loss; the detection loss has weight 1."""
     box_weight: float = 2.0
@@ -51,8 +56,8 @@ class TrainingOptions:
         for name in ('detection_images', 'segmentation_images', 'warmup_steps', 'workers'):
             if getattr(self, name) < 0:
                 raise ConfigError(f'{name} is {getattr(self, name)}; it must not be negative')
-        if self.crop_size < 64 or self.crop_size % 32:
-            raise ConfigError(f'crop_size {self.crop_size} is not a multiple of 32 from 64 on')
+        if self.crop_size < 64 or self.crop_size % 4:
+            raise ConfigError(f'crop_size {self.crop_size} is not a multiple of 4 from 64 on')
         if not 0 < self.learning_rate < 1:
             raise ConfigError(f'learning_rate {self.learning_rate} is not between 0 and 1')
         if not 0 <= self.ema_decay < 1:

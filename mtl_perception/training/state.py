@@ -11,8 +11,10 @@ import torch
 from torch import nn
 
 from mtl_perception.errors import ModelError
+from mtl_perception.models.architecture import Architecture
 from mtl_perception.models.checkpoint import save_atomically
 from mtl_perception.spec import METADATA_KEY, ModelSpec
+from mtl_perception.training.criteria import choose_criterion
 from mtl_perception.training.options import TrainingOptions
 
 FINAL_RATE = 0.01
@@ -76,12 +78,13 @@ def build_optimizer(network: nn.Module, options: TrainingOptions) -> torch.optim
 
 
 class TrainingState:
-    """Everything that changes from step to step."""
+    """Everything that changes from step to step, and the criterion by which it does."""
 
-    def __init__(self, network: nn.Module, spec: ModelSpec, options: TrainingOptions) -> None:
+    def __init__(self, network: Architecture, spec: ModelSpec, options: TrainingOptions) -> None:
         self.network = network.train()
         self.spec = spec
         self.options = options
+        self.criterion = choose_criterion(network.CRITERION, options.assignment)
         freeze_modules(network, options.freeze)
         self.average = MovingAverage(network, options.ema_decay)
         self.optimizer = build_optimizer(network, options)

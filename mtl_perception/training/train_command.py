@@ -13,22 +13,21 @@ import mtl_perception
 from mtl_perception.data.manifest import load_manifest, Manifest
 from mtl_perception.data.transforms import AugmentOptions
 from mtl_perception.errors import ConfigError, DataError
-from mtl_perception.labels import LabelSet
 from mtl_perception.memory import keep_freed_memory
-from mtl_perception.models.backbones import load_backbone_weights
+from mtl_perception.models.backbones import BACKBONES, load_backbone_weights, NO_WEIGHTS
 from mtl_perception.models.checkpoint import read_checkpoint, save_checkpoint
-from mtl_perception.models.network import build_model
+from mtl_perception.models.network import ARCHITECTURES, build_model
 from mtl_perception.models.transfer import transfer_weights
 from mtl_perception.spec import ModelSpec
 from mtl_perception.training.batches import Batches, Pool
+from mtl_perception.training.criteria import ASSIGNMENTS
 from mtl_perception.training.loop import STATE_FILE, train
 from mtl_perception.training.options import TrainingOptions
 from mtl_perception.training.state import TrainingState
 
-DEFAULTS = ModelSpec(detection=LabelSet.of('any'))
-"""The network's options where neither the command line nor a model to start from says them."""
-
-NETWORK_OPTIONS = ('backbone', 'input_size', 'finest_level', 'neck_channels')
+NETWORK_OPTIONS = (
+    'architecture', 'backbone', 'input_size', 'finest_level', 'neck_channels', 'fcn_stride')
+"""Arguments that are fields of the spec."""
 
 MODEL_FILE = 'model.pt'
 """The trained model (moving average, FP16), for `mtl export`, `evaluate` and `predict`."""
@@ -50,17 +49,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start.add_argument('--from', type=Path, dest='start', metavar='MODEL',
                        help='start from the weights of this checkpoint (.pt), as far as they fit; '
                        'the options of the network are then its own unless given')
-    start.add_argument('--weights', type=Path,
-                       help='ImageNet state dict of the backbone (default: random weights)')
-    parser.add_argument('--backbone', help=f'(default: {DEFAULTS.backbone})')
-    parser.add_argument('--input-size', metavar='WxH',
-                        help='input of the deployed network in pixels (default: '
-                        f'{DEFAULTS.input_size[0]}x{DEFAULTS.input_size[1]})')
+    start.add_argument('--weights', default=NO_WEIGHTS, metavar='FILE|NAME',
+                       help='of the backbone at the start: state dict of the torchvision model, '
+                       "torchvision's name of its weights, like IMAGENET1K_V1 or DEFAULT, or "
+                       f'{NO_WEIGHTS} for random numbers (%(default)s)')
+    parser.add_argument('--architecture', choices=sorted(ARCHITECTURES),
+                        help=f'(default: {ModelSpec.architecture})')
+    parser.add_argument('--backbone', help=f'one of {", ".join(BACKBONES)} (default: '
+                        + _defaults('BACKBONE') + ')')
+    parser.add_argument('--input-size', metavar='WxH', help='input of the deployed network in '
+                        'pixels (default: ' + _defaults('INPUT_SIZE') + ')')
     parser.add_argument('--finest-level', type=int, choices=(2, 3),
                         help='2 adds boxes at stride 4 for small objects '
-                        f'(default: {DEFAULTS.finest_level})')
+                        f'(default: {ModelSpec.finest_level})')
     parser.add_argument('--neck-channels', type=int,
                         help='channels of the pyramid (default: from the backbone)')
+    parser.add_argument('--fcn-stride', type=int, choices=(8, 16, 32),
+                        help='FCN-8s, -16s or -32s of the architecture thesis (default: 16)')
     parser.add_argument('--device', default='auto', help='cpu, cuda or auto (%(default)s)')
     group = parser.add_argument_group('training')
     for option in fields(TrainingOptions):
@@ -70,7 +75,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                                help='backbone modules that keep their weights')
         else:
             group.add_argument(name, type=type(option.default), default=option.default,
+                               choices=ASSIGNMENTS if option.name == 'assignment' else None,
                                help='(%(default)s)')
+
+
+def _defaults(name: str) -> str:
+    """Return what each architecture has under the class attribute `name`, for a help text."""
+    values = {key: getattr(kind, name) for key, kind in sorted(ARCHITECTURES.items())}
+    return ', '.join(f'{key} {value if isinstance(value, str) else "x".join(map(str, value))}'
+                     for key, value in values.items())
 
 
 def parse_size(text: str) -> tuple[int, int]:
@@ -111,10 +124,10 @@ def run(args: argparse.Namespace) -> None:
     keep_freed_memory(everything=True)
     torch.manual_seed(options.seed)
     network = build_model(spec)
-    if args.weights and not args.resume:
-        load_backbone_weights(network.backbone, args.weights)
     if args.start and not args.resume:
         print(f'starting from {args.start}: {transfer_weights(network, spec, args.start)}')
+    elif not args.resume:
+        load_backbone_weights(network.backbone, spec.backbone, args.weights)
     network.to(device, memory_format=torch.channels_last)
     state = TrainingState(network, spec, options)
     if args.resume:
@@ -142,13 +155,18 @@ def run(args: argparse.Namespace) -> None:
 
 def _spec(args: argparse.Namespace, manifest: Manifest) -> ModelSpec:
     """Return the spec of the network: as the options say, else the model's to start from."""
-    base = read_checkpoint(args.start)[0] if args.start else DEFAULTS
     given = {name: getattr(args, name) for name in NETWORK_OPTIONS
              if getattr(args, name) is not None}
-    if 'input_size' in given:
-        given['input_size'] = parse_size(given['input_size'])
-    return replace(base, detection=manifest.detection, segmentation=manifest.segmentation,
-                   provenance={}, **given)
+    if args.input_size is not None:
+        given['input_size'] = parse_size(args.input_size)
+    if args.start:
+        start = read_checkpoint(args.start)[0]
+        return replace(start, detection=manifest.detection, segmentation=manifest.segmentation,
+                       provenance={}, **given)
+    architecture = ARCHITECTURES[args.architecture or ModelSpec.architecture]
+    return ModelSpec(**{
+        'backbone': architecture.BACKBONE, 'input_size': architecture.INPUT_SIZE,
+        'detection': manifest.detection, 'segmentation': manifest.segmentation, **given})
 
 
 def _for_tasks(manifest: Manifest, tasks: str) -> Manifest:

@@ -1,10 +1,12 @@
+from urllib.error import URLError
+
 import pytest
 
 from mtl_perception.errors import ModelError
 
 torch = pytest.importorskip('torch')
 
-from torchvision.models import mobilenet_v2  # noqa: E402
+from torchvision.models import get_model, resnet50  # noqa: E402
 
 from mtl_perception.models.backbones import (  # noqa: E402
     BACKBONES,
@@ -19,19 +21,55 @@ from mtl_perception.models.backbones import (  # noqa: E402
 def test_stages_have_their_strides(name):
     backbone = build_backbone(name).eval()
     with torch.no_grad():
-        features = backbone(torch.zeros(1, 3, 64, 128))
+        features = backbone(torch.zeros(1, 3, 97, 130))
     for stage, stride in zip(STAGES, (4, 8, 16, 32), strict=True):
-        assert features[stage].shape[-2:] == (64 // stride, 128 // stride)
+        assert features[stage].shape[-2:] == (-(-97 // stride), -(-130 // stride))
     assert stage_channels(backbone) == tuple(features[stage].shape[1] for stage in STAGES)
 
 
-def test_weights_of_the_whole_classifier_load(tmp_path):
-    model = mobilenet_v2()
+@pytest.mark.parametrize('name', ['efficientnet_b0', 'mobilenet_v2', 'resnet18'])
+def test_weights_of_the_whole_classifier_load(name, tmp_path):
+    model = get_model(name)
     torch.save(model.state_dict(), tmp_path / 'weights.pth')
-    backbone = build_backbone('mobilenet_v2')
-    load_backbone_weights(backbone, tmp_path / 'weights.pth')
-    assert torch.equal(backbone.state_dict()['features.0.0.weight'],
-                       model.state_dict()['features.0.0.weight'])
+    backbone = build_backbone(name)
+    load_backbone_weights(backbone, name, tmp_path / 'weights.pth')
+    for key, value in backbone.state_dict().items():
+        assert torch.equal(value, model.state_dict()[key]), key
+
+
+def test_none_leaves_the_weights_as_they_are():
+    backbone = build_backbone('resnet18')
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    load_backbone_weights(backbone, 'resnet18', 'none')
+    for key, value in backbone.state_dict().items():
+        assert torch.equal(value, before[key])
+
+
+@pytest.mark.parametrize('weights', ['IMAGENET1K_V2', 'ResNet50_Weights.DEFAULT'])
+def test_torchvisions_weights_are_fetched_by_their_name(weights, monkeypatch):
+    state = resnet50().state_dict()
+    monkeypatch.setattr('torchvision.models._api.load_state_dict_from_url',
+                        lambda url, **_: state if 'resnet50' in url else None)
+    backbone = build_backbone('resnet50')
+    load_backbone_weights(backbone, 'resnet50', weights)
+    assert torch.equal(backbone.state_dict()['conv1.weight'], state['conv1.weight'])
+
+
+@pytest.mark.parametrize('reason', [URLError('no route'), RuntimeError('invalid hash value')])
+def test_weights_that_cannot_be_fetched_are_one_line(reason, monkeypatch):
+    def fail(*_, **__):
+        raise reason
+
+    monkeypatch.setattr('torchvision.models._api.load_state_dict_from_url', fail)
+    with pytest.raises(ModelError, match=r'cannot fetch .* of resnet18 from https') as caught:
+        load_backbone_weights(build_backbone('resnet18'), 'resnet18', 'IMAGENET1K_V1')
+    assert '\n' not in str(caught.value) and 'give the file' in str(caught.value)
+
+
+def test_a_name_that_torchvision_does_not_have_is_one_line():
+    with pytest.raises(ModelError, match=r'neither a file nor .*IMAGENET1K_V1') as caught:
+        load_backbone_weights(build_backbone('resnet18'), 'resnet18', 'IMAGENET1K_V9')
+    assert '\n' not in str(caught.value)
 
 
 @pytest.mark.parametrize('content, message', [
@@ -43,5 +81,5 @@ def test_wrong_weights_are_one_line(content, message, tmp_path):
     else:
         torch.save(content, path)
     with pytest.raises(ModelError, match=message) as caught:
-        load_backbone_weights(build_backbone('mobilenet_v2'), path)
+        load_backbone_weights(build_backbone('mobilenet_v2'), 'mobilenet_v2', path)
     assert '\n' not in str(caught.value)

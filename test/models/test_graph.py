@@ -1,3 +1,5 @@
+import math
+
 import pytest
 
 from mtl_perception.labels import LabelSet
@@ -5,9 +7,15 @@ from mtl_perception.spec import ModelSpec
 
 torch = pytest.importorskip('torch')
 
+from mtl_perception.models.default_boxes import Cells  # noqa: E402
 from mtl_perception.models.graph import DeployableGraph, output_names  # noqa: E402
-from mtl_perception.models.network import build_model, NetworkOutputs  # noqa: E402
+from mtl_perception.models.network import build_model  # noqa: E402
 from mtl_perception.models.normalization import Normalize  # noqa: E402
+from mtl_perception.models.outputs import (  # noqa: E402
+    CellOutputs,
+    DefaultBoxOutputs,
+    NetworkOutputs,
+)
 
 
 class Fixed(torch.nn.Module):
@@ -25,20 +33,37 @@ def test_candidates_are_the_best_first_inside_the_picture():
     logits = torch.tensor([[[-3.0, 0.5], [2.0, 1.0], [-1.0, -2.0], [-9.0, 4.0]]])
     boxes = torch.tensor([[[0.0, 0, 9, 9], [-5, 3, 20, 80], [1, 1, 2, 2], [5, 6, 70, 8]]])
     spec = ModelSpec(detection=LabelSet.of('a', 'b'), input_size=(64, 32), candidates=3)
-    graph = DeployableGraph(Fixed(NetworkOutputs(logits, boxes, None, None, None)), spec)
+    cells = Cells(torch.zeros(4, 2), torch.full((4,), 8.0))
+    graph = DeployableGraph(Fixed(NetworkOutputs(CellOutputs(logits, boxes, cells), None)), spec)
     found, scores, classes = graph(torch.zeros(1, 32, 64, 3, dtype=torch.uint8))
     assert found[0].tolist() == [[5, 6, 64, 8], [0, 3, 20, 32], [0, 0, 9, 9]]
     assert classes[0].tolist() == [1, 0, 1] and classes.dtype == torch.int32
     assert torch.allclose(scores[0], torch.tensor([4.0, 2.0, 0.5]).sigmoid())
 
 
+def test_a_softmax_over_background_makes_scores_too():
+    logits = torch.tensor([[[0.1, 0.6, 0.3], [0.9, 0.02, 0.08], [0.2, 0.1, 0.7]]]).log()
+    defaults = torch.tensor([[10.0, 10, 8, 4], [20, 10, 8, 4], [30, 10, 8, 4]])
+    offsets = torch.zeros(1, 3, 4)
+    offsets[0, 2] = torch.tensor([5.0, 0, 0, 5])  # half a width to the right, e times as high
+    spec = ModelSpec(detection=LabelSet.of('a', 'b'), input_size=(64, 32), candidates=2)
+    graph = DeployableGraph(
+        Fixed(NetworkOutputs(DefaultBoxOutputs(logits, offsets, defaults), None)), spec)
+    found, scores, classes = graph(torch.zeros(1, 32, 64, 3, dtype=torch.uint8))
+    assert classes[0].tolist() == [1, 0]
+    assert scores[0].tolist() == pytest.approx([0.7, 0.6])
+    assert found[0, 0].tolist() == pytest.approx([30, 10 - 2 * math.e, 38, 10 + 2 * math.e])
+    assert found[0, 1].tolist() == pytest.approx([6, 8, 14, 12])
+
+
 @pytest.mark.parametrize('stride', [1, 4])
-def test_label_map_has_its_stride_and_the_best_class(stride):
-    logits = torch.zeros(1, 3, 8, 16)
-    logits[0, 1, :, :8] = 5
-    logits[0, 2, :, 8:] = 5
+@pytest.mark.parametrize('own', [1, 4])
+def test_label_map_has_its_stride_and_the_best_class(stride, own):
+    logits = torch.zeros(1, 3, 32 // own, 64 // own)
+    logits[0, 1, :, :32 // own] = 5
+    logits[0, 2, :, 32 // own:] = 5
     spec = ModelSpec(segmentation=LabelSet.of(*'abc'), input_size=(64, 32), label_stride=stride)
-    graph = DeployableGraph(Fixed(NetworkOutputs(None, None, None, None, logits)), spec)
+    graph = DeployableGraph(Fixed(NetworkOutputs(None, logits)), spec)
     (label_map,) = graph(torch.zeros(1, 32, 64, 3, dtype=torch.uint8))
     assert label_map.dtype == torch.uint8 and label_map.shape == (1, 32 // stride, 64 // stride)
     middle = 32 // stride

@@ -8,6 +8,7 @@ from mtl_perception.spec import ModelSpec
 
 torch = pytest.importorskip('torch')
 
+from mtl_perception.models.backbones import BACKBONES  # noqa: E402
 from mtl_perception.models.network import build_model  # noqa: E402
 
 DETECTION = LabelSet.of('car', 'person', 'bicycle')
@@ -18,22 +19,22 @@ def cells(height: int, width: int, finest: int) -> int:
     return sum(-(-height // 2 ** level) * -(-width // 2 ** level) for level in range(finest, 7))
 
 
-@pytest.mark.parametrize('backbone', ['mobilenet_v2', 'resnet50'])
-@pytest.mark.parametrize('finest', [2, 3])
+@pytest.mark.parametrize('backbone, finest', [*((name, 3) for name in sorted(BACKBONES)),
+                                              ('mobilenet_v2', 2), ('resnet50', 2)])
 def test_shapes_at_odd_sizes(backbone, finest):
     spec = ModelSpec(backbone=backbone, detection=DETECTION, segmentation=SEGMENTATION,
                      finest_level=finest)
     network = build_model(spec).eval()
-    for height, width in ((64, 96), (97, 65), (33, 131)):
+    for height, width in ((97, 65), (33, 131)):
         with torch.no_grad():
-            outputs = network(torch.randn(2, 3, height, width))
+            found, label_logits = network(torch.randn(2, 3, height, width))
         count = cells(height, width, finest)
-        assert outputs.class_logits.shape == (2, count, 3)
-        assert outputs.boxes.shape == (2, count, 4)
-        assert outputs.centers.shape == (count, 2)
-        assert outputs.strides.shape == (count,)
-        assert outputs.label_logits.shape == (2, 2, -(-height // 4), -(-width // 4))
-        assert (outputs.boxes[..., 2:] >= outputs.boxes[..., :2]).all()
+        assert found.class_logits.shape == (2, count, 3)
+        assert found.boxes.shape == (2, count, 4)
+        assert found.cells.centers.shape == (count, 2)
+        assert found.cells.strides.shape == (count,)
+        assert label_logits.shape == (2, 2, -(-height // 4), -(-width // 4))
+        assert (found.boxes[..., 2:] >= found.boxes[..., :2]).all()
 
 
 @pytest.mark.parametrize('tasks', [('detection',), ('segmentation',)])
@@ -44,8 +45,7 @@ def test_a_task_that_is_off_has_no_outputs_and_no_parameters(tasks):
     network = build_model(single).eval()
     with torch.no_grad():
         outputs = network(torch.zeros(1, 3, 64, 64))
-    assert (outputs.class_logits is None) == ('detection' not in tasks)
-    assert (outputs.boxes is None) == ('detection' not in tasks)
+    assert (outputs.detection is None) == ('detection' not in tasks)
     assert (outputs.label_logits is None) == ('segmentation' not in tasks)
     names = {name.partition('.')[0] for name, _ in network.named_parameters()}
     assert names == {'backbone', 'pyramid', *tasks}
@@ -60,7 +60,7 @@ def test_every_parameter_gets_a_gradient():
     network = build_model(ModelSpec(detection=DETECTION, segmentation=SEGMENTATION,
                                     finest_level=2))
     outputs = network(torch.randn(2, 3, 128, 128))
-    (outputs.class_logits.square().sum() + outputs.boxes.sum()
+    (outputs.detection.class_logits.square().sum() + outputs.detection.boxes.sum()
      + outputs.label_logits.square().sum()).backward()
     without = [name for name, parameter in network.named_parameters() if parameter.grad is None]
     assert without == []
@@ -68,11 +68,45 @@ def test_every_parameter_gets_a_gradient():
 
 def test_cells_lie_in_their_picture_in_row_major_order():
     outputs = build_model(ModelSpec(detection=DETECTION)).eval()(torch.zeros(1, 3, 64, 96))
-    first = outputs.centers[:96 // 8].tolist()
-    assert first == [[4.0 + 8 * x, 4.0] for x in range(12)]
-    assert outputs.strides.unique().tolist() == [8, 16, 32, 64]
-    for center, stride in itertools.islice(zip(outputs.centers, outputs.strides, strict=True), 96):
+    found = outputs.detection.cells
+    assert found.centers[:96 // 8].tolist() == [[4.0 + 8 * x, 4.0] for x in range(12)]
+    assert found.strides.unique().tolist() == [8, 16, 32, 64]
+    for center, stride in itertools.islice(zip(*found, strict=True), 96):
         assert (center % stride == stride / 2).all()
+
+
+@pytest.mark.parametrize('architecture, finest', [('lean', 2), ('lean', 3), ('thesis', 3)])
+def test_parameters_that_are_per_class_are_named_and_no_others(architecture, finest):
+    def shapes(detection: LabelSet, segmentation: LabelSet) -> dict[str, tuple[int, ...]]:
+        network = build_model(ModelSpec(
+            architecture=architecture, backbone='resnet18', detection=detection,
+            segmentation=segmentation, finest_level=finest))
+        named.update(network.class_parameters)
+        return {key: tuple(value.shape) for key, value in network.named_parameters()}
+
+    named: dict = {}
+    small = shapes(DETECTION, SEGMENTATION)
+    for task, (other, grown) in {
+            'detection': (shapes(LabelSet.of(*'abcdefgh'), SEGMENTATION), (3, 8)),
+            'segmentation': (shapes(DETECTION, LabelSet.of(*'abcdefgh')), (2, 8))}.items():
+        changed = {key for key in small if small[key] != other[key]}
+        assert changed and changed == {
+            key for key in small for rows in named[task] if key.startswith(rows.prefix)}
+        for rows in named[task]:
+            assert any(key.startswith(rows.prefix) for key in small)
+            for key in filter(lambda key: key.startswith(rows.prefix), small):
+                for before, count in ((small[key][0], grown[0]), (other[key][0], grown[1])):
+                    assert rows.rows(0).start == rows.before
+                    assert rows.rows(count - 1).stop == before
+
+
+@pytest.mark.parametrize('spec', [
+    ModelSpec(architecture='thesis', detection=DETECTION, finest_level=2),
+    ModelSpec(architecture='thesis', detection=DETECTION, neck_channels=64),
+    ModelSpec(segmentation=SEGMENTATION, fcn_stride=16)])
+def test_options_of_other_architectures_are_refused(spec):
+    with pytest.raises(ConfigError, match=f'the architecture {spec.architecture} has no '):
+        build_model(spec)
 
 
 def test_unknown_names_are_refused():

@@ -6,6 +6,8 @@ from mtl_perception.labels import IGNORE_LABEL
 
 torch = pytest.importorskip('torch')
 
+from mtl_perception.models.default_boxes import Cells  # noqa: E402
+from mtl_perception.models.outputs import CellOutputs  # noqa: E402
 from mtl_perception.training.losses import (  # noqa: E402
     detection_loss,
     DetectionTruth,
@@ -13,7 +15,7 @@ from mtl_perception.training.losses import (  # noqa: E402
     set_loss,
 )
 
-CENTERS = torch.tensor([[8.0, 8.0], [24.0, 8.0]])
+CELLS = Cells(torch.tensor([[8.0, 8.0], [24.0, 8.0]]), torch.tensor([16.0, 16.0]))
 BOXES = torch.tensor([[[0.0, 0, 16, 16], [16, 0, 32, 16]]])
 
 
@@ -22,6 +24,10 @@ def truth(boxes=(), classes=(), ignore=(), labelled=(True, True)):
         torch.tensor(boxes, dtype=torch.float32).reshape(-1, 4),
         torch.tensor(classes, dtype=torch.long),
         torch.tensor(ignore, dtype=torch.float32).reshape(-1, 4), torch.tensor(labelled))
+
+
+def loss_of(logits, truths):
+    return detection_loss(CellOutputs(logits, BOXES, CELLS), truths)
 
 
 def background(logit: float) -> float:
@@ -38,31 +44,31 @@ def test_quality_focal_loss_is_zero_only_at_the_target():
 
 def test_background_counts_for_labelled_classes_only():
     logits = torch.tensor([[[1.0, 2.0], [0.0, -1.0]]])
-    found = detection_loss(logits, BOXES, CENTERS, [truth(labelled=(True, False))])
+    found = loss_of(logits, [truth(labelled=(True, False))])
     assert found.classes.item() == pytest.approx(background(1.0) + background(0.0), rel=1e-5)
     assert found.boxes.item() == 0
 
 
 def test_cells_in_ignore_regions_have_no_loss():
     logits = torch.tensor([[[1.0, 1.0], [2.0, 2.0]]])
-    found = detection_loss(logits, BOXES, CENTERS, [truth(ignore=[[16, 0, 32, 16]])])
+    found = loss_of(logits, [truth(ignore=[[16, 0, 32, 16]])])
     assert found.classes.item() == pytest.approx(2 * background(1.0), rel=1e-5)
 
 
 def test_a_perfect_box_has_no_box_loss_and_a_shifted_one_its_giou():
     logits = torch.full((1, 2, 2), -20.0)
     logits[0, 0, 1] = 20.0
-    exact = detection_loss(logits, BOXES, CENTERS, [truth([[0, 0, 16, 16]], [1])])
+    exact = loss_of(logits, [truth([[0, 0, 16, 16]], [1])])
     assert exact.classes.item() == pytest.approx(0, abs=1e-3)
     assert exact.boxes.item() == pytest.approx(0, abs=1e-3)
-    shifted = detection_loss(logits, BOXES, CENTERS, [truth([[0, 0, 16, 12]], [1])])
+    shifted = loss_of(logits, [truth([[0, 0, 16, 12]], [1])])
     # IoU 0.75 and no empty hull: loss 0.25, weighted by the quality 0.75, over a count of 1.
     assert shifted.boxes.item() == pytest.approx(0.25 * 0.75, abs=1e-3)
 
 
 def test_pictures_without_box_labels_give_nothing_but_keep_the_graph():
     logits = torch.zeros(1, 2, 2, requires_grad=True)
-    found = detection_loss(logits, BOXES, CENTERS, [truth(labelled=(False, False))])
+    found = loss_of(logits, [truth(labelled=(False, False))])
     (found.classes + found.boxes).backward()
     assert found.classes.item() == 0 and (logits.grad == 0).all()
 

@@ -13,9 +13,14 @@ import pytest
 from mtl_perception.main import main
 
 torch = pytest.importorskip('torch')
+pytest.importorskip('onnx')
+
+import cv2  # noqa: E402
 
 from mtl_perception.data.manifest import load_manifest  # noqa: E402
 from mtl_perception.data.transforms import AugmentOptions  # noqa: E402
+from mtl_perception.inference.pipeline import Pipeline  # noqa: E402
+from mtl_perception.inference.runtime import open_runtime  # noqa: E402
 from mtl_perception.models.checkpoint import load_checkpoint  # noqa: E402
 from mtl_perception.training.batches import Batches, draw_schedule, Pool  # noqa: E402
 from mtl_perception.training.options import TrainingOptions  # noqa: E402
@@ -122,6 +127,42 @@ def test_a_run_starts_from_a_model_with_its_network_options(manifest_path, tmp_p
         assert torch.allclose(value, first.get_parameter(name), atol=1e-3), name
 
 
+@pytest.mark.timeout(400)
+def test_the_thesiss_network_trains_exports_and_runs_as_the_other_does(
+        manifest_path, tmp_path):
+    run = tmp_path / 'run'
+    assert main(command(manifest_path, run, '--architecture', 'thesis', '--backbone', 'resnet18',
+                        '--crop-size', '100', '--steps', '3', '--workers', '0',
+                        '--input-size', '100x132')) == 0
+    assert all(np.isfinite(values).all() for values in losses(run).values())
+    spec, network = load_checkpoint(run / 'model.pt')
+    assert (spec.architecture, spec.backbone) == ('thesis', 'resnet18')
+    assert spec.input_size == (100, 132)
+    picture = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
+    assert cv2.imwrite(str(tmp_path / 'picture.png'), picture)
+    for stride in (1, 4):
+        # Export compares ONNX Runtime with torch and fails where they differ.
+        onnx = tmp_path / f'stride{stride}.onnx'
+        assert main(['export', str(run / 'model.pt'), '-o', str(onnx), '--images', str(tmp_path),
+                     '--label-stride', str(stride)]) == 0
+        outputs = open_runtime(onnx).run(np.zeros((2, 132, 100, 3), np.uint8))
+        assert outputs.label_map.shape == (2, 132 // stride, 100 // stride)
+        assert outputs.boxes.shape == (2, min(1000, len(network(
+            torch.zeros(1, 3, 132, 100)).detection.default_boxes)), 4)
+        seen = Pipeline(onnx).run(picture)
+        assert seen.label_map.shape == (90, 120) and seen.detections.boxes.shape[1] == 4
+    assert main(['evaluate', '--model', str(tmp_path / 'stride4.onnx'), '--config',
+                 str(manifest_path), '--json', str(tmp_path / 'scores.json')]) == 0
+    assert (tmp_path / 'scores.json').is_file()
+
+
+@pytest.mark.timeout(400)
+def test_atss_trains(manifest_path, tmp_path):
+    assert main(command(manifest_path, tmp_path / 'run', '--assignment', 'atss', '--steps', '2',
+                        '--workers', '0')) == 0
+    assert (losses(tmp_path / 'run')['boxes'] > 0).all()
+
+
 @pytest.mark.parametrize('more, message', [
     (['--from', 'nowhere.pt'], 'nowhere.pt'),
     (['--resume'], 'no run to resume'),
@@ -130,6 +171,11 @@ def test_a_run_starts_from_a_model_with_its_network_options(manifest_path, tmp_p
     (['--learning-rate', '7'], 'learning_rate'),
     (['--backbone', 'nonesuch'], 'no backbone'),
     (['--weights', 'nowhere.pth'], 'nowhere.pth'),
+    (['--fcn-stride', '8'], 'lean has no fcn_stride'),
+    (['--architecture', 'thesis', '--backbone', 'resnet18', '--finest-level', '2'],
+     'thesis has no finest_level'),
+    (['--architecture', 'thesis', '--backbone', 'resnet18', '--assignment', 'atss'],
+     'assignment atss'),
     (['--freeze', 'features.99'], 'features.99')])
 def test_impossible_options_are_one_line(more, message, manifest_path, tmp_path, capsys):
     assert main(command(manifest_path, tmp_path / 'run', *more)) == 1

@@ -1,0 +1,69 @@
+"""The network `lean`: one shared backbone and pyramid, a detection and a segmentation head."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mtl_perception.models.architecture import Architecture, ClassRows
+from mtl_perception.models.backbones import build_backbone, stage_channels
+from mtl_perception.models.default_boxes import cell_centers, decode_boxes
+from mtl_perception.models.detection_head import DetectionHead
+from mtl_perception.models.outputs import CellOutputs, NetworkOutputs
+from mtl_perception.models.pyramid import Pyramid
+from mtl_perception.models.segmentation_head import SegmentationHead
+from mtl_perception.spec import ModelSpec
+
+WIDE_BACKBONE = 1024
+"""From this many channels of C5 on, the neck has 128 channels; below, 64."""
+
+
+class LeanNetwork(Architecture):
+    """SSD and FCN of today on a feature pyramid; label logits come at stride 4."""
+
+    BACKBONE = 'mobilenet_v2'
+    INPUT_SIZE = (640, 640)
+    OPTIONS = ('neck_channels', 'finest_level')
+    CRITERION = 'quality_focal'
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.backbone = build_backbone(spec.backbone)
+        stages = stage_channels(self.backbone)
+        channels = spec.neck_channels or (128 if stages[-1] >= WIDE_BACKBONE else 64)
+        finest = spec.finest_level if spec.detection else 3
+        self.pyramid = Pyramid(stages, channels, finest)
+        self.detection = DetectionHead(
+            channels, len(spec.detection), self.pyramid.levels) if spec.detection else None
+        self.segmentation = SegmentationHead(
+            channels, stages[0], channels // 2, len(spec.segmentation)
+        ) if spec.segmentation else None
+
+    def forward(self, images: Tensor) -> NetworkOutputs:
+        """Return the outputs for normalised RGB images [B, 3, H, W] of any size from 32x32."""
+        features = self.backbone(images)
+        pyramid = self.pyramid(features)
+        detection = label_logits = None
+        if self.detection is not None:
+            class_logits, offsets = self.detection(pyramid)
+            sizes = [(x.shape[-2], x.shape[-1]) for x in pyramid]
+            cells = cell_centers(sizes, self.detection.strides, offsets.float())
+            boxes = decode_boxes(offsets.float(), cells.centers, cells.strides)
+            detection = CellOutputs(class_logits, boxes, cells)
+        if self.segmentation is not None:
+            p3 = self.pyramid.levels.index(3)
+            label_logits = self.segmentation(pyramid[p3:p3 + 3], features['c2'])
+        return NetworkOutputs(detection, label_logits)
+
+    @property
+    def class_parameters(self) -> dict[str, tuple[ClassRows, ...]]:
+        """The parameters that are per class, of each task that is switched on."""
+        found: dict[str, tuple[ClassRows, ...]] = {}
+        if self.detection is not None:
+            fine = self.detection.classes.fine_predictor is not None
+            found['detection'] = (
+                ClassRows('detection.classes.predictor.'),
+                *([ClassRows('detection.classes.fine_predictor.')] if fine else []))
+        if self.segmentation is not None:
+            found['segmentation'] = (ClassRows('segmentation.score.'),)
+        return found

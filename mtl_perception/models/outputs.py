@@ -1,0 +1,73 @@
+"""What a network says of a batch, in the form that its training and its deployment need."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from torch import Tensor
+
+from mtl_perception.models.default_boxes import Cells
+from mtl_perception.models.ssd_boxes import decode_offsets
+
+
+class Candidates(NamedTuple):
+    """The K best boxes of each picture, best first."""
+
+    boxes: Tensor
+    """[B, K, 4] x0, y0, x1, y1 in network pixels; they may reach out of the picture."""
+    scores: Tensor
+    """[B, K] in [0, 1]."""
+    classes: Tensor
+    """int64 [B, K]."""
+
+
+class DetectionOutputs(Protocol):
+    """What the detection head of any architecture says; its criterion knows more of it."""
+
+    def best(self, count: int) -> Candidates:
+        """Return the `count` best boxes of each picture, or all where there are fewer."""
+
+
+class CellOutputs(NamedTuple):
+    """Detection with one default box a cell and a score of its own for each class."""
+
+    class_logits: Tensor
+    """[B, A, classes], one row for each of the A cells; the sigmoid makes scores of them."""
+    boxes: Tensor
+    """[B, A, 4] x0, y0, x1, y1 in network pixels."""
+    cells: Cells
+    """Centre and stride of the A cells."""
+
+    def best(self, count: int) -> Candidates:
+        """Return the best boxes; see `DetectionOutputs`."""
+        best, classes = self.class_logits.max(dim=2)
+        best, order = best.topk(min(count, best.shape[1]), dim=1)
+        boxes = self.boxes.gather(1, order[..., None].expand(-1, -1, 4))
+        return Candidates(boxes, best.sigmoid(), classes.gather(1, order))
+
+
+class DefaultBoxOutputs(NamedTuple):
+    """Detection with several default boxes a cell, each of one class or background (SSD)."""
+
+    class_logits: Tensor
+    """[B, A, 1 + classes] of the A default boxes, background first; the softmax makes scores."""
+    offsets: Tensor
+    """[B, A, 4] from the default boxes, as `encode_boxes` makes them."""
+    default_boxes: Tensor
+    """[A, 4] centre x, y, width, height in network pixels."""
+
+    def best(self, count: int) -> Candidates:
+        """Return the best boxes; see `DetectionOutputs`. A default box has its best class only."""
+        best, classes = self.class_logits.softmax(dim=2)[..., 1:].max(dim=2)
+        best, order = best.topk(min(count, best.shape[1]), dim=1)
+        offsets = self.offsets.gather(1, order[..., None].expand(-1, -1, 4))
+        boxes = decode_offsets(offsets, self.default_boxes[order])
+        return Candidates(boxes, best, classes.gather(1, order))
+
+
+class NetworkOutputs(NamedTuple):
+    """What a network says of a batch; the field of a task that is switched off is None."""
+
+    detection: DetectionOutputs | None
+    label_logits: Tensor | None
+    """[B, classes, h, w] over the whole picture, at the architecture's own stride."""

@@ -1,0 +1,111 @@
+"""
+SSD's default boxes, several a cell, and the coding of boxes as offsets from them.
+
+As in Single Shot MultiBox Detector (arXiv:1512.02325) for 300x300 pixels: 8732 boxes on six maps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+import math
+
+import torch
+from torch import Tensor
+
+REFERENCE_SIDE = 300
+"""Shorter side, in pixels, of the input that `BOX_SIZES` are for."""
+
+BOX_SIZES = (30, 60, 111, 162, 213, 264, 315)
+"""
+Pixels: map k has a square of size k and one of the geometric mean of sizes k and k + 1.
+
+10 % of the input on the first map and evenly spread from 20 % to 88 % on the others.
+"""
+
+ASPECT_RATIOS = ((2,), (2, 3), (2, 3), (2, 3), (2,), (2,))
+"""Of each map's further boxes, of the area of the smaller square, lying and standing."""
+
+BOXES_PER_CELL = tuple(2 + 2 * len(ratios) for ratios in ASPECT_RATIOS)
+
+STRIDES = (8, 16, 32, 64)
+"""Pixels; of the coarser maps (3x3 and 1x1 at 300x300), the picture's sides are shared evenly."""
+
+VARIANCES = (0.1, 0.1, 0.2, 0.2)
+"""Offsets are divided by these, so that all four losses are of one size."""
+
+MAX_LOG_GROWTH = 4.0
+"""A side grows or shrinks at most e^4 = 55 times: no overflow from a network in training."""
+
+
+def box_shapes(level: int, side: float) -> list[tuple[float, float]]:
+    """
+    Return width and height, in pixels, of the default boxes of a cell of map `level`.
+
+    `side` is the shorter side of the network's input, to which all sizes are proportional.
+    """
+    scale = side / REFERENCE_SIDE
+    small, large = BOX_SIZES[level] * scale, BOX_SIZES[level + 1] * scale
+    between = math.sqrt(small * large)
+    shapes = [(small, small), (between, between)]
+    for ratio in ASPECT_RATIOS[level]:
+        longer, shorter = small * math.sqrt(ratio), small / math.sqrt(ratio)
+        shapes += [(longer, shorter), (shorter, longer)]
+    return shapes
+
+
+def make_default_boxes(sizes: Sequence[tuple[int, int]], picture: tuple[int, int], side: float,
+                       like: Tensor) -> Tensor:
+    """
+    Return the default boxes [A, 4] (centre x, y, width, height in network pixels) of all maps.
+
+    `sizes` are (height, width) of the six maps, finest first, `picture` (height, width) of the
+    picture, `side` as in `box_shapes`. Cells are in row-major order and a cell's boxes lie
+    together. `like` gives dtype and device.
+    """
+    boxes = []
+    for level, size in enumerate(sizes):
+        step_y, step_x = ((STRIDES[level],) * 2 if level < len(STRIDES) else
+                          (picture[0] / size[0], picture[1] / size[1]))
+        y = (torch.arange(size[0], dtype=like.dtype, device=like.device) + 0.5) * step_y
+        x = (torch.arange(size[1], dtype=like.dtype, device=like.device) + 0.5) * step_x
+        grid_y, grid_x = torch.meshgrid(y, x, indexing='ij')
+        shapes = torch.tensor(box_shapes(level, side), dtype=like.dtype, device=like.device)
+        centers = torch.stack((grid_x, grid_y), dim=-1).reshape(-1, 1, 2)
+        boxes.append(torch.cat((
+            centers.expand(-1, len(shapes), 2),
+            shapes.expand(len(centers), -1, 2)), dim=-1).reshape(-1, 4))
+    return torch.cat(boxes)
+
+
+def encode_boxes(boxes: Tensor, default_boxes: Tensor) -> Tensor:
+    """
+    Return the offsets [..., 4] that `decode_offsets` makes `boxes` [..., 4] of.
+
+    `boxes` are x0, y0, x1, y1, `default_boxes` centre x, y, width, height, all in pixels.
+    """
+    sides = (boxes[..., 2:] - boxes[..., :2]).clamp(min=1e-3)
+    centers = (boxes[..., :2] + boxes[..., 2:]) / 2
+    default_sides = default_boxes[..., 2:]
+    offsets = torch.cat(((centers - default_boxes[..., :2]) / default_sides,
+                         (sides / default_sides).log()), dim=-1)
+    return offsets / offsets.new_tensor(VARIANCES)
+
+
+def decode_offsets(offsets: Tensor, default_boxes: Tensor) -> Tensor:
+    """
+    Return boxes [..., 4] (x0, y0, x1, y1 in pixels) from offsets [..., 4].
+
+    Centres move by shares of the default box's sides, and the sides grow by exponentials.
+    """
+    offsets = offsets * offsets.new_tensor(VARIANCES)
+    default_sides = default_boxes[..., 2:]
+    centers = default_boxes[..., :2] + offsets[..., :2] * default_sides
+    growth = offsets[..., 2:].clamp(-MAX_LOG_GROWTH, MAX_LOG_GROWTH).exp()
+    halves = default_sides * growth / 2
+    return torch.cat((centers - halves, centers + halves), dim=-1)
+
+
+def to_corners(default_boxes: Tensor) -> Tensor:
+    """Return `default_boxes` [..., 4] as x0, y0, x1, y1."""
+    halves = default_boxes[..., 2:] / 2
+    return torch.cat((default_boxes[..., :2] - halves, default_boxes[..., :2] + halves), dim=-1)

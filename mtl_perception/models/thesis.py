@@ -1,0 +1,63 @@
+"""
+The network `thesis`: SSD and FCN heads on one shared residual network.
+
+As in Multitask Deep Learning models for real-time deployment in embedded systems (Martí Rabadán,
+KTH 2017); details of the heads are those of its author's network generator
+(https://github.com/miquelmarti/pynetbuilder).
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mtl_perception.models.architecture import Architecture, ClassRows
+from mtl_perception.models.backbones import build_backbone, stage_channels, STAGES
+from mtl_perception.models.fcn_head import FcnHead
+from mtl_perception.models.outputs import NetworkOutputs
+from mtl_perception.models.ssd_boxes import BOXES_PER_CELL
+from mtl_perception.models.ssd_head import SsdHead
+from mtl_perception.spec import ModelSpec
+
+HEAD_STAGES = STAGES[1:]
+DEFAULT_FCN_STRIDE = 16
+
+
+class ThesisNetwork(Architecture):
+    """SSD300 on C3 to C5 and three extra maps, and FCN-16s; label logits come at full size."""
+
+    BACKBONE = 'resnet50'
+    INPUT_SIZE = (300, 300)
+    OPTIONS = ('fcn_stride',)
+    CRITERION = 'multibox'
+
+    def __init__(self, spec: ModelSpec) -> None:
+        super().__init__()
+        self.spec = spec
+        self.backbone = build_backbone(spec.backbone)
+        channels = stage_channels(self.backbone)[1:]
+        self.detection = SsdHead(
+            channels, len(spec.detection), min(spec.input_size)) if spec.detection else None
+        self.segmentation = FcnHead(
+            channels, len(spec.segmentation), spec.fcn_stride or DEFAULT_FCN_STRIDE
+        ) if spec.segmentation else None
+
+    def forward(self, images: Tensor) -> NetworkOutputs:
+        """Return the outputs for normalised RGB images [B, 3, H, W] of any size from 32x32."""
+        features = self.backbone(images)
+        stages = [features[stage] for stage in HEAD_STAGES]
+        picture = images.shape[-2], images.shape[-1]
+        return NetworkOutputs(
+            self.detection(stages, picture) if self.detection is not None else None,
+            self.segmentation(stages, picture) if self.segmentation is not None else None)
+
+    @property
+    def class_parameters(self) -> dict[str, tuple[ClassRows, ...]]:
+        """The parameters that are per class, of each task that is switched on."""
+        found: dict[str, tuple[ClassRows, ...]] = {}
+        if self.detection is not None:
+            found['detection'] = tuple(
+                ClassRows(f'detection.classes.{level}.', before=boxes, each=boxes)
+                for level, boxes in enumerate(BOXES_PER_CELL))
+        if self.segmentation is not None:
+            found['segmentation'] = (ClassRows('segmentation.'),)
+        return found

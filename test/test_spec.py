@@ -1,0 +1,34 @@
+import json
+
+import pytest
+
+from mtl_perception.errors import ModelError
+from mtl_perception.labels import LabelSet
+from mtl_perception.spec import FORMAT, ModelSpec
+
+
+def test_a_spec_survives_its_json():
+    spec = ModelSpec(architecture='thesis', backbone='resnet50', detection=LabelSet.of('car'),
+                     input_size=(300, 300), fcn_stride=8, provenance={'steps': '3'})
+    assert ModelSpec.from_json(spec.to_json()) == spec
+
+
+def test_files_of_format_1_lack_what_came_later_and_load():
+    values = json.loads(ModelSpec(detection=LabelSet.of('car')).to_json())
+    assert values['format'] == FORMAT
+    values['format'] = 1
+    del values['fcn_stride']
+    assert ModelSpec.from_json(json.dumps(values)) == ModelSpec(detection=LabelSet.of('car'))
+
+
+def test_a_later_format_is_refused():
+    values = json.loads(ModelSpec(detection=LabelSet.of('car')).to_json())
+    values['format'] = FORMAT + 1
+    with pytest.raises(ModelError, match='later version'):
+        ModelSpec.from_json(json.dumps(values))
+
+
+@pytest.mark.parametrize('stride', [4, 64, -8])
+def test_an_fcn_stride_that_is_none_is_refused(stride):
+    with pytest.raises(ModelError, match='fcn_stride'):
+        ModelSpec(segmentation=LabelSet.of('road'), fcn_stride=stride)
