@@ -16,6 +16,8 @@ COMMANDS = {
     'evaluate': ('mtl_perception.evaluation.evaluate_command', 'score models on labelled data'),
     'data': ('mtl_perception.data.data_command', 'check the data sets of a manifest'),
     'train': ('mtl_perception.training.train_command', 'train a network on a manifest'),
+    'distill': ('mtl_perception.training.distill_command',
+                'train a network that single-task teachers teach'),
     'export': ('mtl_perception.models.export_command', 'write a checkpoint as ONNX'),
     'info': ('mtl_perception.info_command', 'say what a model is and costs'),
 }

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from torch import nn
 
 from mtl_perception.errors import ConfigError
 from mtl_perception.inference.runtime import check_batch, RawOutputs
 from mtl_perception.models.checkpoint import load_checkpoint
 from mtl_perception.models.graph import DeployableGraph, output_names
+from mtl_perception.spec import ModelSpec
 
 
 class TorchRuntime:
@@ -30,7 +32,16 @@ class TorchRuntime:
             raise ConfigError('device cuda: torch finds no CUDA device; take auto or cpu')
         if threads:
             torch.set_num_threads(threads)
-        spec, network = load_checkpoint(path)
+        self._take(*load_checkpoint(path), device)
+
+    @classmethod
+    def of_network(cls, network: nn.Module, spec: ModelSpec, device: str = 'auto') -> TorchRuntime:
+        """Return a runtime of `network` itself, which is moved to the device and not copied."""
+        runtime = cls.__new__(cls)
+        runtime._take(spec, network, device)
+        return runtime
+
+    def _take(self, spec: ModelSpec, network: nn.Module, device: str) -> None:
         self.spec = spec
         usable = torch.cuda.is_available() and device != 'cpu'
         self.device = 'cuda' if usable else 'cpu'

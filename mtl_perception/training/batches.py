@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+import sys
 
 import numpy as np
 import torch
@@ -24,6 +25,7 @@ from mtl_perception.data.transforms import augment, AugmentOptions, Crop
 from mtl_perception.errors import ConfigError
 from mtl_perception.labels import IGNORE_LABEL
 from mtl_perception.training.class_sets import ClassSets
+from mtl_perception.training.distributed import World
 from mtl_perception.training.losses import DetectionTruth
 
 
@@ -46,16 +48,30 @@ class Batch:
             self.labels.to(device))
 
 
+    def parts(self, count: int) -> list[Batch]:
+        """Return the batch dealt out to at most `count` batches, each with a picture."""
+        chosen = [list(range(len(self.images)))[k::count] for k in range(count)]
+        return [Batch(self.images[which], [self.truths[i] for i in which], self.labels[which])
+                for which in chosen if which]
+
+
 class Pool:
     """The training samples of all sets, kept decoded in memory up to a limit."""
 
     def __init__(self, manifest: Manifest, split: str, cache_bytes: int,
-                 progress: bool = True, skip_bad: bool = False) -> None:
+                 progress: bool = True, skip_bad: bool = False, limit: int = 0) -> None:
+        """
+        Read the pictures of `split`, of each set the first `limit` if that is not 0.
+
+        They are kept while `cache_bytes` last. `skip_bad` leaves broken ones out, which are a
+        DataError otherwise.
+        """
         self.manifest = manifest
         self.split = split
         self.sets: list[DataSet] = [
             open_training_set(spec, manifest, skip_bad) for spec in manifest.sets]
-        self.sizes = [len(data_set.stems(split)) for data_set in self.sets]
+        self.sizes = [min(len(data_set.stems(split)), limit or sys.maxsize)
+                      for data_set in self.sets]
         self._cache: dict[tuple[int, int], Sample] = {}
         total = sum(self.sizes)
         with tqdm(total=total, desc='reading', unit='img', disable=not progress) as bar:
@@ -98,10 +114,19 @@ class Batches(Dataset[Batch]):
     """The batch of every step; item `step` is reproducible from the seed."""
 
     def __init__(self, pool: Pool, steps: int, detection_images: int, segmentation_images: int,
-                 augmentation: AugmentOptions, seed: int) -> None:
+                 augmentation: AugmentOptions, seed: int, world: World | None = None,
+                 same_crops: bool = False) -> None:
+        """
+        Draw what every step sees.
+
+        Of each step's pictures this process of `world` prepares its share. With `same_crops` a
+        picture is cropped and coloured alike whenever it comes.
+        """
         self.pool = pool
         self.steps = steps
         self.seed = seed
+        self.world = world or World()
+        self.same_crops = same_crops
         self.augmentation = augmentation
         self.class_sets = ClassSets(pool.manifest) if pool.manifest.segmentation else None
         specs = pool.manifest.sets
@@ -115,6 +140,9 @@ class Batches(Dataset[Batch]):
                 halves.append(schedule.reshape(steps, images, 2))
         if not halves:
             raise ConfigError('a step needs at least one picture')
+        if sum(half.shape[1] for half in halves) < self.world.size:
+            raise ConfigError(f'a step has fewer pictures than there are processes '
+                              f'({self.world.size}); raise --detection-images')
         self.schedule = np.concatenate(halves, axis=1)
 
     def __len__(self) -> int:
@@ -122,9 +150,11 @@ class Batches(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         images, truths, labels = [], [], []
-        for slot, (number, index) in enumerate(self.schedule[step].tolist()):
+        for slot, (number, index) in self.world.share(list(enumerate(
+                self.schedule[step].tolist()))):
             spec = self.pool.sets[number].spec
-            random = np.random.default_rng((self.seed, 2, step, slot))
+            random = np.random.default_rng(
+                (self.seed, 3, number, index) if self.same_crops else (self.seed, 2, step, slot))
             crop = augment(
                 self.pool.read(number, index), spec.scale, self.augmentation, random)
             images.append(torch.from_numpy(np.ascontiguousarray(crop.image)))

@@ -36,11 +36,28 @@ class DetectionTruth(NamedTuple):
     """bool [C]: classes of which the picture's set labels every object."""
 
 
-class DetectionLoss(NamedTuple):
-    """Mean losses over a batch; their graph is attached."""
+class LossTerm(NamedTuple):
+    """
+    A loss before it is divided by its count.
 
-    classes: Tensor
-    boxes: Tensor
+    Kept apart because the counts of several processes are added up first.
+    """
+
+    total: Tensor
+    """Sum over what is labelled, with its graph."""
+    count: Tensor
+    """By what the sum is to be divided, without a graph; 0 where nothing is labelled."""
+
+    def mean(self) -> Tensor:
+        """Return total over count; 0 where nothing is labelled."""
+        return self.total / self.count.clamp(min=1)
+
+
+class DetectionLoss(NamedTuple):
+    """Losses of a batch."""
+
+    classes: LossTerm
+    boxes: LossTerm
 
 
 def quality_focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
@@ -59,7 +76,7 @@ def detection_loss(outputs: CellOutputs, truths: Sequence[DetectionTruth],
     """
     class_logits, boxes, cells = outputs
     zero = class_logits.sum() * 0
-    class_sum, box_sum, quality_sum = zero, zero, zero.detach()
+    class_sum, box_sum, quality_sum = zero, boxes.sum() * 0, zero.detach()
     for logits, predicted, truth in zip(class_logits, boxes, truths, strict=True):
         if not truth.labelled.any():
             continue
@@ -78,8 +95,7 @@ def detection_loss(outputs: CellOutputs, truths: Sequence[DetectionTruth],
         if len(owners):
             giou = generalized_box_iou_loss(predicted[positive], truth.boxes[owners])
             box_sum = box_sum + (giou * found.quality[positive]).sum()
-    count = quality_sum.clamp(min=1)
-    return DetectionLoss(class_sum / count, box_sum / count)
+    return DetectionLoss(LossTerm(class_sum, quality_sum), LossTerm(box_sum, quality_sum))
 
 
 def inside_any(points: Tensor, regions: Tensor) -> Tensor:
@@ -88,19 +104,20 @@ def inside_any(points: Tensor, regions: Tensor) -> Tensor:
             & (points[:, None] < regions[None, :, 2:])).all(dim=-1).any(dim=-1)
 
 
-def set_loss(logits: Tensor, labels: Tensor, table: Tensor, weights: Tensor) -> Tensor:
+def set_loss(logits: Tensor, labels: Tensor, table: Tensor, weights: Tensor) -> LossTerm:
     """
-    Return the mean segmentation loss over the labelled pixels of a batch.
+    Return the segmentation loss over the labelled pixels of a batch.
 
     `logits` [B, C, h, w]; `labels` uint8 [B, h, w], numbers of class sets, IGNORE_LABEL for no
     label; `table` bool [sets, C], the classes of each set; `weights` [sets], of a pixel's loss.
     """
     labelled = labels != IGNORE_LABEL
     if not labelled.any():
-        return logits.sum() * 0
+        zero = logits.sum() * 0
+        return LossTerm(zero, zero.detach())
     pixel_logits = logits.permute(0, 2, 3, 1)[labelled]
     numbers = labels[labelled].long()
     allowed = pixel_logits.masked_fill(~table[numbers], -torch.inf)
     loss = pixel_logits.logsumexp(dim=1) - allowed.logsumexp(dim=1)
     weight = weights[numbers]
-    return (loss * weight).sum() / weight.sum()
+    return LossTerm((loss * weight).sum(), weight.sum())

@@ -11,7 +11,12 @@ from torchvision.ops import box_iou
 
 from mtl_perception.models.outputs import DefaultBoxOutputs
 from mtl_perception.models.ssd_boxes import encode_boxes, to_corners
-from mtl_perception.training.losses import DetectionLoss, DetectionTruth, inside_any
+from mtl_perception.training.losses import (
+    DetectionLoss,
+    DetectionTruth,
+    inside_any,
+    LossTerm,
+)
 
 MATCH_IOU = 0.5
 """Above this IoU a default box matches an object besides the object's best one."""
@@ -62,7 +67,7 @@ def hard_negatives(losses: Tensor, allowed: Tensor, positives: int) -> Tensor:
 
 def multibox_loss(outputs: DefaultBoxOutputs, truths: Sequence[DetectionTruth]) -> DetectionLoss:
     """
-    Return the losses of a batch of B pictures, divided by the number of matched default boxes.
+    Return the losses of a batch of B pictures; what they count is matched default boxes.
 
     A picture without objects or without labelled classes contributes nothing. Background may be
     what its set labels: classes that it does not label are as good as background there. Default
@@ -91,4 +96,5 @@ def multibox_loss(outputs: DefaultBoxOutputs, truths: Sequence[DetectionTruth]) 
         box_sum = box_sum + functional.smooth_l1_loss(
             offsets[positive], targets, reduction='sum')
         count += len(owners)
-    return DetectionLoss(class_sum / max(count, 1), box_sum / max(count, 1))
+    counted = zero.detach() + count
+    return DetectionLoss(LossTerm(class_sum, counted), LossTerm(box_sum, counted))

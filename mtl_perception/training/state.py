@@ -14,6 +14,7 @@ from mtl_perception.errors import ModelError
 from mtl_perception.models.architecture import Architecture
 from mtl_perception.models.checkpoint import save_atomically
 from mtl_perception.spec import METADATA_KEY, ModelSpec
+from mtl_perception.training.balance import build_balance
 from mtl_perception.training.criteria import choose_criterion
 from mtl_perception.training.options import TrainingOptions
 
@@ -42,11 +43,12 @@ class MovingAverage:
 
 def learning_rate(step: int, options: TrainingOptions) -> float:
     """Return the heads' learning rate at `step` (from 0): linear warm-up, then a cosine."""
+    peak = options.peak_rate(options.detection_images + options.segmentation_images)
     if step < options.warmup_steps:
-        return options.learning_rate * (step + 1) / options.warmup_steps
+        return peak * (step + 1) / options.warmup_steps
     progress = (step - options.warmup_steps) / max(1, options.steps - options.warmup_steps)
     cosine = (1 + math.cos(math.pi * min(progress, 1))) / 2
-    return options.learning_rate * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
+    return peak * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
 
 
 def freeze_modules(network: nn.Module, prefixes: tuple[str, ...]) -> None:
@@ -64,17 +66,18 @@ def freeze_modules(network: nn.Module, prefixes: tuple[str, ...]) -> None:
         found[0].eval().requires_grad_(False)
 
 
-def build_optimizer(network: nn.Module, options: TrainingOptions) -> torch.optim.Optimizer:
+def build_optimizer(network: nn.Module, balance: nn.Module,
+                    options: TrainingOptions) -> torch.optim.Optimizer:
     """Return AdamW with decay on convolutions only and the backbone's own learning rate."""
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in network.named_parameters():
+    for name, parameter in (*network.named_parameters(), *balance.named_parameters()):
         if parameter.requires_grad:
             key = (name.startswith('backbone.'), parameter.dim() > 1)
             groups.setdefault(key, []).append(parameter)
     return torch.optim.AdamW([
         {'params': parameters, 'rate': options.backbone_rate if backbone else 1.0,
          'weight_decay': options.weight_decay if decays else 0.0}
-        for (backbone, decays), parameters in groups.items()], lr=options.learning_rate)
+        for (backbone, decays), parameters in groups.items()])
 
 
 class TrainingState:
@@ -87,8 +90,14 @@ class TrainingState:
         self.criterion = choose_criterion(network.CRITERION, options.assignment)
         freeze_modules(network, options.freeze)
         self.average = MovingAverage(network, options.ema_decay)
-        self.optimizer = build_optimizer(network, options)
+        self.balance = build_balance(options.balance)
+        self.balance.to(next(network.parameters()).device)
+        self.optimizer = build_optimizer(network, self.balance, options)
+        self.scaler: dict[str, Any] = {}
+        """State of the scaler of FP16 gradients; empty in other formats."""
         self.step = 0
+        self.best_score, self.best_step = -1.0, 0
+        """Best score of an evaluation so far, and the step that it was after."""
 
     def save(self, path: Path) -> None:
         """Write the state to `path`, all at once."""
@@ -96,7 +105,9 @@ class TrainingState:
             METADATA_KEY: self.spec.to_json(), 'step': self.step,
             'options': self.options.to_dict(), 'network': self.network.state_dict(),
             'average': self.average.network.state_dict(),
-            'optimizer': self.optimizer.state_dict(), 'random': torch.get_rng_state()}, path)
+            'balance': self.balance.state_dict(), 'optimizer': self.optimizer.state_dict(),
+            'scaler': self.scaler, 'best': [self.best_score, self.best_step],
+            'random': torch.get_rng_state()}, path)
 
     def restore(self, path: Path) -> None:
         """Continue from the state in `path`; ModelError where it is of another run or broken."""
@@ -105,6 +116,9 @@ class TrainingState:
             self.network.load_state_dict(content['network'])
             self.average.network.load_state_dict(content['average'])
             self.optimizer.load_state_dict(content['optimizer'])
+            self.balance.load_state_dict(content['balance'])
+            self.scaler = dict(content['scaler'])
+            self.best_score, self.best_step = content['best']
             self.step = int(content['step'])
             torch.set_rng_state(content['random'])
         except Exception as error:  # torch.load raises what pickle, zip and the file system do

@@ -19,15 +19,22 @@ from mtl_perception.models.checkpoint import read_checkpoint, save_checkpoint
 from mtl_perception.models.network import ARCHITECTURES, build_model
 from mtl_perception.models.transfer import transfer_weights
 from mtl_perception.spec import ModelSpec
+from mtl_perception.training.balance import BALANCES
 from mtl_perception.training.batches import Batches, Pool
 from mtl_perception.training.criteria import ASSIGNMENTS
-from mtl_perception.training.loop import STATE_FILE, train
+from mtl_perception.training.distillation import TeacherPaths, Teachers
+from mtl_perception.training.distributed import joined_world
+from mtl_perception.training.loop import BEST_FILE, Finish, STATE_FILE, Trainer
 from mtl_perception.training.options import TrainingOptions
+from mtl_perception.training.precision import PRECISIONS
 from mtl_perception.training.state import TrainingState
 
 NETWORK_OPTIONS = (
     'architecture', 'backbone', 'input_size', 'finest_level', 'neck_channels', 'fcn_stride')
 """Arguments that are fields of the spec."""
+
+CHOICES = {'assignment': ASSIGNMENTS, 'balance': tuple(BALANCES), 'precision': PRECISIONS}
+"""What the training options that are names may be."""
 
 MODEL_FILE = 'model.pt'
 """The trained model (moving average, FP16), for `mtl export`, `evaluate` and `predict`."""
@@ -75,7 +82,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                                help='backbone modules that keep their weights')
         else:
             group.add_argument(name, type=type(option.default), default=option.default,
-                               choices=ASSIGNMENTS if option.name == 'assignment' else None,
+                               choices=CHOICES.get(option.name),
                                help='(%(default)s)')
 
 
@@ -107,10 +114,13 @@ def choose_device(name: str) -> torch.device:
 
 def run(args: argparse.Namespace) -> None:
     """Train as `args` say; raises MtlError for what the user can mend."""
-    options = TrainingOptions(**{
-        option.name: getattr(args, option.name) for option in fields(TrainingOptions)
-        if option.name != 'freeze'}, freeze=tuple(args.freeze))
+    train(args)
+
+
+def train(args: argparse.Namespace, teachers: TeacherPaths | None = None) -> None:
+    """Train as `args` say, with `teachers` if there are some; raises MtlError."""
     manifest = _for_tasks(load_manifest(args.config, args.data), args.tasks)
+    options = _options(args, manifest)
     spec = _spec(args, manifest)
     device = choose_device(args.device)
     state_path = args.output / STATE_FILE
@@ -122,35 +132,74 @@ def run(args: argparse.Namespace) -> None:
     args.output.mkdir(parents=True, exist_ok=True)
 
     keep_freed_memory(everything=True)
-    torch.manual_seed(options.seed)
-    network = build_model(spec)
-    if args.start and not args.resume:
-        print(f'starting from {args.start}: {transfer_weights(network, spec, args.start)}')
-    elif not args.resume:
-        load_backbone_weights(network.backbone, spec.backbone, args.weights)
-    network.to(device, memory_format=torch.channels_last)
-    state = TrainingState(network, spec, options)
-    if args.resume:
-        state.restore(state_path)
-        print(f'resuming at step {state.step} of {options.steps}')
-    pool = Pool(manifest, 'train', int(options.cache_gib * 2 ** 30), skip_bad=args.skip_bad)
-    batches = Batches(
-        pool, options.steps, options.detection_images if manifest.detection else 0,
-        options.segmentation_images if manifest.segmentation else 0,
-        AugmentOptions(crop_size=options.crop_size), options.seed)
-    finished = train(state, batches, args.output, device)
-    trained = replace(spec, provenance={
+    with joined_world(device.type == 'cuda') as world:
+        if device.type == 'cuda':
+            device = torch.device('cuda', world.local_rank)
+        say = print if world.is_first else _say_nothing
+        torch.manual_seed(options.seed)
+        network = build_model(spec)
+        if args.start and not args.resume:
+            say(f'starting from {args.start}: {transfer_weights(network, spec, args.start)}')
+        elif not args.resume:
+            load_backbone_weights(network.backbone, spec.backbone, args.weights)
+        network.to(device, memory_format=torch.channels_last)
+        taught = Teachers(spec, teachers.detection, teachers.segmentation, device
+                          ) if teachers else None
+        state = TrainingState(network, spec, options)
+        if args.resume:
+            state.restore(state_path)
+            say(f'resuming at step {state.step} of {options.steps}')
+        pool = Pool(manifest, 'train', int(options.cache_gib * 2 ** 30), world.is_first,
+                    skip_bad=args.skip_bad, limit=options.overfit)
+        batches = Batches(
+            pool, options.steps, options.detection_images, options.segmentation_images,
+            AugmentOptions(crop_size=options.crop_size), options.seed, world,
+            same_crops=bool(options.overfit))
+        state.spec = replace(spec, provenance=_provenance(args, options, pool, teachers))
+        finish = Trainer(state, batches, args.output, device, world, taught).run()
+        if world.is_first:
+            _save_model(state, finish, args.output)
+
+
+def _say_nothing(text: str) -> None:
+    """Stand in for print where another process speaks."""
+
+
+def _save_model(state: TrainingState, finish: Finish, output: Path) -> None:
+    steps = f'{finish.steps} of {state.spec.provenance["steps"]}'
+    spec = replace(state.spec, provenance={**state.spec.provenance, 'steps': steps})
+    save_checkpoint(state.average.network, spec, output / MODEL_FILE)
+    after = {'finished': '', 'no better': '; the score got no better',
+             'stopped': f'; stopped early, go on with --resume --output {output}'}[finish.reason]
+    print(f'{output / MODEL_FILE}: the model after {finish.steps} steps{after}')
+    if state.best_step:
+        print(f'{output / BEST_FILE}: the best score, {state.best_score:.3f}, '
+              f'after {state.best_step} steps')
+
+
+def _options(args: argparse.Namespace, manifest: Manifest) -> TrainingOptions:
+    """Return the options; a task that is switched off has no pictures drawn for it."""
+    options = TrainingOptions(**{
+        option.name: getattr(args, option.name) for option in fields(TrainingOptions)
+        if option.name != 'freeze'}, freeze=tuple(args.freeze))
+    return replace(
+        options, detection_images=options.detection_images if manifest.detection else 0,
+        segmentation_images=options.segmentation_images if manifest.segmentation else 0)
+
+
+def _provenance(args: argparse.Namespace, options: TrainingOptions, pool: Pool,
+                teachers: TeacherPaths | None) -> dict[str, str]:
+    taught_by = [path.name for path in teachers or () if path]
+    return {
         **({'from': args.start.name} if args.start else {}),
+        **({'teachers': ', '.join(taught_by)} if taught_by else {}),
         'data': ', '.join(f'{data_set.spec.name} ({size})' for data_set, size
                           in zip(pool.sets, pool.sizes, strict=True)),
-        'steps': f'{state.step} of {options.steps}, {options.detection_images} + '
+        'steps': f'{options.steps}, {options.detection_images} + '
                  f'{options.segmentation_images} crops of {options.crop_size} pixels each',
         'seed': str(options.seed),
         'date': datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        'mtl_perception': mtl_perception.__version__})
-    save_checkpoint(state.average.network, trained, args.output / MODEL_FILE)
-    print(f'{args.output / MODEL_FILE}: the model after {state.step} steps'
-          + ('' if finished else f'; stopped early, go on with --resume --output {args.output}'))
+        'mtl_perception': mtl_perception.__version__}
 
 
 def _spec(args: argparse.Namespace, manifest: Manifest) -> ModelSpec:

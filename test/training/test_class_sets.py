@@ -59,7 +59,7 @@ def test_only_sets_that_say_so_teach_pixels_by_boxes(manifest):
 
 def test_sets_of_masks_weigh_one_and_what_boxes_exclude_weighs_little(manifest):
     pytest.importorskip('torch')
-    from mtl_perception.training.loop import set_weights
+    from mtl_perception.training.objective import set_weights
     sets = ClassSets(manifest)
     weights = set_weights(sets, manifest).numpy()
     assert weights[:6].tolist() == list(manifest.pixel_weights)

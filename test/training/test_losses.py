@@ -45,32 +45,33 @@ def test_quality_focal_loss_is_zero_only_at_the_target():
 def test_background_counts_for_labelled_classes_only():
     logits = torch.tensor([[[1.0, 2.0], [0.0, -1.0]]])
     found = loss_of(logits, [truth(labelled=(True, False))])
-    assert found.classes.item() == pytest.approx(background(1.0) + background(0.0), rel=1e-5)
-    assert found.boxes.item() == 0
+    assert found.classes.mean().item() == pytest.approx(
+        background(1.0) + background(0.0), rel=1e-5)
+    assert found.boxes.mean().item() == 0
 
 
 def test_cells_in_ignore_regions_have_no_loss():
     logits = torch.tensor([[[1.0, 1.0], [2.0, 2.0]]])
     found = loss_of(logits, [truth(ignore=[[16, 0, 32, 16]])])
-    assert found.classes.item() == pytest.approx(2 * background(1.0), rel=1e-5)
+    assert found.classes.mean().item() == pytest.approx(2 * background(1.0), rel=1e-5)
 
 
 def test_a_perfect_box_has_no_box_loss_and_a_shifted_one_its_giou():
     logits = torch.full((1, 2, 2), -20.0)
     logits[0, 0, 1] = 20.0
     exact = loss_of(logits, [truth([[0, 0, 16, 16]], [1])])
-    assert exact.classes.item() == pytest.approx(0, abs=1e-3)
-    assert exact.boxes.item() == pytest.approx(0, abs=1e-3)
+    assert exact.classes.mean().item() == pytest.approx(0, abs=1e-3)
+    assert exact.boxes.mean().item() == pytest.approx(0, abs=1e-3)
     shifted = loss_of(logits, [truth([[0, 0, 16, 12]], [1])])
     # IoU 0.75 and no empty hull: loss 0.25, weighted by the quality 0.75, over a count of 1.
-    assert shifted.boxes.item() == pytest.approx(0.25 * 0.75, abs=1e-3)
+    assert shifted.boxes.mean().item() == pytest.approx(0.25 * 0.75, abs=1e-3)
 
 
 def test_pictures_without_box_labels_give_nothing_but_keep_the_graph():
     logits = torch.zeros(1, 2, 2, requires_grad=True)
     found = loss_of(logits, [truth(labelled=(False, False))])
-    (found.classes + found.boxes).backward()
-    assert found.classes.item() == 0 and (logits.grad == 0).all()
+    (found.classes.total + found.boxes.total).backward()
+    assert found.classes.mean().item() == 0 and (logits.grad == 0).all()
 
 
 def test_set_loss_is_cross_entropy_for_single_classes():
@@ -80,7 +81,7 @@ def test_set_loss_is_cross_entropy_for_single_classes():
     table, weights = torch.eye(3, dtype=torch.bool), torch.tensor([1.0, 2.0, 0.5])
     expected = torch.nn.functional.cross_entropy(
         logits, labels.long(), weights, ignore_index=IGNORE_LABEL)
-    assert set_loss(logits, labels, table, weights).item() == pytest.approx(expected.item())
+    assert set_loss(logits, labels, table, weights).mean().item() == pytest.approx(expected.item())
 
 
 def test_set_loss_takes_the_summed_probability_of_the_set():
@@ -89,12 +90,13 @@ def test_set_loss_takes_the_summed_probability_of_the_set():
     table = torch.tensor([[True, False, False], [False, True, True]])
     for number, p in ((0, 0.5), (1, 0.5)):
         labels = torch.full((1, 1, 1), number, dtype=torch.uint8)
-        assert set_loss(logits, labels, table, torch.ones(2)).item() == pytest.approx(-math.log(p))
+        found = set_loss(logits, labels, table, torch.ones(2)).mean()
+        assert found.item() == pytest.approx(-math.log(p))
 
 
 def test_set_loss_without_labels_is_zero_with_a_graph():
     logits = torch.randn(1, 2, 2, 2, requires_grad=True)
     labels = torch.full((1, 2, 2), IGNORE_LABEL, dtype=torch.uint8)
-    loss = set_loss(logits, labels, torch.eye(2, dtype=torch.bool), torch.ones(2))
+    loss = set_loss(logits, labels, torch.eye(2, dtype=torch.bool), torch.ones(2)).mean()
     loss.backward()
     assert loss.item() == 0 and (logits.grad == 0).all()

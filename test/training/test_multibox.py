@@ -77,11 +77,11 @@ def test_loss_by_hand():
                           [truth(box.tolist(), [1])])
     # The positive's class (0.6), and of the negatives the three worst: 0.2, 0.5, 0.6.
     expected = -math.log(0.6) - math.log(0.2) - math.log(0.5) - math.log(0.6)
-    assert found.classes.item() == pytest.approx(expected, rel=1e-5)
-    assert found.boxes.item() == pytest.approx(0.5)  # smooth L1 of 1
+    assert found.classes.mean().item() == pytest.approx(expected, rel=1e-5)
+    assert found.boxes.mean().item() == pytest.approx(0.5)  # smooth L1 of 1
     offsets[0, 1] = encode_boxes(box, ROW[1:2])[0]
     assert multibox_loss(outputs(probability.log()[None], offsets), [
-        truth(box.tolist(), [1])]).boxes.item() == pytest.approx(0, abs=1e-6)
+        truth(box.tolist(), [1])]).boxes.mean().item() == pytest.approx(0, abs=1e-6)
 
 
 def test_losses_are_divided_by_the_matches_of_the_whole_batch():
@@ -90,7 +90,7 @@ def test_losses_are_divided_by_the_matches_of_the_whole_batch():
     found = multibox_loss(DefaultBoxOutputs(logits, offsets, ROW), [
         truth([[0, 0, 10, 10]], [0]), truth([[20, 0, 30, 10], [50, 0, 60, 10]], [0, 1])])
     # Three positives, 3 negatives in the first picture, 4 that are left in the second.
-    assert found.classes.item() == pytest.approx((3 + 3 + 4) * math.log(3) / 3, rel=1e-5)
+    assert found.classes.mean().item() == pytest.approx((3 + 3 + 4) * math.log(3) / 3, rel=1e-5)
 
 
 def test_background_may_be_a_class_that_the_set_does_not_label():
@@ -99,13 +99,15 @@ def test_background_may_be_a_class_that_the_set_does_not_label():
     found = multibox_loss(outputs(logits), [
         truth([[0, 0, 10, 10]], [0], labelled=(True, False))])
     # The positive's 0.5; the negative's background 0.2 or the unlabelled class 0.3.
-    assert found.classes.item() == pytest.approx(-math.log(0.5) - math.log(0.2 + 0.3), rel=1e-5)
+    assert found.classes.mean().item() == pytest.approx(
+        -math.log(0.5) - math.log(0.2 + 0.3), rel=1e-5)
 
 
 def test_default_boxes_in_ignore_regions_are_no_negatives():
     found = multibox_loss(outputs(torch.zeros(1, 6, 3)), [
         truth([[0, 0, 10, 10]], [0], ignore=[[10, 0, 50, 10]])])
-    assert found.classes.item() == pytest.approx(2 * math.log(3), rel=1e-5)  # box 0 and box 5
+    # Box 0 and box 5.
+    assert found.classes.mean().item() == pytest.approx(2 * math.log(3), rel=1e-5)
 
 
 @pytest.mark.parametrize('picture', [truth(), truth([[0, 0, 10, 10]], [0],
@@ -114,5 +116,6 @@ def test_a_picture_without_objects_gives_nothing_but_keeps_the_graph(picture):
     logits = torch.zeros(1, 6, 3, requires_grad=True)
     offsets = torch.zeros(1, 6, 4, requires_grad=True)
     found = multibox_loss(outputs(logits, offsets), [picture])
-    (found.classes + found.boxes).backward()
-    assert found.classes.item() == 0 and (logits.grad == 0).all() and (offsets.grad == 0).all()
+    (found.classes.total + found.boxes.total).backward()
+    assert found.classes.mean().item() == 0
+    assert (logits.grad == 0).all() and (offsets.grad == 0).all()

@@ -1,5 +1,6 @@
 """Real training, short: on synthetic flights, with the real command."""
 
+import argparse
 import csv
 from pathlib import Path
 import signal
@@ -10,6 +11,7 @@ import time
 import numpy as np
 import pytest
 
+from mtl_perception.errors import ModelError
 from mtl_perception.main import main
 
 torch = pytest.importorskip('torch')
@@ -22,35 +24,16 @@ from mtl_perception.data.transforms import AugmentOptions  # noqa: E402
 from mtl_perception.inference.pipeline import Pipeline  # noqa: E402
 from mtl_perception.inference.runtime import open_runtime  # noqa: E402
 from mtl_perception.models.checkpoint import load_checkpoint  # noqa: E402
+from mtl_perception.training import train_command  # noqa: E402
 from mtl_perception.training.batches import Batches, draw_schedule, Pool  # noqa: E402
+from mtl_perception.training.losses import LossTerm  # noqa: E402
 from mtl_perception.training.options import TrainingOptions  # noqa: E402
 from mtl_perception.training.state import learning_rate  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
-MANIFEST = """
-detection: {names: [car, large_vehicle]}
-segmentation: {names: [building, road, vegetation, water, ground, vehicle]}
-sets:
-  synthetic:
-    reader: synthetic
-    splits:
-      train: {first_seed: 3, flights: 1, frames: 3}
-      val: {first_seed: 4, flights: 1, frames: 1}
-    options: {width: 320, height: 240}
-    boxes: {classes: {car: car, large_vehicle: large_vehicle}, complete: [car, large_vehicle]}
-    masks: {building: building, road: road, vegetation: vegetation, water: water, ground: ground,
-            vehicle: vehicle}
-"""
 COMMON = ['--input-size', '128x128', '--detection-images', '2', '--segmentation-images', '2',
           '--crop-size', '128', '--warmup-steps', '2']
-
-
-@pytest.fixture(scope='module')
-def manifest_path(tmp_path_factory) -> Path:
-    path = tmp_path_factory.mktemp('manifest') / 'town.yaml'
-    path.write_text(MANIFEST)
-    return path
 
 
 def command(manifest_path: Path, output: Path, *more: str) -> list[str]:
@@ -163,7 +146,91 @@ def test_atss_trains(manifest_path, tmp_path):
     assert (losses(tmp_path / 'run')['boxes'] > 0).all()
 
 
+@pytest.mark.timeout(400)
+def test_the_best_is_kept_and_a_run_that_gets_no_better_ends(manifest_path, tmp_path, capsys):
+    # At a rate of next to nothing no evaluation is better than the first.
+    assert main(command(manifest_path, tmp_path / 'run', '--steps', '9', '--workers', '0',
+                        '--evaluate-every', '2', '--patience', '2', '--learning-rate', '1e-9',
+                        )) == 0
+    said = capsys.readouterr().out
+    assert 'no better' in said and 'best.pt' in said
+    rows = list(csv.DictReader((tmp_path / 'run' / 'scores.csv').open()))
+    assert [row['step'] for row in rows] == ['2', '4', '6']
+    assert all(0 <= float(row['mIoU']) <= 1 for row in rows)
+    assert load_checkpoint(tmp_path / 'run' / 'best.pt')[0].provenance['seed'] == '0'
+    assert list((tmp_path / 'run' / 'tensorboard').glob('events*'))
+
+
+@pytest.mark.timeout(400)
+def test_teachers_teach_a_student(manifest_path, tmp_path, capsys):
+    short = ['--steps', '2', '--workers', '0']
+    for task in ('detection', 'segmentation'):
+        assert main(command(manifest_path, tmp_path / task, *short, '--tasks', task)) == 0
+    teachers = [argument for task in ('detection', 'segmentation') for argument in (
+        f'--{task}-teacher', str(tmp_path / task / 'model.pt'))]
+    assert main(['distill', *teachers,
+                 *command(manifest_path, tmp_path / 'student', *short)[1:]]) == 0
+    rows = list(csv.DictReader((tmp_path / 'student' / 'log.csv').open()))
+    assert all(float(row['soft_pixels']) > 0 and float(row['soft_classes']) > 0 for row in rows)
+    assert load_checkpoint(tmp_path / 'student' / 'model.pt')[0].provenance['teachers']
+    capsys.readouterr()
+    assert main(['distill', *command(manifest_path, tmp_path / 'other', *short)[1:]]) == 1
+    assert 'needs a teacher' in capsys.readouterr().err
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize('more', [
+    ['--balance', 'uncertainty', '--accumulate', '2'], ['--balance', 'pcgrad'],
+    ['--precision', 'bf16'], ['--overfit', '1']])
+def test_switches_train_and_resume(more, manifest_path, tmp_path):
+    short = command(manifest_path, tmp_path / 'run', '--workers', '0', *more)
+    assert main([*short, '--steps', '1']) == 0
+    assert main([*short, '--steps', '2', '--resume']) == 0
+    assert all(np.isfinite(values).all() for values in losses(tmp_path / 'run').values())
+
+
+def test_a_loss_that_is_not_finite_is_named_with_its_step(manifest_path, tmp_path, monkeypatch):
+    from mtl_perception.training import objective
+    monkeypatch.setattr(objective, 'set_loss', lambda logits, *rest: LossTerm(
+        logits.sum() * float('nan'), torch.ones(())))
+    with pytest.raises(ModelError, match=r'step 0.*pixels nan'):
+        run_in_this_process(command(manifest_path, tmp_path / 'run', '--steps', '2',
+                                    '--workers', '0'))
+
+
+def run_in_this_process(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser()
+    train_command.add_arguments(parser)
+    train_command.run(parser.parse_args(arguments[1:]))
+
+
+def test_overfitting_sees_few_pictures_and_always_the_same_crops(manifest_path):
+    pool = Pool(load_manifest(manifest_path), 'train', 1 << 30, progress=False, limit=1)
+    assert pool.sizes == [1]
+    batches = Batches(pool, 3, 1, 1, AugmentOptions(crop_size=64), 0, same_crops=True)
+    first = batches[0].images
+    assert torch.equal(first[0], first[1]) and torch.equal(first, batches[2].images)
+
+
+def test_a_batch_is_dealt_out_in_parts(manifest_path):
+    pool = Pool(load_manifest(manifest_path), 'train', 1 << 30, progress=False)
+    batch = Batches(pool, 1, 2, 3, AugmentOptions(crop_size=64), 0)[0]
+    parts = batch.parts(2)
+    assert [len(part.images) for part in parts] == [3, 2]
+    assert torch.equal(parts[1].images, batch.images[1::2])
+    assert torch.equal(parts[0].labels, batch.labels[::2])
+    assert parts[1].truths == batch.truths[1::2] and len(batch.parts(9)) == 5
+
+
+def test_the_default_rate_grows_with_the_root_of_the_batch():
+    options = TrainingOptions()
+    assert options.peak_rate(16) == pytest.approx(1e-3)
+    assert options.peak_rate(64) == pytest.approx(2e-3)
+    assert TrainingOptions(learning_rate=0.1).peak_rate(64) == 0.1
+
+
 @pytest.mark.parametrize('more, message', [
+    (['--patience', '2'], 'evaluate_every'),
     (['--from', 'nowhere.pt'], 'nowhere.pt'),
     (['--resume'], 'no run to resume'),
     (['--input-size', '0x5'], 'input_size'),

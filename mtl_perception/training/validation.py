@@ -1,0 +1,108 @@
+"""Scores of the network in training on the val split, through the pipeline that users run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import math
+
+import numpy as np
+from torch import nn
+
+from mtl_perception.data.manifest import Manifest
+from mtl_perception.data.readers import open_set
+from mtl_perception.drawing import draw_overlay
+from mtl_perception.errors import ConfigError
+from mtl_perception.evaluation.evaluate import evaluate, Report
+from mtl_perception.inference.pipeline import Pipeline, PipelineOptions
+from mtl_perception.inference.torch_runtime import TorchRuntime
+from mtl_perception.spec import ModelSpec
+
+SPLIT = 'val'
+PICTURE_SCORE = 0.3
+"""Detections from this score on are drawn into sample pictures, as the node shows them."""
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What an evaluation said."""
+
+    totals: dict[str, float]
+    """`score`, by which the best checkpoint is chosen, and the `AP50` and `mIoU` it is of."""
+    details: dict[str, float]
+    """By set and class: 'cars/AP50/vehicle', 'land/IoU/road'."""
+    pictures: dict[str, np.ndarray]
+    """One picture of each set with what was seen, uint8 [H, W, 3] RGB."""
+
+    @property
+    def score(self) -> float:
+        """Mean of AP50 and mIoU, or the one that there is."""
+        return self.totals['score']
+
+
+class Validation:
+    """
+    The val split of a manifest, to score a network on it again and again.
+
+    AP50 is the mean over the sets with boxes of the mean over what the set labels completely,
+    classes of a score group counting as the one that it makes of them; mIoU the mean over the
+    sets with masks. Each set counts alike, whatever its size.
+    """
+
+    def __init__(self, manifest: Manifest, spec: ModelSpec, device: str, limit: int) -> None:
+        """
+        Raise ConfigError where no set has a val split.
+
+        `limit` pictures of each set are looked at, evenly spread; 0: all.
+        """
+        self.sets = [data_set.name for data_set in manifest.sets if SPLIT in data_set.splits]
+        if not self.sets:
+            raise ConfigError(f'no set of the manifest has a split {SPLIT!r} to evaluate on; '
+                              'train without --evaluate-every')
+        self.manifest = manifest
+        self.spec = spec
+        self.device = device
+        self.limit = limit or None
+
+    def __call__(self, network: nn.Module) -> Scores:
+        """Return the scores of `network`, which is left in evaluation mode."""
+        pipeline = Pipeline(TorchRuntime.of_network(network, self.spec, self.device),
+                            options=PipelineOptions(tiles='auto'))
+        report = evaluate(
+            pipeline, self.manifest, SPLIT, self.sets, self.limit, progress=False)
+        totals, details = summarize(report, self.manifest)
+        return Scores(totals, details, self._pictures(pipeline))
+
+    def _pictures(self, pipeline: Pipeline) -> dict[str, np.ndarray]:
+        pipeline.options = PipelineOptions(score_threshold=PICTURE_SCORE, tiles='auto')
+        pictures = {}
+        for name in self.sets:
+            sample = open_set(self.manifest.set_named(name), self.manifest).read(SPLIT, 0)
+            pictures[name] = draw_overlay(sample.image, pipeline.run(sample.image), self.spec)
+        return pictures
+
+
+def summarize(report: Report, manifest: Manifest) -> tuple[dict[str, float], dict[str, float]]:
+    """Return totals and details of `report`, as in `Scores`; what does not exist is absent."""
+    grouped = {manifest.detection.names[index] for members in manifest.score_groups.values()
+               for index in members} if manifest.detection else set()
+    details: dict[str, float] = {}
+    precisions, overlaps = [], []
+    for one in report.sets:
+        found = {name: score.ap50 for name, score in one.detection.items()
+                 if not math.isnan(score.ap50)}
+        details.update({f'{one.name}/AP50/{name}': ap for name, ap in found.items()})
+        if found:
+            precisions.append(float(np.mean([
+                ap for name, ap in found.items()
+                if name not in grouped or not manifest.score_groups.keys() & found.keys()])))
+        if one.segmentation is not None and not math.isnan(one.segmentation.mean):
+            details.update({f'{one.name}/IoU/{name}': iou
+                            for name, iou in one.segmentation.iou.items() if not math.isnan(iou)})
+            overlaps.append(one.segmentation.mean)
+    totals = {}
+    if precisions:
+        totals['AP50'] = float(np.mean(precisions))
+    if overlaps:
+        totals['mIoU'] = float(np.mean(overlaps))
+    totals['score'] = float(np.mean(list(totals.values()))) if totals else 0.0
+    return totals, details
