@@ -18,6 +18,8 @@ COMMANDS = {
     'train': ('mtl_perception.training.train_command', 'train a network on a manifest'),
     'distill': ('mtl_perception.training.distill_command',
                 'train a network that single-task teachers teach'),
+    'experiment': ('mtl_perception.training.experiment_command',
+                   'train networks alike and compare them'),
     'export': ('mtl_perception.models.export_command', 'write a checkpoint as ONNX'),
     'info': ('mtl_perception.info_command', 'say what a model is and costs'),
 }

@@ -43,9 +43,9 @@ class Validation:
     """
     The val split of a manifest, to score a network on it again and again.
 
-    AP50 is the mean over the sets with boxes of the mean over what the set labels completely,
-    classes of a score group counting as the one that it makes of them; mIoU the mean over the
-    sets with masks. Each set counts alike, whatever its size.
+    AP50 is the mean over the sets with boxes, classes of a score group counting as the one that
+    it makes of them; mIoU the mean over the sets with masks. Each set counts alike, whatever its
+    size.
     """
 
     def __init__(self, manifest: Manifest, spec: ModelSpec, device: str, limit: int) -> None:
@@ -69,7 +69,7 @@ class Validation:
                             options=PipelineOptions(tiles='auto'))
         report = evaluate(
             pipeline, self.manifest, SPLIT, self.sets, self.limit, progress=False)
-        totals, details = summarize(report, self.manifest)
+        totals, details = summarize(report)
         return Scores(totals, details, self._pictures(pipeline))
 
     def _pictures(self, pipeline: Pipeline) -> dict[str, np.ndarray]:
@@ -81,28 +81,20 @@ class Validation:
         return pictures
 
 
-def summarize(report: Report, manifest: Manifest) -> tuple[dict[str, float], dict[str, float]]:
+def summarize(report: Report) -> tuple[dict[str, float], dict[str, float]]:
     """Return totals and details of `report`, as in `Scores`; what does not exist is absent."""
-    grouped = {manifest.detection.names[index] for members in manifest.score_groups.values()
-               for index in members} if manifest.detection else set()
     details: dict[str, float] = {}
-    precisions, overlaps = [], []
     for one in report.sets:
-        found = {name: score.ap50 for name, score in one.detection.items()
-                 if not math.isnan(score.ap50)}
-        details.update({f'{one.name}/AP50/{name}': ap for name, ap in found.items()})
-        if found:
-            precisions.append(float(np.mean([
-                ap for name, ap in found.items()
-                if name not in grouped or not manifest.score_groups.keys() & found.keys()])))
-        if one.segmentation is not None and not math.isnan(one.segmentation.mean):
+        details.update({f'{one.name}/AP50/{name}': score.ap50
+                        for name, score in one.detection.items()})
+        if one.segmentation is not None:
             details.update({f'{one.name}/IoU/{name}': iou
-                            for name, iou in one.segmentation.iou.items() if not math.isnan(iou)})
-            overlaps.append(one.segmentation.mean)
-    totals = {}
-    if precisions:
-        totals['AP50'] = float(np.mean(precisions))
-    if overlaps:
-        totals['mIoU'] = float(np.mean(overlaps))
-    totals['score'] = float(np.mean(list(totals.values()))) if totals else 0.0
-    return totals, details
+                            for name, iou in one.segmentation.iou.items()})
+    detection = report.overall.means.get('detection', {})
+    totals = {
+        'AP50': detection.get('ap50_groups', detection.get('ap50', math.nan)),
+        'mIoU': report.overall.means.get('segmentation', {}).get('iou', math.nan)}
+    totals, details = (
+        {name: value for name, value in values.items() if not math.isnan(value)}
+        for values in (totals, details))
+    return {**totals, 'score': float(np.mean(list(totals.values()))) if totals else 0.0}, details
