@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 
 from mtl_perception.data.synthetic import BOX_NAMES, MASK_NAMES, SyntheticFlight
+from mtl_perception.data.synthetic.flight import MAX_SIDE, MIN_SIDE
 from mtl_perception.errors import ConfigError, DataError, MtlError
 from mtl_perception.evaluation.bag_tail import BagTail
 from mtl_perception.evaluation.bags import (
@@ -196,7 +197,10 @@ def _size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r'(\d{1,5})x(\d{1,5})', text)
     if not match:
         raise ConfigError(f'--size {text} is not WIDTHxHEIGHT')
-    return int(match[1]), int(match[2])
+    width, height = int(match[1]), int(match[2])
+    if not (MIN_SIDE <= width <= MAX_SIDE and MIN_SIDE <= height <= MAX_SIDE):
+        raise ConfigError(f'--size {text}: a side is not in {MIN_SIDE}..{MAX_SIDE} pixels')
+    return width, height
 
 
 def _prepare(output: Path) -> None:

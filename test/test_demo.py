@@ -187,6 +187,7 @@ def parsed(*arguments: str) -> argparse.Namespace:
     (['--rate', 'nan'], '--rate nan'),
     (['--rate', '-1'], '--rate -1'),
     (['--size', '640'], '--size 640'),
+    (['--size', '16x480'], '--size 16x480'),
     (['--flight', 'synthetic:x'], 'synthetic:x'),
     (['--flight', 'synthetic:-1'], 'synthetic:-1'),
     (['--flight', 'nowhere'], '--flight nowhere'),
