@@ -26,6 +26,7 @@ import cv2
 import numpy as np
 
 from mtl_perception.data.synthetic import BOX_NAMES, MASK_NAMES, SyntheticFlight
+from mtl_perception.data.synthetic.flight import MAX_SIDE, MIN_SIDE
 from mtl_perception.errors import ConfigError, DataError, MtlError
 from mtl_perception.evaluation.bag_tail import BagTail
 from mtl_perception.evaluation.bags import (
@@ -44,6 +45,7 @@ from mtl_perception.evaluation.flight_report import (
     report_table,
     TruthScorer,
 )
+from mtl_perception.inference.pictures import open_pictures
 from mtl_perception.inference.pipeline import PipelineOptions
 from mtl_perception.inference.runtime import DEVICES, open_runtime, RUNTIMES
 from mtl_perception.node_processes import NodeProcesses
@@ -162,18 +164,20 @@ def _flight(args: argparse.Namespace, output: Path, undo: contextlib.ExitStack) 
         raise ConfigError(f'--flight {text} lies in the output folder, which is replaced; '
                           'name another --output')
     if not is_bag(path):
+        # Of a folder it is known how many images come, or that none do.
+        count = open_pictures(path).count if path.is_dir() else None
         _prepare(output)
-        return Flight(str(path), str(path), args.rate, args.frames)
+        return Flight(str(path), str(path), args.rate, min(args.frames, count or args.frames))
     topic = image_topic(path, args.topic)
     _prepare(output)
     folder = output / 'frames'
     undo.callback(shutil.rmtree, folder, ignore_errors=True)
-    rate = _extract(path, topic, folder, args.frames)
-    return Flight(f'{topic} of {path}', str(folder), args.rate or rate, args.frames)
+    rate, count = _extract(path, topic, folder, args.frames)
+    return Flight(f'{topic} of {path}', str(folder), args.rate or rate, count)
 
 
-def _extract(bag: Path, topic: str, folder: Path, most: int) -> float:
-    """Write the images of a bag to `folder`, without loss; return their rate in Hz."""
+def _extract(bag: Path, topic: str, folder: Path, most: int) -> tuple[float, int]:
+    """Write the images of a bag to `folder`, without loss; return their rate in Hz and number."""
     folder.mkdir()
     stamps = []
     line = _StatusLine()
@@ -189,14 +193,17 @@ def _extract(bag: Path, topic: str, folder: Path, most: int) -> float:
     line.end()
     gaps = np.diff(stamps)
     gap = float(np.median(gaps)) if len(gaps) else 0.0
-    return min(1e9 / gap, 1000.0) if gap > 0 else DEFAULT_RATE
+    return min(1e9 / gap, 1000.0) if gap > 0 else DEFAULT_RATE, len(stamps)
 
 
 def _size(text: str) -> tuple[int, int]:
     match = re.fullmatch(r'(\d{1,5})x(\d{1,5})', text)
     if not match:
         raise ConfigError(f'--size {text} is not WIDTHxHEIGHT')
-    return int(match[1]), int(match[2])
+    width, height = int(match[1]), int(match[2])
+    if not (MIN_SIDE <= width <= MAX_SIDE and MIN_SIDE <= height <= MAX_SIDE):
+        raise ConfigError(f'--size {text}: a side is not in {MIN_SIDE}..{MAX_SIDE} pixels')
+    return width, height
 
 
 def _prepare(output: Path) -> None:

@@ -6,8 +6,6 @@ import argparse
 from pathlib import Path
 
 from mtl_perception.inference.runtime import open_runtime
-from mtl_perception.models.cost import part_costs
-from mtl_perception.models.network import build_model
 from mtl_perception.spec import ModelSpec
 
 
@@ -19,7 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print what `args` ask for; raises MtlError for what the user can mend."""
     runtime = open_runtime(args.model, device='cpu')
-    print(describe(runtime.spec))
+    print(describe(runtime.spec), flush=True)
+    # After what needs no torch, which the run-time environment lacks.
+    from mtl_perception.models.cost import part_costs
+    from mtl_perception.models.network import build_model
+
     print(f'{"part":<14}{"parameters":>12}{"GMAC":>9}')
     costs = part_costs(build_model(runtime.spec), runtime.spec.input_size)
     for cost in costs:

@@ -1,4 +1,5 @@
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
@@ -176,6 +177,20 @@ def test_a_node_that_cannot_start_is_one_line(model, tmp_path, capfd):
     assert not processes_of(str(tmp_path / 'demo'))
 
 
+def test_a_folder_says_how_many_frames_come(tmp_path):
+    pictures = tmp_path / 'pictures'
+    pictures.mkdir()
+    undo = contextlib.ExitStack()
+    with pytest.raises(DataError, match='no images in this folder'):
+        demo._flight(parsed('--flight', str(pictures)), tmp_path / 'demo', undo)
+    assert not (tmp_path / 'demo').exists()
+    for number in range(3):
+        cv2.imwrite(str(pictures / f'{number}.png'), np.zeros((4, 4, 3), np.uint8))
+    for frames, expected in ((300, 3), (2, 2)):
+        arguments = parsed('--flight', str(pictures), '--frames', str(frames))
+        assert demo._flight(arguments, tmp_path / 'demo', undo).frames == expected
+
+
 def parsed(*arguments: str) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     demo.add_arguments(parser)
@@ -187,6 +202,7 @@ def parsed(*arguments: str) -> argparse.Namespace:
     (['--rate', 'nan'], '--rate nan'),
     (['--rate', '-1'], '--rate -1'),
     (['--size', '640'], '--size 640'),
+    (['--size', '16x480'], '--size 16x480'),
     (['--flight', 'synthetic:x'], 'synthetic:x'),
     (['--flight', 'synthetic:-1'], 'synthetic:-1'),
     (['--flight', 'nowhere'], '--flight nowhere'),

@@ -7,12 +7,11 @@ are those that the bag carries; bags without definitions are read with today's s
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 import re
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,9 +31,6 @@ _BAG_SUFFIXES = ('.mcap', '.db3', '.bag')
 
 _NOT_A_CAMERA = re.compile(r'depth|disparity|segment|mask|label|overlay|heat|annotat', re.I)
 """Names of topics whose images are made from a camera's."""
-
-_MOST_WAITING = 64
-"""Images that wait for results; the oldest of more had none."""
 
 
 @dataclass(frozen=True)
@@ -123,32 +119,35 @@ def read_images(path: Path, topic: str) -> Iterator[RecordedImage]:
 
 def read_frames(path: Path, topics: ResultTopics) -> Iterator[RecordedFrame]:
     """
-    Yield every image with the results that carry its stamp, in the order of the stamps.
+    Yield every image with the results that carry its stamp, in the order of recording.
 
-    A frame is complete with one message of each topic of results that the bag has any of. Memory
-    is bounded: at most 64 images wait for theirs.
+    However long the results took, they find their image, and only one image at a time is held:
+    images and results are read side by side, each at its own place in the bag.
     """
-    with opened_bag(path) as reader:
-        chosen = [item for item in reader.connections if item.msgcount and item.topic in (
-            topics.image, topics.detections, topics.segmentation)]
-        expected = {item.topic for item in chosen}
-        if topics.image not in expected:
+    names = (topics.detections, topics.segmentation)
+    with opened_bag(path) as reader, opened_bag(path) as results:
+        images = [item for item in reader.connections
+                  if item.msgcount and item.topic == topics.image]
+        if not images:
             raise DataError(f'bag {path} has no images on {topics.image}')
-        waiting: OrderedDict[int, _Pending] = OrderedDict()
-        for connection, time, message in bag_messages(reader, path, chosen):
-            stamp = message_stamp(message)
-            pending = waiting.setdefault(stamp, _Pending())
-            pending.messages[connection.topic] = message
-            if connection.topic != topics.image:
-                pending.recorded = max(pending.recorded, time)
-            if pending.messages.keys() == expected:
-                for older in sorted(item for item in waiting if item <= stamp):
-                    yield from _frame(path, topics, older, waiting.pop(older))
-            elif len(waiting) > _MOST_WAITING:
-                oldest = min(waiting)
-                yield from _frame(path, topics, oldest, waiting.pop(oldest))
-        for stamp in sorted(waiting):
-            yield from _frame(path, topics, stamp, waiting[stamp])
+        outputs = [item for item in results.connections if item.msgcount and item.topic in names]
+        # Which results there are: otherwise a frame that was dropped would wait to the end.
+        expected: dict[int, set[str]] = {
+            message_stamp(message): set() for _, _, message in bag_messages(reader, path, images)}
+        for connection, _, message in bag_messages(results, path, outputs):
+            if (stamp := message_stamp(message)) in expected:  # or the recorder lost its image
+                expected[stamp].add(connection.topic)
+        coming = bag_messages(results, path, outputs)
+        found: dict[int, dict[str, _Result]] = {}
+        for _, _, image in bag_messages(reader, path, images):
+            stamp = message_stamp(image)
+            # Of two images of one stamp, the first has the results.
+            wanted = expected.pop(stamp, set())
+            while wanted - found.get(stamp, {}).keys():
+                connection, time, message = next(coming)
+                if (other := message_stamp(message)) == stamp or other in expected:
+                    found.setdefault(other, {})[connection.topic] = _Result(time, message)
+            yield _frame(path, topics, stamp, image, found.pop(stamp, {}))
 
 
 def count_messages(path: Path) -> dict[str, int]:
@@ -173,27 +172,23 @@ def last_diagnostics(path: Path, topics: ResultTopics, node: str) -> dict[str, d
     return found
 
 
-@dataclass
-class _Pending:
-    messages: dict[str, Any] = field(default_factory=dict)
-    recorded: int = 0
+class _Result(NamedTuple):
+    recorded: int
+    """Nanoseconds."""
+    message: Any
 
 
-def _frame(path: Path, topics: ResultTopics, stamp: int,
-           pending: _Pending) -> Iterator[RecordedFrame]:
-    message = pending.messages.get(topics.image)
-    if message is None:  # results of an image that the recorder lost
-        return
+def _frame(path: Path, topics: ResultTopics, stamp: int, message: Any,
+           results: dict[str, _Result]) -> RecordedFrame:
     image = image_pixels(message, f'bag {path}: image {stamp} of {topics.image}')
-    detections = pending.messages.get(topics.detections)
-    segmentation = pending.messages.get(topics.segmentation)
-    label_map = None
-    if segmentation is not None:
-        label_map = raw_image(segmentation).view(np.uint8)
-    processed = detections is not None or segmentation is not None
-    yield RecordedFrame(
-        stamp, image, processed, None if detections is None else _detections(detections),
-        label_map, (pending.recorded - stamp) / 1e9 if processed else None)
+    detections = results.get(topics.detections)
+    segmentation = results.get(topics.segmentation)
+    recorded = max((result.recorded for result in results.values()), default=None)
+    return RecordedFrame(
+        stamp, image, bool(results),
+        None if detections is None else _detections(detections.message),
+        None if segmentation is None else raw_image(segmentation.message).view(np.uint8),
+        None if recorded is None else (recorded - stamp) / 1e9)
 
 
 def _detections(message: Any) -> Detections:

@@ -92,9 +92,7 @@ class FlightPictures:
                 str(path), cv2.VideoWriter.fourcc(*'mp4v'), self._rate, self._video_size)
             if not self._video.isOpened():
                 raise DataError(f'{path} cannot be written: this OpenCV has no MPEG-4 encoder')
-        if overlay.shape[1::-1] != self._video_size:
-            overlay = cv2.resize(overlay, self._video_size, interpolation=cv2.INTER_AREA)
-        self._latest = cv2.cvtColor(overlay, cv2.COLOR_RGB2BGR)
+        self._latest = cv2.cvtColor(_onto(overlay, self._video_size), cv2.COLOR_RGB2BGR)
         self._video.write(self._latest)
 
 
@@ -119,20 +117,24 @@ def _legend(spec: ModelSpec, width: int) -> np.ndarray:
     strip = np.full((8, width, 3), _PAPER, np.uint8)
     for labels, filled in ((spec.segmentation, True), (spec.detection, False)):
         if labels is not None:
-            strip = np.concatenate([strip, _legend_line(labels, filled, width, line, left)])
+            strip = np.concatenate([strip, _legend_lines(labels, filled, width, line, left)])
     return strip
 
 
-def _legend_line(labels: LabelSet, filled: bool, width: int, line: int, left: int) -> np.ndarray:
-    strip = np.full((line, width, 3), _PAPER, np.uint8)
+def _legend_lines(labels: LabelSet, filled: bool, width: int, line: int, left: int) -> np.ndarray:
+    lines = [np.full((line, width, 3), _PAPER, np.uint8)]
     x = left
     for name, color in zip(labels.names, labels.colors, strict=True):
-        cv2.rectangle(strip, (x, 6), (x + 22, line - 12), color, -1 if filled else 2)
         (text_width, _), _ = cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, 0.55, 1)
+        if x > left and x + 30 + text_width > width:
+            lines.append(np.full((line, width, 3), _PAPER, np.uint8))
+            x = left
+        strip = lines[-1]
+        cv2.rectangle(strip, (x, 6), (x + 22, line - 12), color, -1 if filled else 2)
         cv2.putText(strip, name, (x + 30, line - 13), cv2.FONT_HERSHEY_SIMPLEX, 0.55, _INK, 1,
                     cv2.LINE_AA)
         x += 30 + text_width + 28
-    return strip
+    return np.concatenate(lines)
 
 
 def _columns(width: int, height: int) -> int:
@@ -143,6 +145,22 @@ def _columns(width: int, height: int) -> int:
 def _fit(image: np.ndarray, width: int) -> np.ndarray:
     height = max(1, round(image.shape[0] * width / image.shape[1]))
     return np.asarray(cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA))
+
+
+def _onto(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Return the image in the middle of one of `size` (width, height), its aspect ratio kept."""
+    scale = min(side / own for side, own in zip(size, image.shape[1::-1], strict=True))
+    # A side that an even size makes a pixel longer or shorter is not worth a border.
+    width, height = (side if abs(side - own * scale) < 2 else max(1, round(own * scale))
+                     for side, own in zip(size, image.shape[1::-1], strict=True))
+    if (width, height) != image.shape[1::-1]:
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA)
+    if (width, height) == size:
+        return image
+    page = np.full((size[1], size[0], 3), _PAPER, np.uint8)
+    top, left = (size[1] - height) // 2, (size[0] - width) // 2
+    page[top:top + height, left:left + width] = image
+    return page
 
 
 def _spread(count: int, wanted: int) -> list[int]:

@@ -14,7 +14,7 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from mtl_perception.errors import MtlError
+from mtl_perception.errors import DataError, MtlError
 from mtl_perception.nodes import qos
 from mtl_perception.nodes.camera_info import camera_info, load_calibration
 from mtl_perception.nodes.messages import image_to_message
@@ -117,7 +117,7 @@ class CameraNode(Node):
                     self._publish(image)
                     # After a delay go on from here instead of hurrying to make up for it.
                     due = max(due, now - 1 / self._rate) + 1 / self._rate
-            except MtlError as error:
+            except DataError as error:  # not a calibration for another size: that stays so
                 if not source.live:
                     raise
                 self.get_logger().warning(str(error), throttle_duration_sec=10.0)

@@ -139,8 +139,8 @@ class CameraParameters:
     encoding: str = parameter(
         'bgr8', 'encoding of the published images', choices=('bgr8', 'rgb8'))
     frame_id: str = parameter('camera', 'frame id of images and camera info')
-    width: int = parameter(640, 'width of a synthetic flight', low=64, high=4096, unit='px')
-    height: int = parameter(480, 'height of a synthetic flight', low=64, high=4096, unit='px')
+    width: int = parameter(640, 'width of a synthetic flight', low=32, high=4096, unit='px')
+    height: int = parameter(480, 'height of a synthetic flight', low=32, high=4096, unit='px')
     frames: int = parameter(300, 'length of a synthetic flight', low=1, high=100000, unit='images')
     calibration: str = parameter(
         '', 'camera calibration file (YAML); empty: camera info says uncalibrated')

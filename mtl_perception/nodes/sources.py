@@ -14,7 +14,7 @@ import numpy as np
 
 from mtl_perception.data.synthetic import SyntheticFlight
 from mtl_perception.errors import ConfigError, DataError
-from mtl_perception.inference.pictures import SUFFIXES
+from mtl_perception.inference.pictures import read_picture, SUFFIXES, VIDEO_SUFFIXES
 from mtl_perception.nodes.parameters import CameraParameters
 
 DEFAULT_RATE = 10.0
@@ -68,6 +68,10 @@ def open_source(parameters: CameraParameters, warn: Callable[[str], object]) -> 
     if path.is_dir():
         return FolderSource(path, warn)
     if path.is_file():
+        # As `mtl predict` does: FFmpeg would play text files and fetch what playlists name.
+        if path.suffix.lower() not in VIDEO_SUFFIXES:
+            raise DataError(
+                f'source {text!r} is no video by its name ({", ".join(VIDEO_SUFFIXES)})')
         return CaptureSource(str(path), str(path), cv2.CAP_ANY, live=False)
     raise DataError(
         f'source {text!r} is no folder, video file, device number, URL or synthetic:SEED')
@@ -84,17 +88,19 @@ class FolderSource:
         self.name = str(path)
         self._warn = warn
         self._paths = sorted(
-            item for item in path.iterdir() if item.suffix.lower() in SUFFIXES)
+            item for item in path.iterdir()
+            if item.suffix.lower() in SUFFIXES and item.is_file())
         if not self._paths:
             raise DataError(f'{path} has no images ({", ".join(SUFFIXES)})')
 
     def images(self) -> Iterator[np.ndarray]:
         broken = 0
         for path in self._paths:
-            image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-            if image is None:
+            try:
+                image = read_picture(path)
+            except DataError as error:
                 broken += 1
-                self._warn(f'{path} cannot be read as an image: left out')
+                self._warn(f'left out: {error}')
             else:
                 yield image
         if broken == len(self._paths):

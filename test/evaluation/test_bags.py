@@ -176,6 +176,30 @@ def test_many_dropped_frames_do_not_pile_up(write_bag, tmp_path):
     assert [frame.stamp - BEGIN for frame in frames] == list(range(300))
 
 
+def test_results_that_took_long_find_their_images(write_bag, tmp_path):
+    """A large video in many tiles: a hundred images come while the network works on one."""
+    labels = np.ones((2, 2), np.uint8)
+    with write_bag() as bag:
+        for number in range(300):
+            bag.image(TOPICS.image, BEGIN + number, picture(number, 2, 2), 'rgb8')
+            if number >= 100 and number % 100 == 0:
+                result(bag, BEGIN + number - 100, [(0.0, 0.0, 1.0, 1.0, 0.5, '0')], labels, 100)
+        result(bag, BEGIN + 200, [], labels, 100)
+    frames = list(read_frames(tmp_path / 'bag', TOPICS))
+    assert [frame.stamp - BEGIN for frame in frames] == list(range(300))
+    assert [index for index, frame in enumerate(frames) if frame.processed] == [0, 100, 200]
+    assert [len(frames[index].detections) for index in (0, 100, 200)] == [1, 1, 0]
+    np.testing.assert_array_equal(frames[100].label_map, labels)
+
+
+def test_of_two_images_of_one_stamp_one_has_the_results(write_bag, tmp_path):
+    with write_bag() as bag:
+        for number in range(2):
+            bag.image(TOPICS.image, BEGIN, picture(number), 'rgb8')
+        bag.detections(TOPICS.detections, BEGIN, [], BEGIN)
+    assert [frame.processed for frame in read_frames(tmp_path / 'bag', TOPICS)] == [True, False]
+
+
 def test_class_names_are_not_taken_for_numbers(write_bag, tmp_path):
     with write_bag() as bag:
         bag.image(TOPICS.image, BEGIN, picture(0), 'rgb8')

@@ -5,7 +5,12 @@ import pytest
 pytest.importorskip('rosbags')
 
 from mtl_perception.evaluation.bags import RecordedFrame
-from mtl_perception.evaluation.flight_pictures import CELLS, FlightPictures, OVERLAYS
+from mtl_perception.evaluation.flight_pictures import (
+    CELLS,
+    contact_sheet,
+    FlightPictures,
+    OVERLAYS,
+)
 from mtl_perception.inference.results import Detections
 from mtl_perception.labels import LabelSet
 from mtl_perception.spec import ModelSpec
@@ -68,7 +73,22 @@ def test_pictures_of_different_sizes(tmp_path):
     for number, size in enumerate(((64, 48), (48, 64), (100, 20), (64, 48))):
         pictures.add(frame(number, *size))
     pictures.close()
-    assert len(film(tmp_path / 'flight.mp4')) == 4
+    shown = film(tmp_path / 'flight.mp4')
+    assert len(shown) == 4
+    # The upright picture stands in the middle of the film, it does not fill it.
+    assert shown[1][:, :10].mean() < 32 and shown[1][:, -10:].mean() < 32
+    assert shown[1][:, 20:44].mean() > 50
+
+
+def test_a_legend_of_many_classes_has_many_lines():
+    cells = [np.zeros((48, 200, 3), np.uint8)] * 4
+    names = [f'class number {k}' for k in range(40)]
+    few = contact_sheet(cells, 4, ModelSpec(detection=LabelSet.of(*names[:3])))
+    many = contact_sheet(cells, 4, ModelSpec(detection=LabelSet.of(*names)))
+    assert many.shape[1] == few.shape[1] and many.shape[0] > few.shape[0] + 150
+    # The last class is named too, in its colour.
+    color = np.array(LabelSet.of(*names).colors[-1])
+    assert (many[-40:] == color).all(axis=-1).any()
 
 
 def test_nothing_processed_leaves_no_pictures(tmp_path):

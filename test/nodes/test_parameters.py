@@ -7,6 +7,7 @@ import pytest
 from rclpy.parameter import Parameter
 import yaml
 
+from mtl_perception.data.synthetic.flight import MAX_SIDE, MIN_SIDE
 from mtl_perception.errors import ConfigError
 from mtl_perception.inference.pipeline import PipelineOptions
 from mtl_perception.nodes.parameters import (
@@ -114,3 +115,9 @@ def test_the_configuration_file_has_every_parameter_with_its_default():
         assert kind(**values) == kind()
         assert list(values) == [item.name for item in fields(kind)]
         assert all(type(values[item.name]) is type(item.default) for item in fields(kind))
+
+
+def test_a_synthetic_flight_has_the_sizes_that_can_be_drawn():
+    known = {item.name: declaration(item) for item in fields(CameraParameters)}
+    for side in ('width', 'height'):
+        assert (known[side].low, known[side].high) == (MIN_SIDE, MAX_SIDE)
