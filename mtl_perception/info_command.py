@@ -37,5 +37,5 @@ def describe(spec: ModelSpec) -> str:
              f'input         {width}x{height}, label map at stride {spec.label_stride}']
     for task in spec.tasks:
         lines.append(f'{task:<14}{", ".join(getattr(spec, task).names)}')
-    lines += [f'{key:<14}{value}' for key, value in spec.provenance.items()]
+    lines += [f'{key:<13} {value}' for key, value in spec.provenance.items()]
     return '\n'.join(lines)
