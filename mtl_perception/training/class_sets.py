@@ -28,12 +28,14 @@ class ClassSets:
         self._numbers = {frozenset([c]): c for c in range(self.classes)}
         self._luts: dict[str, np.ndarray] = {}
         self._outside: dict[str, int] = {}
+        self._of_masks = set(range(self.classes))
         for spec in manifest.sets:
             if spec.masks is not None:
                 lut = np.full(256, IGNORE_LABEL, np.uint8)
                 for value, row in enumerate(spec.masks.allowed):
                     if row.any():
                         lut[value] = self._number(frozenset(np.flatnonzero(row).tolist()))
+                        self._of_masks.add(int(lut[value]))
                 self._luts[spec.name] = lut
             if spec.box_class_pixels:
                 shown = set(spec.box_class_pixels.values())
@@ -52,6 +54,11 @@ class ClassSets:
         for classes, number in self._numbers.items():
             table[number, list(classes)] = True
         return table
+
+    def of_masks(self) -> np.ndarray:
+        """Return bool [sets]: is the set one of those that a mask's labels stand for."""
+        numbers = np.arange(len(self._numbers))
+        return np.isin(numbers, list(self._of_masks))
 
     def from_mask(self, spec: SetSpec, mask: np.ndarray) -> np.ndarray:
         """Return set numbers uint8 [H, W] for a mask of source labels of the set `spec`."""

@@ -37,15 +37,16 @@ def set_weights(class_sets: ClassSets, manifest: Manifest) -> Tensor:
     """
     Return the loss weight of a pixel of each class set, float32 [sets].
 
-    A single class has the manifest's weight; a set of n of the C classes weighs the share of
-    information that it carries, 1 - log n / log C.
+    A single class has the manifest's weight. A set of several of a mask weighs 1: were its pixels
+    worth less than those of the source's single classes, the network would see these too often.
+    What boxes alone say, that a class is *not* there, is of many pixels and says little of each:
+    it weighs the share of information that n of C classes carry, 1 - log n / log C.
     """
-    table = class_sets.table()
-    count = table.sum(axis=1)
+    count = class_sets.table().sum(axis=1)
     information = 1 - np.log(count) / max(np.log(class_sets.classes), 1e-9)
-    weights = np.where(count > 1, information, 1.0)
-    weights[:class_sets.classes] *= manifest.pixel_weights
-    return torch.from_numpy(weights.astype(np.float32))
+    weights = np.where(class_sets.of_masks(), 1.0, information).astype(np.float32)
+    weights[:class_sets.classes] = manifest.pixel_weights
+    return torch.from_numpy(weights)
 
 
 class Objective:

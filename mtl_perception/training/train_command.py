@@ -15,14 +15,17 @@ from mtl_perception.data.transforms import AugmentOptions
 from mtl_perception.errors import ConfigError, DataError
 from mtl_perception.memory import keep_freed_memory
 from mtl_perception.models.backbones import BACKBONES, load_backbone_weights, NO_WEIGHTS
-from mtl_perception.models.checkpoint import save_checkpoint
+from mtl_perception.models.checkpoint import read_checkpoint, save_checkpoint
 from mtl_perception.models.network import ARCHITECTURES, build_model
+from mtl_perception.models.transfer import transfer_weights
 from mtl_perception.spec import ModelSpec
 from mtl_perception.training.batches import Batches, Pool
 from mtl_perception.training.criteria import ASSIGNMENTS
 from mtl_perception.training.loop import STATE_FILE, train
 from mtl_perception.training.options import TrainingOptions
 from mtl_perception.training.state import TrainingState
+
+NETWORK_OPTIONS = ('backbone', 'input_size', 'finest_level', 'neck_channels', 'fcn_stride')
 
 MODEL_FILE = 'model.pt'
 """The trained model (moving average, FP16), for `mtl export`, `evaluate` and `predict`."""
@@ -38,20 +41,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--resume', action='store_true',
                         help=f'continue the run in --output from its {STATE_FILE}')
     parser.add_argument('--tasks', choices=('both', 'detection', 'segmentation'), default='both')
-    parser.add_argument('--architecture', choices=sorted(ARCHITECTURES), default='lean')
+    start = parser.add_mutually_exclusive_group()
+    start.add_argument('--from', type=Path, dest='start', metavar='MODEL',
+                       help='start from the weights of this checkpoint (.pt), as far as they fit; '
+                       'the options of the network are then its own unless given')
+    start.add_argument('--weights', default=NO_WEIGHTS, metavar='FILE|NAME',
+                       help='of the backbone at the start: state dict of the torchvision model, '
+                       "torchvision's name of its weights, like IMAGENET1K_V1 or DEFAULT, or "
+                       f'{NO_WEIGHTS} for random numbers (%(default)s)')
+    parser.add_argument('--architecture', choices=sorted(ARCHITECTURES),
+                        help=f'(default: {ModelSpec.architecture})')
     parser.add_argument('--backbone', help=f'one of {", ".join(BACKBONES)} (default: '
                         + _defaults('BACKBONE') + ')')
-    parser.add_argument('--weights', default=NO_WEIGHTS, metavar='FILE|NAME',
-                        help='of the backbone at the start: state dict of the torchvision model, '
-                        "torchvision's name of its weights, like IMAGENET1K_V1 or DEFAULT, or "
-                        f'{NO_WEIGHTS} for random numbers (%(default)s)')
     parser.add_argument('--input-size', metavar='WxH', help='input of the deployed network in '
                         'pixels (default: ' + _defaults('INPUT_SIZE') + ')')
-    parser.add_argument('--finest-level', type=int, choices=(2, 3), default=3,
-                        help='2 adds boxes at stride 4 for small objects (%(default)s)')
-    parser.add_argument('--neck-channels', type=int, default=0,
+    parser.add_argument('--finest-level', type=int, choices=(2, 3),
+                        help='2 adds boxes at stride 4 for small objects '
+                        f'(default: {ModelSpec.finest_level})')
+    parser.add_argument('--neck-channels', type=int,
                         help='channels of the pyramid (default: from the backbone)')
-    parser.add_argument('--fcn-stride', type=int, choices=(8, 16, 32), default=0,
+    parser.add_argument('--fcn-stride', type=int, choices=(8, 16, 32),
                         help='FCN-8s, -16s or -32s of the architecture thesis (default: 16)')
     parser.add_argument('--device', default='auto', help='cpu, cuda or auto (%(default)s)')
     group = parser.add_argument_group('training')
@@ -98,13 +107,7 @@ def run(args: argparse.Namespace) -> None:
         option.name: getattr(args, option.name) for option in fields(TrainingOptions)
         if option.name != 'freeze'}, freeze=tuple(args.freeze))
     manifest = _for_tasks(load_manifest(args.config, args.data), args.tasks)
-    architecture = ARCHITECTURES[args.architecture]
-    spec = ModelSpec(
-        architecture=args.architecture, backbone=args.backbone or architecture.BACKBONE,
-        detection=manifest.detection, segmentation=manifest.segmentation,
-        input_size=parse_size(args.input_size) if args.input_size else architecture.INPUT_SIZE,
-        finest_level=args.finest_level, neck_channels=args.neck_channels,
-        fcn_stride=args.fcn_stride)
+    spec = _spec(args, manifest)
     device = choose_device(args.device)
     state_path = args.output / STATE_FILE
     if state_path.exists() and not args.resume:
@@ -119,6 +122,8 @@ def run(args: argparse.Namespace) -> None:
     network = build_model(spec)
     if not args.resume:
         load_backbone_weights(network.backbone, spec.backbone, args.weights)
+    if args.start and not args.resume:
+        print(f'starting from {args.start}: {transfer_weights(network, spec, args.start)}')
     network.to(device, memory_format=torch.channels_last)
     state = TrainingState(network, spec, options)
     if args.resume:
@@ -131,6 +136,7 @@ def run(args: argparse.Namespace) -> None:
         AugmentOptions(crop_size=options.crop_size), options.seed)
     finished = train(state, batches, args.output, device)
     trained = replace(spec, provenance={
+        **({'from': args.start.name} if args.start else {}),
         'data': ', '.join(f'{data_set.spec.name} ({size})' for data_set, size
                           in zip(pool.sets, pool.sizes, strict=True)),
         'steps': f'{state.step} of {options.steps}, {options.detection_images} + '
@@ -141,6 +147,24 @@ def run(args: argparse.Namespace) -> None:
     save_checkpoint(state.average.network, trained, args.output / MODEL_FILE)
     print(f'{args.output / MODEL_FILE}: the model after {state.step} steps'
           + ('' if finished else f'; stopped early, go on with --resume --output {args.output}'))
+
+
+def _spec(args: argparse.Namespace, manifest: Manifest) -> ModelSpec:
+    """Return the spec of the network: as the options say, else the model's to start from."""
+    start = read_checkpoint(args.start)[0] if args.start else None
+    name = args.architecture or (start.architecture if start else ModelSpec.architecture)
+    if start and start.architecture == name:
+        base = start
+    else:
+        chosen = ARCHITECTURES[name]
+        base = ModelSpec(name, start.backbone if start else chosen.BACKBONE, manifest.detection,
+                         manifest.segmentation, chosen.INPUT_SIZE)
+    given = {name: getattr(args, name) for name in NETWORK_OPTIONS
+             if getattr(args, name) is not None}
+    if 'input_size' in given:
+        given['input_size'] = parse_size(given['input_size'])
+    return replace(base, detection=manifest.detection, segmentation=manifest.segmentation,
+                   provenance={}, **given)
 
 
 def _for_tasks(manifest: Manifest, tasks: str) -> Manifest:

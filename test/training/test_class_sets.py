@@ -55,3 +55,14 @@ def test_only_sets_that_say_so_teach_pixels_by_boxes(manifest):
     sets = ClassSets(manifest)
     assert sets.teaches_pixels(manifest.set_named('cars_madison'))
     assert not sets.teaches_pixels(manifest.set_named('land_dronedeploy'))
+
+
+def test_sets_of_masks_weigh_one_and_what_boxes_exclude_weighs_little(manifest):
+    pytest.importorskip('torch')
+    from mtl_perception.training.loop import set_weights
+    sets = ClassSets(manifest)
+    weights = set_weights(sets, manifest).numpy()
+    assert weights[:6].tolist() == list(manifest.pixel_weights)
+    sizes = sets.table().sum(axis=1)
+    assert (weights[6:][sizes[6:] < 5] == 1).all()
+    assert weights[sizes == 5] == pytest.approx(1 - np.log(5) / np.log(6))

@@ -144,7 +144,35 @@ def test_atss_trains(manifest_path, tmp_path):
     assert (losses(tmp_path / 'run')['boxes'] > 0).all()
 
 
+@pytest.mark.timeout(400)
+def test_a_run_starts_from_a_model_with_its_network_options(manifest_path, tmp_path, capsys):
+    short = ['--steps', '1', '--workers', '0']
+    assert main(command(manifest_path, tmp_path / 'first', *short, '--finest-level', '2')) == 0
+    model = tmp_path / 'first' / 'model.pt'
+    # A rate of next to nothing: what comes out is what was started from.
+    arguments = command(manifest_path, tmp_path / 'second', *short, '--from', str(model),
+                        '--tasks', 'detection', '--learning-rate', '1e-9')
+    capsys.readouterr()
+    assert main(arguments) == 0
+    said = capsys.readouterr().out
+    assert f'starting from {model}' in said and 'road' in said
+    (_, first), (spec, second) = (
+        load_checkpoint(tmp_path / run / 'model.pt') for run in ('first', 'second'))
+    assert spec.finest_level == 2 and spec.provenance['from'] == 'model.pt'
+    for name, value in second.named_parameters():
+        assert torch.allclose(value, first.get_parameter(name), atol=1e-3), name
+    # Another architecture takes over the backbone, and its own options.
+    capsys.readouterr()
+    assert main(command(manifest_path, tmp_path / 'third', *short, '--from', str(model),
+                        '--architecture', 'thesis', '--input-size', '96x96')) == 0
+    assert 'random weights in: detection.' in capsys.readouterr().out
+    spec, _ = load_checkpoint(tmp_path / 'third' / 'model.pt')
+    assert (spec.architecture, spec.backbone) == ('thesis', 'mobilenet_v2')
+    assert (spec.input_size, spec.finest_level) == ((96, 96), 3)
+
+
 @pytest.mark.parametrize('more, message', [
+    (['--from', 'nowhere.pt'], 'nowhere.pt'),
     (['--resume'], 'no run to resume'),
     (['--input-size', '0x5'], 'input_size'),
     (['--input-size', 'big'], 'WIDTHxHEIGHT'),

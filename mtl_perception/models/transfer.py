@@ -1,0 +1,90 @@
+"""A start from another model: its weights are taken over as far as they fit, class by class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mtl_perception.errors import ModelError
+from mtl_perception.labels import LabelSet
+from mtl_perception.models.architecture import Architecture, ClassRows
+from mtl_perception.models.checkpoint import read_checkpoint
+from mtl_perception.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What a network took over from a checkpoint."""
+
+    taken: int
+    total: int
+    """Tensors with weights of the checkpoint, all or some rows of them, and tensors in all."""
+    new_classes: tuple[str, ...]
+    """Classes of the network that the checkpoint does not know; their predictors are random."""
+    dropped_classes: tuple[str, ...]
+    """Classes of the checkpoint that the network does not have."""
+    random: tuple[str, ...]
+    """Names of the tensors that found nothing that fits and keep their random weights."""
+
+    def __str__(self) -> str:
+        parts = [f'{self.taken} of {self.total} tensors taken over']
+        for what, names in (('new classes', self.new_classes),
+                            ('classes left out', self.dropped_classes)):
+            if names:
+                parts.append(f'{what}: {", ".join(names)}')
+        if self.random:
+            modules = dict.fromkeys('.'.join(name.split('.')[:2]) for name in self.random)
+            parts.append(f'random weights in: {", ".join(modules)}')
+        return '; '.join(parts)
+
+
+@torch.no_grad()
+def transfer_weights(network: Architecture, spec: ModelSpec, path: Path) -> Transfer:
+    """
+    Load what fits of the checkpoint `path` into `network`, which `spec` describes.
+
+    A tensor fits if it has the same name and shape. The tensors that `network.class_parameters`
+    names have rows for each class: they are taken row by row, by the classes' names.
+    Raises ModelError where the file is no checkpoint or nothing of it fits.
+    """
+    source, weights = read_checkpoint(path)
+    taken = 0
+    random = []
+    target = network.state_dict()
+    for key, value in target.items():
+        task, rows = next(((task, rows) for task, layouts in network.class_parameters.items()
+                           for rows in layouts if key.startswith(rows.prefix)), (None, None))
+        found = weights.get(key)
+        if task is not None and rows is not None and found is not None:
+            fits = _copy_rows(value, getattr(spec, task), found, getattr(source, task), rows)
+        else:
+            fits = found is not None and found.shape == value.shape
+            if fits:
+                value.copy_(found)
+        taken += fits
+        if not fits:
+            random.append(key)
+    if not taken:
+        raise ModelError(f'{path}: no weight of this {source.architecture} with {source.backbone} '
+                         f'fits a {spec.architecture} with {spec.backbone}')
+    ours, theirs = ([name for task in ('detection', 'segmentation') if getattr(one, task)
+                     for name in getattr(one, task).names] for one in (spec, source))
+    return Transfer(
+        taken, len(target), tuple(name for name in ours if name not in theirs),
+        tuple(name for name in theirs if name not in ours), tuple(random))
+
+
+def _copy_rows(target: Tensor, ours: LabelSet, found: Tensor, theirs: LabelSet | None,
+               rows: ClassRows) -> bool:
+    """Copy the rows that both label sets have, and those of no class; return whether any is."""
+    if theirs is None or found.shape[1:] != target.shape[1:] \
+            or len(found) != rows.rows(len(theirs) - 1).stop:
+        return False
+    target[:rows.before].copy_(found[:rows.before])
+    common = [name for name in ours.names if name in theirs.names]
+    for name in common:
+        target[rows.rows(ours.index(name))].copy_(found[rows.rows(theirs.index(name))])
+    return bool(common) or rows.before > 0
