@@ -6,7 +6,6 @@ from typing import ClassVar, NamedTuple
 
 from torch import nn, Tensor
 
-from mtl_perception.labels import LabelSet
 from mtl_perception.models.outputs import NetworkOutputs
 
 
@@ -19,10 +18,6 @@ class ClassRows(NamedTuple):
     """Leading rows that belong to no class, such as those of SSD's background."""
     each: int = 1
     """Rows of one class; they lie together."""
-
-    def size(self, labels: LabelSet) -> int:
-        """Return the number of rows that there are for `labels`."""
-        return self.before + len(labels) * self.each
 
     def rows(self, index: int) -> slice:
         """Return the rows of class `index`."""

@@ -47,7 +47,7 @@ def transfer_weights(network: Architecture, spec: ModelSpec, path: Path) -> Tran
     Load what fits of the checkpoint `path` into `network`, which `spec` describes.
 
     A tensor fits if it has the same name and shape. The tensors that `network.class_parameters`
-    names have a row for each class: they are taken row by row, by the classes' names.
+    names have rows for each class: they are taken row by row, by the classes' names.
     Raises ModelError where the file is no checkpoint or nothing of it fits.
     """
     source, weights = read_checkpoint(path)
@@ -55,11 +55,11 @@ def transfer_weights(network: Architecture, spec: ModelSpec, path: Path) -> Tran
     random = []
     target = network.state_dict()
     for key, value in target.items():
-        rows, task = next(((rows, task) for task, all_rows in network.class_parameters.items()
-                           for rows in all_rows if key.startswith(rows.prefix)), (None, ''))
+        task, rows = next(((task, rows) for task, layouts in network.class_parameters.items()
+                           for rows in layouts if key.startswith(rows.prefix)), (None, None))
         found = weights.get(key)
-        if rows is not None and found is not None:
-            fits = _copy_rows(rows, value, getattr(spec, task), found, getattr(source, task))
+        if task is not None and rows is not None and found is not None:
+            fits = _copy_rows(value, getattr(spec, task), found, getattr(source, task), rows)
         else:
             fits = found is not None and found.shape == value.shape
             if fits:
@@ -77,14 +77,14 @@ def transfer_weights(network: Architecture, spec: ModelSpec, path: Path) -> Tran
         tuple(name for name in theirs if name not in ours), tuple(random))
 
 
-def _copy_rows(rows: ClassRows, target: Tensor, ours: LabelSet, found: Tensor,
-               theirs: LabelSet | None) -> bool:
-    """Copy the rows of the classes that both label sets have; return whether there are any."""
-    if theirs is None or found.shape[1:] != target.shape[1:] or len(found) != rows.size(theirs):
+def _copy_rows(target: Tensor, ours: LabelSet, found: Tensor, theirs: LabelSet | None,
+               rows: ClassRows) -> bool:
+    """Copy the rows that both label sets have, and those of no class; return whether any is."""
+    if theirs is None or found.shape[1:] != target.shape[1:] \
+            or len(found) != rows.rows(len(theirs) - 1).stop:
         return False
+    target[:rows.before].copy_(found[:rows.before])
     common = [name for name in ours.names if name in theirs.names]
     for name in common:
         target[rows.rows(ours.index(name))].copy_(found[rows.rows(theirs.index(name))])
-    if common:
-        target[:rows.before].copy_(found[:rows.before])
-    return bool(common)
+    return bool(common) or rows.before > 0

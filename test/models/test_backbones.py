@@ -73,7 +73,7 @@ def test_a_name_that_torchvision_does_not_have_is_one_line():
 
 
 @pytest.mark.parametrize('content, message', [
-    (None, 'no weights could be read'), ({'a': 1}, 'weights of .* layers are missing')])
+    (None, 'no weights could be read'), ({'a': 1}, 'weights of .* layers of .* are missing')])
 def test_wrong_weights_are_one_line(content, message, tmp_path):
     path = tmp_path / 'weights.pth'
     if content is None:

@@ -55,6 +55,26 @@ def test_predictors_go_over_by_the_names_of_their_classes(source):
                        weights['backbone.features.0.0.weight'])
 
 
+def test_background_and_the_boxes_of_each_class_go_over_too(tmp_path):
+    spec = ModelSpec(architecture='thesis', backbone='resnet18',
+                     detection=LabelSet.of('car', 'bus'), segmentation=LabelSet.of('road'))
+    first = build_model(spec)
+    save_checkpoint(first, spec, tmp_path / 'model.pt')
+    other = ModelSpec(architecture='thesis', backbone='resnet18',
+                      detection=LabelSet.of('tractor', 'bus', 'car'),
+                      segmentation=LabelSet.of('road', 'crop'))
+    network = build_model(other)
+    before = network.detection.classes[1].weight.detach().clone()
+    found = transfer_weights(network, other, tmp_path / 'model.pt')
+    assert found.taken == found.total and not found.random
+    # C4 has six boxes a cell: rows of background, then of each class.
+    theirs = first.detection.classes[1].weight.half().float().unflatten(0, (3, 6))
+    ours = network.detection.classes[1].weight.unflatten(0, (4, 6))
+    for row, source_row in ((0, 0), (2, 2), (3, 1)):
+        assert torch.equal(ours[row], theirs[source_row])
+    assert torch.equal(ours[1], before.unflatten(0, (4, 6))[1])
+
+
 def test_what_does_not_fit_stays_random_and_is_named(source):
     path, _ = source
     spec = ModelSpec(detection=LabelSet.of('tractor'), neck_channels=32)
