@@ -53,7 +53,8 @@ from mtl_perception.resources import model_path
 from mtl_perception.spec import ModelSpec
 
 DEFAULT_FLIGHT = 'synthetic:8'
-DEFAULT_RATE = 10.0
+DEFAULT_RATE = 5.0
+"""Images per second: two cores look at every one with the shipped model, beside the recorder."""
 MAX_FRAMES = 100_000
 
 _MARKER = '.made_by_mtl_demo'
@@ -107,7 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help='synthetic:SEED, a folder of images, a video, or a bag '
                              f'(default: {DEFAULT_FLIGHT})')
     parser.add_argument('--topic', default='', help='image topic of a bag (default: found)')
-    parser.add_argument('--frames', type=int, default=300,
+    parser.add_argument('--frames', type=int, default=250,
                         help='end the flight after so many (default: %(default)s)')
     parser.add_argument('--rate', type=float, default=0.0, metavar='HZ',
                         help="images per second (default: the video's or bag's own, else "

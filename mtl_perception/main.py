@@ -20,7 +20,7 @@ COMMANDS = {
                 'train a network that single-task teachers teach'),
     'experiment': ('mtl_perception.training.experiment_command',
                    'train networks alike and compare them'),
-    'export': ('mtl_perception.models.export_command', 'write a checkpoint as ONNX'),
+    'export': ('mtl_perception.export_command', 'write a checkpoint as ONNX'),
     'info': ('mtl_perception.info_command', 'say what a model is and costs'),
 }
 """Subcommand -> its module, which has `add_arguments(parser)` and `run(args)`, and its help."""

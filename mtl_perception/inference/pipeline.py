@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 
+from mtl_perception.encodings import MAX_SIDE
 from mtl_perception.errors import ConfigError, DataError
 from mtl_perception.inference.letterbox import Canvas, Letterbox
 from mtl_perception.inference.nms import suppress
@@ -18,9 +19,6 @@ from mtl_perception.inference.runtime import open_runtime, RawOutputs, Runtime
 from mtl_perception.inference.seams import merge_tiles
 from mtl_perception.inference.tiles import parse_tiles, plan_tiles, Tile
 from mtl_perception.spec import ModelSpec
-
-MAX_SIDE = 16384
-"""Longest side of an image in pixels; a longer one is taken for a mistake."""
 
 MAX_BATCH = 4
 """Most tiles in one forward pass; it bounds the memory that a large picture takes."""
@@ -154,7 +152,7 @@ class _Frame:
         if raw.boxes is not None and raw.scores is not None and raw.classes is not None:
             self._parts.append(_select(
                 raw.boxes[slot], raw.scores[slot], raw.classes[slot], tile, letterbox,
-                self._options))
+                self._options, len(self._spec.detection or ())))
         if raw.label_map is None:
             return
         left, top = tile.box[:2]
@@ -180,10 +178,15 @@ class _Frame:
 
 
 def _select(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, tile: Tile,
-            letterbox: Letterbox, options: PipelineOptions) -> Detections:
-    """Return what thresholds and NMS leave of a tile's candidates, in pixels of the image."""
+            letterbox: Letterbox, options: PipelineOptions, known: int) -> Detections:
+    """
+    Return what thresholds and NMS leave of a tile's candidates, in pixels of the image.
+
+    `known` is the number of classes that have a name; a file from elsewhere may say others.
+    """
     # Padding of the list of candidates has a score of 0; a NaN compares false.
-    kept = np.flatnonzero((scores >= options.score_threshold) & (scores > 0))
+    kept = np.flatnonzero((scores >= options.score_threshold) & (scores > 0)
+                          & (classes >= 0) & (classes < known))
     mapped = letterbox.to_source(boxes[kept])
     sides = (mapped[:, 2:] - mapped[:, :2]) * np.array(letterbox.scale, np.float32)
     inside = (sides >= MIN_BOX).all(axis=1)

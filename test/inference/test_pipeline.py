@@ -202,6 +202,12 @@ def test_padding_of_the_candidates_never_counts():
     assert len(pipeline.run(np.zeros((128, 160, 3), np.uint8)).detections) == 1
 
 
+def test_a_class_without_a_name_is_left_out():
+    pipeline = _scripted([[0, 0, 9, 9], [20, 20, 40, 40], [60, 60, 90, 90]], [0.9, 0.8, 0.7],
+                         classes=[3, 0, -1])
+    assert pipeline.run(np.zeros((128, 160, 3), np.uint8)).detections.classes.tolist() == [0]
+
+
 @pytest.mark.parametrize(('image', 'what'), [
     (np.zeros((4, 4, 3), np.float32), 'float32'), (np.zeros((4, 4, 4), np.uint8), r'4, 4, 4'),
     (np.zeros((4, 4, 1), np.uint8), '4, 4, 1'), (np.zeros((0, 4, 3), np.uint8), '4x0'),

@@ -9,11 +9,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from mtl_perception.errors import DataError
+from mtl_perception.data.synthetic import SyntheticFlight
+from mtl_perception.errors import ConfigError, DataError
 from mtl_perception.models.checkpoint import load_checkpoint
 from mtl_perception.models.export import export_onnx
 
 SUFFIXES = ('.jpg', '.jpeg', '.png')
+
+FLIGHT_SIZE, FLIGHT_FRAMES = (640, 480), 300
+"""Width and height in pixels and number of frames of the flight that stands in for pictures."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,8 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', type=Path, help='checkpoint (.pt) that `mtl train` wrote')
     parser.add_argument('-o', '--output', type=Path,
                         help='ONNX file to write (default: beside the checkpoint)')
-    parser.add_argument('--images', type=Path, required=True,
-                        help='picture or folder of pictures on which ONNX is held against torch')
+    parser.add_argument('--images', type=Path,
+                        help='picture or folder of pictures on which ONNX is held against torch; '
+                        'take some of your own (default: frames of a synthetic flight)')
     parser.add_argument('--limit', type=int, default=16,
                         help='most pictures to compare on (%(default)s)')
     parser.add_argument('--label-stride', type=int, choices=(1, 4),
@@ -35,8 +40,12 @@ def run(args: argparse.Namespace) -> None:
     if args.label_stride:
         spec = replace(spec, label_stride=args.label_stride)
     output = args.output or args.checkpoint.with_suffix('.onnx')
-    pictures = read_pictures(args.images, spec.input_size, args.limit)
-    print(f'exporting, and comparing with torch on {len(pictures)} pictures ...', flush=True)
+    if args.limit < 1:
+        raise ConfigError(f'--limit {args.limit} leaves no picture to compare on')
+    pictures = (read_pictures(args.images, spec.input_size, args.limit) if args.images
+                else drawn_pictures(spec.input_size, args.limit))
+    print(f'exporting, and comparing with torch on {len(pictures)} '
+          f'{"pictures" if args.images else "drawn frames"} ...', flush=True)
     found = export_onnx(network, spec, output, pictures)
     parts = []
     if spec.detection:
@@ -65,3 +74,10 @@ def read_pictures(path: Path, size: tuple[int, int], limit: int) -> list[np.ndar
         pictures.append(cv2.cvtColor(
             cv2.resize(picture, size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB))
     return pictures
+
+
+def drawn_pictures(size: tuple[int, int], limit: int) -> list[np.ndarray]:
+    """Return `limit` frames of a synthetic flight as uint8 [H, W, 3] RGB of `size`."""
+    flight = SyntheticFlight(0, *FLIGHT_SIZE, FLIGHT_FRAMES, 1.0)
+    return [cv2.resize(flight[index * FLIGHT_FRAMES // limit].image, size)
+            for index in range(limit)]
