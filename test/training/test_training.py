@@ -110,7 +110,7 @@ def test_a_run_starts_from_a_model_with_its_network_options(manifest_path, tmp_p
         assert torch.allclose(value, first.get_parameter(name), atol=1e-3), name
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 def test_the_thesiss_network_trains_exports_and_runs_as_the_other_does(
         manifest_path, tmp_path):
     run = tmp_path / 'run'
@@ -123,19 +123,19 @@ def test_the_thesiss_network_trains_exports_and_runs_as_the_other_does(
     assert spec.input_size == (100, 132)
     picture = np.random.default_rng(0).integers(0, 256, (90, 120, 3), np.uint8)
     assert cv2.imwrite(str(tmp_path / 'picture.png'), picture)
-    for stride in (1, 4):
-        # Export compares ONNX Runtime with torch and fails where they differ.
-        onnx = tmp_path / f'stride{stride}.onnx'
-        assert main(['export', str(run / 'model.pt'), '-o', str(onnx), '--images', str(tmp_path),
-                     '--label-stride', str(stride)]) == 0
-        outputs = open_runtime(onnx).run(np.zeros((2, 132, 100, 3), np.uint8))
+    # Export compares ONNX Runtime with torch and fails where they differ.
+    onnx = tmp_path / 'model.onnx'
+    assert main(['export', str(run / 'model.pt'), '-o', str(onnx), '--images', str(tmp_path),
+                 '--label-stride', '1']) == 0
+    count = len(network(torch.zeros(1, 3, 132, 100)).detection.default_boxes)
+    for path, stride in ((onnx, 1), (run / 'model.pt', 4)):
+        outputs = open_runtime(path).run(np.zeros((2, 132, 100, 3), np.uint8))
         assert outputs.label_map.shape == (2, 132 // stride, 100 // stride)
-        assert outputs.boxes.shape == (2, min(1000, len(network(
-            torch.zeros(1, 3, 132, 100)).detection.default_boxes)), 4)
-        seen = Pipeline(onnx).run(picture)
+        assert outputs.boxes.shape == (2, min(1000, count), 4)
+        seen = Pipeline(path).run(picture)
         assert seen.label_map.shape == (90, 120) and seen.detections.boxes.shape[1] == 4
-    assert main(['evaluate', '--model', str(tmp_path / 'stride4.onnx'), '--config',
-                 str(manifest_path), '--json', str(tmp_path / 'scores.json')]) == 0
+    assert main(['evaluate', '--model', str(onnx), '--config', str(manifest_path),
+                 '--json', str(tmp_path / 'scores.json')]) == 0
     assert (tmp_path / 'scores.json').is_file()
 
 
