@@ -44,8 +44,12 @@ class AugmentOptions:
     """Largest standard deviation of the noise, in grey levels."""
     grey_probability: float = 0.05
     """Share of colour pictures that lose their colour."""
-    visible_share: float = 0.3
-    """A box of which less lies in the crop is ignored: neither object nor background."""
+    visible_share: float = 0.6
+    """
+    A box of which less lies in the crop is ignored: neither object nor background. Many sets leave
+    objects unlabelled that the border of the picture cuts; asking for those that a crop cuts would
+    teach to find the others too.
+    """
     min_side: float = 2.5
     """A box with a shorter side in the crop, in pixels, is ignored likewise."""
 
