@@ -35,7 +35,7 @@ class PipelineOptions:
 
     score_threshold: float = 0.3
     """Boxes with a lower score are dropped; 0..1."""
-    nms_threshold: float = 0.6
+    nms_threshold: float = 0.5
     """Of two boxes of a class with a higher IoU than this, the better one stays; 0..1."""
     max_detections: int = 300
     """Most boxes of an image, best first; 1..10000."""

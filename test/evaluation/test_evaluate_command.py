@@ -17,7 +17,7 @@ def parse(*arguments: str) -> argparse.Namespace:
 
 def test_defaults_are_the_pipelines() -> None:
     args = parse('--model', 'm.onnx', '--config', 'c.yaml')
-    assert (args.tiles, args.nms_threshold, args.split) == ('off', 0.6, 'val')
+    assert (args.tiles, args.nms_threshold, args.split) == ('off', 0.5, 'val')
 
 
 @pytest.mark.parametrize(('arguments', 'problem'), [
