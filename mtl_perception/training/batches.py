@@ -50,9 +50,8 @@ class Batch:
 
     def parts(self, count: int) -> list[Batch]:
         """Return the batch dealt out to at most `count` batches, each with a picture."""
-        chosen = [list(range(len(self.images)))[k::count] for k in range(count)]
-        return [Batch(self.images[which], [self.truths[i] for i in which], self.labels[which])
-                for which in chosen if which]
+        return [Batch(self.images[k::count], self.truths[k::count], self.labels[k::count])
+                for k in range(min(count, len(self.images)))]
 
 
 class Pool:

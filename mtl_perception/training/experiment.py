@@ -21,7 +21,7 @@ import numpy as np
 
 from mtl_perception.data.yaml_section import read_yaml, Section
 from mtl_perception.errors import DataError, ModelError
-from mtl_perception.training.loop import STATE_FILE
+from mtl_perception.training.loop import STATE_FILE, STOPPED
 from mtl_perception.training.train_command import MODEL_FILE
 
 TASKS = {'detection': ('ap50_groups', 'ap50'), 'segmentation': ('iou',)}
@@ -156,10 +156,9 @@ class Runner:
     @staticmethod
     def _check_finished(folder: Path) -> None:
         from mtl_perception.models.checkpoint import read_checkpoint
-        done, _, wanted = read_checkpoint(
-            folder / MODEL_FILE)[0].provenance['steps'].partition(' of ')
-        if int(done) < int(wanted.split(',')[0]):
-            raise ModelError(f'{folder}: the run was stopped after {done} steps; '
+        provenance = read_checkpoint(folder / MODEL_FILE)[0].provenance
+        if provenance['ended'] == STOPPED:
+            raise ModelError(f'{folder}: the run was stopped after {provenance["steps"]}; '
                              'the same command goes on from there')
 
     def evaluate(self) -> None:

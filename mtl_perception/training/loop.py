@@ -33,6 +33,9 @@ STATE_FILE = 'last.pt'
 BEST_FILE = 'best.pt'
 """The model (moving average, FP16) of the evaluation with the best score."""
 
+STOPPED = 'stopped'
+"""Reason of a run that a signal ended."""
+
 
 @dataclass(frozen=True)
 class Finish:
@@ -126,8 +129,7 @@ class Trainer:
         loader = DataLoader(
             self.batches, batch_size=None, sampler=range(state.step, options.steps),
             num_workers=options.workers, worker_init_fn=_ignore_signals,
-            prefetch_factor=3 if options.workers else None,
-            pin_memory=self.device.type == 'cuda')
+            prefetch_factor=3 if options.workers else None)
         bar = tqdm(total=options.steps, initial=state.step, desc='training', unit='step',
                    disable=not self.progress, smoothing=0.05)
         reason = 'finished'
@@ -151,7 +153,7 @@ class Trainer:
                 if stop or state.step % options.save_every == 0:
                     self._save()
                 if stop or not better:
-                    reason = 'stopped' if stop else 'no better'
+                    reason = STOPPED if stop else 'no better'
                     break
                 began = time.perf_counter()
         self._save()

@@ -8,7 +8,6 @@ small ones do not vanish (arXiv:1710.03740).
 from __future__ import annotations
 
 from collections.abc import Callable
-import contextlib
 from typing import Any
 
 import torch
@@ -60,10 +59,6 @@ class Precision:
     def scale(self) -> float:
         """Factor of the loss of which the gradients are taken."""
         return float(self.scaler.get_scale())
-
-    def no_autocast(self) -> contextlib.AbstractContextManager[None]:
-        """Return a context for what must be FP32 whatever the format."""
-        return torch.autocast(self.device.type, enabled=False)
 
 
 def _as_float(value: Any) -> Any:

@@ -167,7 +167,8 @@ def _say_nothing(text: str) -> None:
 
 def _save_model(state: TrainingState, finish: Finish, output: Path) -> None:
     steps = f'{finish.steps} of {state.spec.provenance["steps"]}'
-    spec = replace(state.spec, provenance={**state.spec.provenance, 'steps': steps})
+    spec = replace(state.spec, provenance={
+        **state.spec.provenance, 'steps': steps, 'ended': finish.reason})
     save_checkpoint(state.average.network, spec, output / MODEL_FILE)
     after = {'finished': '', 'no better': '; the score got no better',
              'stopped': f'; stopped early, go on with --resume --output {output}'}[finish.reason]

@@ -18,8 +18,6 @@ from mtl_perception.inference.torch_runtime import TorchRuntime
 from mtl_perception.spec import ModelSpec
 
 SPLIT = 'val'
-PICTURE_SCORE = 0.3
-"""Detections from this score on are drawn into sample pictures, as the node shows them."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +71,6 @@ class Validation:
         return Scores(totals, details, self._pictures(pipeline))
 
     def _pictures(self, pipeline: Pipeline) -> dict[str, np.ndarray]:
-        pipeline.options = PipelineOptions(score_threshold=PICTURE_SCORE, tiles='auto')
         pictures = {}
         for name in self.sets:
             sample = open_set(self.manifest.set_named(name), self.manifest).read(SPLIT, 0)
