@@ -63,6 +63,13 @@ def message_stamp(message: Any) -> int:
     return int(stamp.sec) * 10**9 + int(stamp.nanosec)
 
 
+def box_corners(bbox: Any) -> tuple[float, float, float, float]:
+    """Return x0, y0, x1, y1 in pixels of a vision_msgs BoundingBox2D without rotation."""
+    x, y = bbox.center.position.x, bbox.center.position.y
+    half_x, half_y = bbox.size_x / 2, bbox.size_y / 2
+    return x - half_x, y - half_y, x + half_x, y + half_y
+
+
 def raw_image(message: Any) -> RawImage:
     """Return the fields of an Image message."""
     return RawImage(np.ascontiguousarray(message.data), message.width, message.height,

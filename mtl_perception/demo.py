@@ -55,6 +55,7 @@ from mtl_perception.spec import ModelSpec
 DEFAULT_FLIGHT = 'synthetic:8'
 DEFAULT_RATE = 5.0
 """Images per second: two cores look at every one with the shipped model, beside the recorder."""
+
 MAX_FRAMES = 100_000
 
 _MARKER = '.made_by_mtl_demo'

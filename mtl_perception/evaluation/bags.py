@@ -17,6 +17,7 @@ import numpy as np
 
 from mtl_perception.bag_file import (
     bag_messages,
+    box_corners,
     COMPRESSED_IMAGE,
     IMAGE,
     image_pixels,
@@ -197,9 +198,7 @@ def _detections(message: Any) -> Detections:
     scores = np.empty(count, np.float32)
     classes = np.empty(count, np.int32)
     for row, item in enumerate(message.detections):
-        x, y = item.bbox.center.position.x, item.bbox.center.position.y
-        half_x, half_y = item.bbox.size_x / 2, item.bbox.size_y / 2
-        boxes[row] = x - half_x, y - half_y, x + half_x, y + half_y
+        boxes[row] = box_corners(item.bbox)
         best = item.results[0].hypothesis
         try:
             classes[row] = int(best.class_id)

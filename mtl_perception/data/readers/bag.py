@@ -11,6 +11,7 @@ import numpy as np
 
 from mtl_perception.bag_file import (
     bag_messages,
+    box_corners,
     COMPRESSED_IMAGE,
     IMAGE,
     image_pixels,
@@ -103,10 +104,7 @@ class BagSet:
             place = f'{where}: detection {number}'
             if not item.results:
                 raise DataError(f'{place}: has no class')
-            x, y = item.bbox.center.position.x, item.bbox.center.position.y
-            half_x, half_y = item.bbox.size_x / 2, item.bbox.size_y / 2
-            boxes.add(names.of(item.results[0].hypothesis.class_id),
-                      (x - half_x, y - half_y, x + half_x, y + half_y), place)
+            boxes.add(names.of(item.results[0].hypothesis.class_id), box_corners(item.bbox), place)
         return boxes.truth()
 
     def _mask(self, message: Any, names: _Names, where: str) -> np.ndarray:
