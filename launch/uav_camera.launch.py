@@ -9,12 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, SetEnvironmentVariable
-from launch.substitutions import EnvironmentVariable, LaunchConfiguration
+from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
 from launch import LaunchContext, LaunchDescription
+from mtl_perception.transport import choose_transport
 
 PACKAGE = 'mtl_perception'
 CONFIG = Path(__file__).resolve().parents[1] / 'config'
@@ -64,12 +65,9 @@ ARGUMENTS = [
 
 
 def generate_launch_description() -> LaunchDescription:
-    """Return the description: arguments, environment, nodes."""
+    """Return the description: arguments and nodes; no variable is set but for a node."""
     return LaunchDescription([
         *ARGUMENTS,
-        # Fast DDS otherwise loses large images between processes.
-        SetEnvironmentVariable('FASTDDS_BUILTIN_TRANSPORTS', EnvironmentVariable(
-            'FASTDDS_BUILTIN_TRANSPORTS', default_value='LARGE_DATA')),
         OpaqueFunction(function=make_nodes),
     ])
 
@@ -96,7 +94,9 @@ def make_nodes(context: LaunchContext) -> list[Node]:
     if values['rviz'] == 'true':
         nodes.append(Node(
             package='rviz2', executable='rviz2', namespace=values['namespace'],
-            arguments=['-d', str(CONFIG / 'uav_camera.rviz')]))
+            arguments=['-d', str(CONFIG / 'uav_camera.rviz')],
+            # The other nodes choose for themselves.
+            additional_env=choose_transport(context.environment).environment))
     return nodes
 
 

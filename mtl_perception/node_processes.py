@@ -16,7 +16,6 @@ import time
 from types import TracebackType
 
 from mtl_perception.errors import ConfigError, MtlError
-from mtl_perception.resources import config_path
 
 _END_WITHIN = 15.0
 """Seconds that a node gets to end; the recorder writes its index then."""
@@ -26,19 +25,14 @@ def node_environment(logs: Path) -> dict[str, str]:
     """
     Return this process's environment with what nodes of one demo need to talk to each other only.
 
-    What the user has set stays: their domain, their transport.
+    What the user has set stays: their domain, their discovery range. Nothing reaches the network
+    otherwise; the transport is the nodes' own choice.
     """
     environment = dict(os.environ)
     # Domains up to 101 keep clear of the ports that Linux gives out by itself.
     environment.setdefault('ROS_DOMAIN_ID', str(random.SystemRandom().randint(1, 101)))
-    if 'fastrtps' in environment.get('RMW_IMPLEMENTATION', 'rmw_fastrtps_cpp'):
-        # Not the discovery range LOCALHOST: its transports lose images, see the profile.
-        older = environment.get('ROS_DISTRO') in ('humble', 'iron', 'jazzy')
-        environment.setdefault(
-            f'{"FASTRTPS" if older else "FASTDDS"}_DEFAULT_PROFILES_FILE',
-            str(config_path('fastdds_localhost.xml')))
-        environment['ROS_AUTOMATIC_DISCOVERY_RANGE'] = 'SYSTEM_DEFAULT'
-        environment.pop('ROS_LOCALHOST_ONLY', None)
+    if environment.get('ROS_DISTRO') == 'humble':
+        environment.setdefault('ROS_LOCALHOST_ONLY', '1')
     else:
         environment.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     environment.setdefault('ROS_LOG_DIR', str(logs / 'ros'))

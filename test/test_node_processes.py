@@ -20,17 +20,18 @@ def alive(pid: int) -> bool:
 
 
 def test_environment_is_apart_and_the_users_where_they_say_so(tmp_path, monkeypatch):
-    for name in ('ROS_DOMAIN_ID', 'ROS_LOG_DIR', 'FASTDDS_DEFAULT_PROFILES_FILE'):
+    for name in ('ROS_DOMAIN_ID', 'ROS_LOG_DIR', 'ROS_AUTOMATIC_DISCOVERY_RANGE', 'ROS_DISTRO'):
         monkeypatch.delenv(name, raising=False)
     domains = {node_environment(tmp_path)['ROS_DOMAIN_ID'] for _ in range(60)}
     assert len(domains) > 20
     assert all(1 <= int(domain) <= 101 for domain in domains)
     assert node_environment(tmp_path)['ROS_LOG_DIR'].startswith(str(tmp_path))
     monkeypatch.setenv('ROS_DOMAIN_ID', '42')
-    monkeypatch.setenv('FASTDDS_DEFAULT_PROFILES_FILE', '/my/profile.xml')
+    assert node_environment(tmp_path)['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'LOCALHOST'
+    monkeypatch.setenv('ROS_AUTOMATIC_DISCOVERY_RANGE', 'SUBNET')
     environment = node_environment(tmp_path)
     assert environment['ROS_DOMAIN_ID'] == '42'
-    assert environment['FASTDDS_DEFAULT_PROFILES_FILE'] == '/my/profile.xml'
+    assert environment['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'SUBNET'
     assert 'ROS_DOMAIN_ID' in os.environ and os.environ['ROS_DOMAIN_ID'] == '42'
 
 

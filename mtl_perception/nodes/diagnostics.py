@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+import os
 from pathlib import Path
 import resource
 import socket
@@ -12,6 +13,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
 
 from mtl_perception.nodes.frame_statistics import PERCENTILES, Summary
+from mtl_perception.transport import remedy
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,7 @@ def silence_text(state: NodeState) -> str:
         return begin + 'it has no publisher'
     return begin + (
         f'its {state.publishers} publisher(s) send nothing that arrives: see their rate and '
-        'quality of service; large images need FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA on both '
-        'sides, and not ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST')
+        f'quality of service; a best-effort one on Fast DDS needs {remedy(os.environ)}')
 
 
 def _images(state: NodeState, summary: Summary) -> DiagnosticStatus:

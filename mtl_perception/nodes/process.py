@@ -18,6 +18,7 @@ from typing import Any, Protocol
 
 from mtl_perception.errors import MtlError
 from mtl_perception.memory import keep_freed_memory
+from mtl_perception.transport import choose_transport
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -74,10 +75,11 @@ def run_node(
     stop = Stop()
     _end_on_signals(stop, exit_within)
     keep_freed_memory()
-    # Fast DDS without it loses large best-effort images between processes; every process must
-    # set it. Others ignore it, and whoever has set it otherwise knows why.
-    os.environ.setdefault('FASTDDS_BUILTIN_TRANSPORTS', 'LARGE_DATA')
     try:
+        transport = choose_transport(os.environ)
+        os.environ.update(transport.environment)
+        if transport.warning:
+            print(f'warning: {transport.warning}', file=sys.stderr, flush=True)
         _spin(make, stop, args)
         if stop.error is not None:
             raise stop.error

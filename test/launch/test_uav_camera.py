@@ -2,6 +2,7 @@
 
 from dataclasses import fields
 import importlib.util
+import os
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,7 @@ import yaml
 
 pytest.importorskip('launch_ros')
 
-from launch.actions import DeclareLaunchArgument, SetEnvironmentVariable
+from launch.actions import DeclareLaunchArgument
 
 from launch import LaunchContext
 from mtl_perception.nodes.parameters import (
@@ -17,6 +18,7 @@ from mtl_perception.nodes.parameters import (
     PerceptionParameters,
     RecorderParameters,
 )
+from mtl_perception.transport import choose_transport
 
 FILE = Path(__file__).parents[2] / 'launch' / 'uav_camera.launch.py'
 KINDS = {
@@ -38,8 +40,8 @@ def nodes_of(launch_file):
     def nodes_of(**arguments):
         context = LaunchContext()
         for entity in launch_file.generate_launch_description().entities:
-            if isinstance(entity, (DeclareLaunchArgument, SetEnvironmentVariable)):
-                if isinstance(entity, DeclareLaunchArgument) and entity.name in arguments:
+            if isinstance(entity, DeclareLaunchArgument):
+                if entity.name in arguments:
                     context.launch_configurations[entity.name] = arguments[entity.name]
                 entity.execute(context)
         nodes = launch_file.make_nodes(context)
@@ -108,13 +110,15 @@ def test_what_is_started(arguments, expected, nodes_of):
     assert list(nodes) == expected
 
 
-def test_large_images_get_their_transport_unless_another_is_set(nodes_of, monkeypatch):
-    monkeypatch.delenv('FASTDDS_BUILTIN_TRANSPORTS', raising=False)
-    _, context = nodes_of()
-    assert context.environment['FASTDDS_BUILTIN_TRANSPORTS'] == 'LARGE_DATA'
-    monkeypatch.setenv('FASTDDS_BUILTIN_TRANSPORTS', 'UDPv4')
-    _, context = nodes_of()
-    assert context.environment['FASTDDS_BUILTIN_TRANSPORTS'] == 'UDPv4'
+def test_no_variable_is_set_but_for_rviz_which_cannot_choose(nodes_of, monkeypatch):
+    for name in [name for name in os.environ if name.startswith('FAST')]:
+        monkeypatch.delenv(name)
+    before = dict(os.environ)
+    nodes, context = nodes_of(rviz='true')
+    assert dict(context.environment) == before and dict(os.environ) == before
+    assert not nodes['perception_node'].additional_env
+    extra = {name[0].text: value[0].text for name, value in nodes['rviz2'].additional_env}
+    assert extra == choose_transport(before).environment
 
 
 def test_rviz_has_a_configuration_that_names_our_topics(launch_file):

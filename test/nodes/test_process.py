@@ -86,18 +86,25 @@ sys.exit(process.run_node(make))
     assert (process.returncode, error) == (1, 'error: the camera is gone\n')
 
 
-def test_the_transport_for_large_images_is_chosen_unless_another_is():
-    for given, expected in ((None, 'LARGE_DATA'), ('UDPv4', 'UDPv4')):
-        setting = '' if given is None else (
-            f'import os; os.environ["FASTDDS_BUILTIN_TRANSPORTS"] = "{given}"\n')
-        process = start(setting + """
+def test_the_transport_for_images_is_chosen_unless_another_is():
+    for given, expected, warned in (
+            ('', 'fastdds.xml None', False), ('UDPv4', 'None UDPv4', False),
+            ('LARGE_DATA', 'None LARGE_DATA', True)):
+        process = start(f"""
 import os
+for name in [name for name in os.environ if name.startswith(('FAST', 'ROS_'))]:
+    del os.environ[name]
+if {given!r}:
+    os.environ['FASTDDS_BUILTIN_TRANSPORTS'] = {given!r}
 def make(stop):
-    print(os.environ['FASTDDS_BUILTIN_TRANSPORTS'])
+    file = os.environ.get('FASTDDS_DEFAULT_PROFILES_FILE')
+    print(file and os.path.basename(file), os.environ.get('FASTDDS_BUILTIN_TRANSPORTS'))
 sys.exit(process.run_node(make))
 """)
-        out, _ = process.communicate(timeout=10)
+        out, error = process.communicate(timeout=10)
         assert out == f'{expected}\n'
+        assert error.startswith('warning: FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA: ') == warned
+        assert error.count('\n') == warned
 
 
 def test_stop_wakes_who_waits_even_when_it_came_first():

@@ -1,0 +1,110 @@
+from collections import namedtuple
+from importlib import metadata
+import os
+from pathlib import Path
+import xml.etree.ElementTree as ElementTree
+
+import pytest
+
+from mtl_perception import transport
+from mtl_perception.resources import config_path
+from mtl_perception.transport import choose_transport, profile_variable, remedy
+
+NAMESPACE = {'dds': 'http://www.eprosima.com/XMLSchemas/fastRTPS_Profiles'}
+
+
+KILTED, JAZZY = {'ROS_DISTRO': 'kilted'}, {'ROS_DISTRO': 'jazzy'}
+
+
+def profile_of(environment):
+    """Return the file name of the profile that is set; None: none."""
+    environment = KILTED | environment
+    path = choose_transport(environment).environment.get(profile_variable(environment))
+    return path and Path(path).name
+
+
+def test_images_get_room_where_nothing_is_chosen():
+    assert profile_of({}) == 'fastdds.xml'
+    assert profile_of({'RMW_IMPLEMENTATION': ''}) == 'fastdds.xml'
+    assert profile_of({'FASTDDS_BUILTIN_TRANSPORTS': ''}) == 'fastdds.xml'
+    assert profile_of({'RMW_IMPLEMENTATION': 'rmw_fastrtps_dynamic_cpp'}) == 'fastdds.xml'
+    assert profile_of({'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET'}) == 'fastdds.xml'
+    # One name alone: the newer Fast DDS complains of the older one.
+    assert set(choose_transport(KILTED).environment) == {'FASTDDS_DEFAULT_PROFILES_FILE'}
+    assert set(choose_transport(JAZZY).environment) == {'FASTRTPS_DEFAULT_PROFILES_FILE'}
+    assert not choose_transport(KILTED).warning
+
+
+@pytest.mark.parametrize(('version', 'name'), [
+    ('3.3.15', 'FASTRTPS'), ('7.1.6', 'FASTRTPS'), ('9.1.2', 'FASTDDS')])
+def test_wheels_are_known_by_their_rclpy(version, name, monkeypatch):
+    monkeypatch.setattr(metadata, 'version', {'rclpy': version}.get)
+    assert profile_variable({}) == f'{name}_DEFAULT_PROFILES_FILE'
+
+
+@pytest.mark.parametrize('setting', [
+    {'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}, {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'},
+    {'FASTDDS_DEFAULT_PROFILES_FILE': '/my/profile.xml'},
+    {'FASTRTPS_DEFAULT_PROFILES_FILE': '/my/profile.xml'}])
+def test_what_the_user_chose_stays(setting):
+    chosen = choose_transport(KILTED | setting)
+    assert chosen.environment == {} and not chosen.warning
+
+
+@pytest.mark.parametrize('name', ['DEFAULT_FASTDDS_PROFILES.xml', 'DEFAULT_FASTRTPS_PROFILES.xml'])
+def test_a_profile_in_the_current_folder_is_the_users(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert profile_of({}) == 'fastdds.xml'
+    (tmp_path / name).touch()
+    assert profile_of({}) is None
+    assert profile_of({'SKIP_DEFAULT_XML_FILE': '1'}) == 'fastdds.xml'
+
+
+def test_large_data_is_warned_of():
+    chosen = choose_transport({'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA?max_msg_size=1MB'})
+    assert chosen.environment == {} and 'unset it' in chosen.warning
+
+
+@pytest.mark.parametrize('setting', [
+    {'ROS_LOCALHOST_ONLY': '1'}, {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}])
+def test_who_keeps_to_the_machine_is_kept_to_it(setting):
+    assert profile_of(setting) == 'fastdds_localhost.xml'
+    after = setting | choose_transport(setting).environment
+    # Settings that would add transports of their own are taken over by the profile.
+    assert after['ROS_LOCALHOST_ONLY'] == '0'
+    assert after['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'SYSTEM_DEFAULT'
+
+
+def test_peers_that_are_named_are_still_reached():
+    setting = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', 'ROS_STATIC_PEERS': '192.0.2.1'}
+    assert 'ROS_AUTOMATIC_DISCOVERY_RANGE' not in choose_transport(setting).environment
+    assert profile_of(setting) == 'fastdds.xml'
+
+
+def test_without_room_in_shared_memory_the_default_remains_and_it_is_said(monkeypatch):
+    status = namedtuple('status', 'f_bavail f_frsize')
+    monkeypatch.setattr(os, 'statvfs', lambda path: status(3 << 8, 4096))
+    chosen = choose_transport({})
+    assert chosen.environment == {}
+    assert '/dev/shm has 3 MB left and not the 18' in chosen.warning
+    monkeypatch.setattr(os, 'statvfs', lambda path: status(18 << 8, 4096))
+    assert choose_transport({}).environment
+
+
+@pytest.mark.parametrize('name', ['fastdds.xml', 'fastdds_localhost.xml'])
+def test_the_profiles_are_what_is_said_of_them(name):
+    root = ElementTree.parse(config_path(name)).getroot()
+    found = {
+        item.find('dds:transport_id', NAMESPACE).text: item.find('dds:type', NAMESPACE).text
+        for item in root.iterfind('.//dds:transport_descriptor', NAMESPACE)}
+    used = [item.text for item in root.iterfind('.//dds:userTransports/*', NAMESPACE)]
+    # The kinds of the default, or others do not find us.
+    assert sorted(found[name] for name in used) == ['SHM', 'UDPv4']
+    [size] = root.iterfind('.//dds:segment_size', NAMESPACE)
+    assert int(size.text) == transport._SEGMENT
+
+
+def test_the_remedy_names_the_variable_of_the_distribution():
+    path = config_path('fastdds.xml')
+    assert remedy({'ROS_DISTRO': 'humble'}) == f'FASTRTPS_DEFAULT_PROFILES_FILE={path}'
+    assert remedy({'ROS_DISTRO': 'kilted'}) == f'FASTDDS_DEFAULT_PROFILES_FILE={path}'
