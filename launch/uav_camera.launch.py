@@ -6,27 +6,46 @@ has one place. `ros2 launch mtl_perception uav_camera.launch.py --show-args` lis
 """
 
 from datetime import datetime
+from functools import partial
+import math
+import os
 from pathlib import Path
+import re
+import sys
 from typing import Any
 
+from ament_index_python.packages import get_package_prefix, PackageNotFoundError
 from launch.actions import DeclareLaunchArgument, OpaqueFunction
-from launch.substitutions import LaunchConfiguration
+from launch.logging import get_logger
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
 
-from launch import LaunchContext, LaunchDescription
+from launch import Action, LaunchContext, LaunchDescription
+from mtl_perception.errors import ConfigError
+from mtl_perception.nearest import suggestion
+from mtl_perception.supervision import ON_EXIT, SHUTDOWN, Supervisor
 from mtl_perception.transport import choose_transport
 
 PACKAGE = 'mtl_perception'
 CONFIG = Path(__file__).resolve().parents[1] / 'config'
 YES_OR_NO = ['true', 'false']
+EMPTY_OR_YES_OR_NO = ['', *YES_OR_NO]
 
 ARGUMENTS = [
     DeclareLaunchArgument(
         'params_file', default_value=str(CONFIG / 'uav_camera.yaml'),
-        description='parameters of the nodes, a copy of config/uav_camera.yaml'),
+        description='parameters of the perception node, a copy of config/uav_camera.yaml; also '
+        'of each other node that a key of the file names'),
+    DeclareLaunchArgument(
+        'camera_params_file', default_value=str(CONFIG / 'camera_node.yaml'),
+        description='parameters of the camera node, a copy of config/camera_node.yaml; those of '
+        'params_file go over them'),
     DeclareLaunchArgument(
         'namespace', default_value='', description='namespace of all nodes'),
+    DeclareLaunchArgument(
+        'use_sim_time', default_value='', choices=EMPTY_OR_YES_OR_NO,
+        description='whether all nodes take the time from /clock; empty: as in params_file, '
+        'else false'),
     DeclareLaunchArgument(
         'model', default_value='',
         description='path of the model file; empty: as in params_file'),
@@ -36,7 +55,8 @@ ARGUMENTS = [
         'device', default_value='', description='where it runs; empty: as in params_file'),
     DeclareLaunchArgument(
         'score_threshold', default_value='',
-        description='detections of a lower score are left out; empty: as in params_file'),
+        description='detections of a lower score (0 to 1) are left out; empty: as in '
+        'params_file'),
     DeclareLaunchArgument(
         'image_topic', default_value='image',
         description='topic of the images to look at, which camera:=true publishes'),
@@ -46,10 +66,10 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'source', default_value='',
         description='images of the camera node: folder, video file, V4L2 device number, URL, '
-        'GStreamer pipeline or synthetic:SEED; empty: as in params_file'),
+        'GStreamer pipeline or synthetic:SEED; empty: as in camera_params_file'),
     DeclareLaunchArgument(
         'rate', default_value='',
-        description='images per second of the camera node; empty: as in params_file'),
+        description='images per second of the camera node; empty: as in camera_params_file'),
     DeclareLaunchArgument(
         'record', default_value='false', choices=YES_OR_NO,
         description='record images and results to a bag'),
@@ -57,57 +77,157 @@ ARGUMENTS = [
         'bag', default_value='',
         description='folder of the bag; empty: named by date and time, in the current folder'),
     DeclareLaunchArgument(
-        'rviz', default_value='false', choices=YES_OR_NO, description='show images in RViz'),
+        'rviz', default_value='false', choices=YES_OR_NO,
+        description='show images in RViz; what becomes of RViz changes nothing for the nodes'),
     DeclareLaunchArgument(
         'log_level', default_value='info', choices=['debug', 'info', 'warn', 'error', 'fatal'],
         description='least severity that the nodes log'),
+    DeclareLaunchArgument(
+        'on_exit', default_value=SHUTDOWN, choices=list(ON_EXIT),
+        description='what the end of a node does to the others: shutdown ends the launch, with '
+        "exit code 1 and the node's error as last line where it failed, with 0 where it came to "
+        'its end, as a camera at the end of a video that does not loop; ignore lets the others '
+        'go on, and the exit code tells of the failure in the end'),
+    DeclareLaunchArgument(
+        'respawn', default_value='false', choices=YES_OR_NO,
+        description='start a node that fails again; one that comes to its end is not'),
+    DeclareLaunchArgument(
+        'respawn_delay', default_value='2.0',
+        description='seconds until a node that failed starts again'),
+    DeclareLaunchArgument(
+        'respawn_max_per_minute', default_value='5',
+        description='a node that is to start again more often than this ends the launch with '
+        'exit code 1'),
 ]
+
+# `ros2 launch --launch-prefix` passes its options on as launch arguments.
+OPTIONS_OF_LAUNCH = ('launch-prefix', 'launch-prefix-filter')
 
 
 def generate_launch_description() -> LaunchDescription:
     """Return the description: arguments and nodes; no variable is set but for a node."""
     return LaunchDescription([
         *ARGUMENTS,
+        OpaqueFunction(function=check_names),
         OpaqueFunction(function=make_nodes),
     ])
 
 
-def make_nodes(context: LaunchContext) -> list[Node]:
-    """Return the nodes that the arguments ask for."""
+def check_names(context: LaunchContext) -> None:
+    """
+    Raise ConfigError for an argument of the command line that this file does not have.
+
+    Only where the command line names this file: otherwise the arguments are those of the launch
+    file that includes this one.
+    """
+    if Path(__file__).name not in [Path(word).name for word in sys.argv]:
+        return
+    known = [argument.name for argument in ARGUMENTS]
+    for word in context.argv:
+        name = word.partition(':=')[0]
+        if name not in known and name not in OPTIONS_OF_LAUNCH:
+            raise ConfigError(f'launch argument {word}: there is none of that name; '
+                              + suggestion(name, known, 'there are'))
+
+
+def make_nodes(context: LaunchContext) -> list[Action]:
+    """Return the nodes that the arguments ask for; ConfigError names an impossible argument."""
     values = context.launch_configurations
+    supervisor = Supervisor(
+        on_exit=values['on_exit'], respawn=values['respawn'] == 'true',
+        respawn_delay=_number(values, 'respawn_delay', low=0),
+        respawn_max_per_minute=int(_number(values, 'respawn_max_per_minute', low=1)))
     topic = values['image_topic']
     folder = topic.rpartition('/')[0]
     info = f'{folder}/camera_info' if '/' in topic else 'camera_info'
-    nodes = [_node(values, 'perception_node', [('image', topic)], {
+    params = _file(values, 'params_file')
+    nodes = [_node(values, 'perception_node', [params], [('image', topic)], {
         'model': str, 'runtime': str, 'device': str, 'score_threshold': float})]
     if values['camera'] == 'true':
+        files = [_file(values, 'camera_params_file'), *_naming(params, 'camera_node')]
         nodes.append(_node(
-            values, 'camera_node', [('image', topic), ('camera_info', info)],
+            values, 'camera_node', files, [('image', topic), ('camera_info', info)],
             {'source': str, 'rate': float}))
     if values['record'] == 'true':
         bag = values['bag'] or f'uav_camera_{datetime.now():%Y_%m_%d-%H_%M_%S}'
         results = [f'perception_node/{name}' for name in (
             'detections', 'detections/label_info', 'segmentation', 'segmentation/label_info')]
-        nodes.append(_node(values, 'recorder_node', [], {}, {
+        nodes.append(_node(values, 'recorder_node', _naming(params, 'recorder_node'), [], {}, {
             'output': ParameterValue(bag, value_type=str),
             'topics': [topic, info, *results, '/diagnostics']}))
+    actions = [*supervisor.handlers(), *(supervisor.watch(node) for node in nodes)]
     if values['rviz'] == 'true':
-        nodes.append(Node(
-            package='rviz2', executable='rviz2', namespace=values['namespace'],
-            arguments=['-d', str(CONFIG / 'uav_camera.rviz')],
-            # The other nodes choose for themselves.
-            additional_env=choose_transport(context.environment).environment))
-    return nodes
+        actions += [supervisor.tolerate(node) for node in _rviz(context)]
+    return actions
 
 
-def _node(values: dict[str, str], name: str, remappings: list[tuple[str, str]],
-          arguments: dict[str, type], parameters: dict[str, Any] | None = None) -> Node:
-    """Return a node of this package; launch arguments that are not empty become parameters."""
-    chosen = {
-        argument: ParameterValue(LaunchConfiguration(argument), value_type=kind)
+def _node(values: dict[str, str], name: str, files: list[Path],
+          remappings: list[tuple[str, str]], arguments: dict[str, type],
+          parameters: dict[str, Any] | None = None) -> 'partial[Node]':
+    """Return what makes a node; launch arguments that are not empty become its parameters."""
+    chosen: dict[str, Any] = {
+        argument: _number(values, argument) if kind is float
+        else ParameterValue(values[argument], value_type=kind)
         for argument, kind in arguments.items() if values[argument]}
-    return Node(
-        package=PACKAGE, executable=name, name=name, namespace=values['namespace'],
-        parameters=[values['params_file'], {**chosen, **(parameters or {})}],
-        remappings=remappings, output='screen', emulate_tty=True,
+    return partial(
+        Node, package=PACKAGE, executable=name, name=name, namespace=values['namespace'],
+        parameters=[*map(str, files), {**chosen, **_time(values), **(parameters or {})}],
+        remappings=remappings, output='screen',
+        # With a terminal of its own a node writes colours, also into a pipe or a file.
+        emulate_tty=sys.stdout.isatty(),
+        additional_env={'MTL_LAUNCH_PID': str(os.getpid()), 'PYTHONUNBUFFERED': '1'},
         ros_arguments=['--log-level', values['log_level']])
+
+
+def _rviz(context: LaunchContext) -> list[Node]:
+    """Return RViz with our configuration, or nothing and a warning where it is not installed."""
+    try:
+        get_package_prefix('rviz2')
+    except PackageNotFoundError:
+        get_logger('uav_camera').warning(
+            'rviz:=true: RViz is not installed, the nodes run without it; '
+            'apt-get install ros-$ROS_DISTRO-rviz2')
+        return []
+    values = context.launch_configurations
+    return [Node(
+        package='rviz2', executable='rviz2', namespace=values['namespace'],
+        parameters=[_time(values)], arguments=['-d', str(CONFIG / 'uav_camera.rviz')],
+        # Our own nodes choose theirs by themselves.
+        additional_env=choose_transport(context.environment).environment)]
+
+
+def _time(values: dict[str, str]) -> dict[str, bool]:
+    given = values['use_sim_time']
+    return {'use_sim_time': given == 'true'} if given else {}
+
+
+def _file(values: dict[str, str], argument: str) -> Path:
+    """Return the path of a parameters file; ConfigError where there is none."""
+    path = Path(values[argument]).expanduser()
+    if not path.is_file():
+        raise ConfigError(f'launch argument {argument}:={values[argument]}: there is no such '
+                          f'file; start from a copy of {CONFIG}/{_default(argument)}')
+    return path
+
+
+def _default(argument: str) -> str:
+    return {'params_file': 'uav_camera.yaml', 'camera_params_file': 'camera_node.yaml'}[argument]
+
+
+def _naming(path: Path, node: str) -> list[Path]:
+    """Return the parameters file as a list, which is empty where no key of it names the node."""
+    text = path.read_text(encoding='utf-8', errors='replace')
+    return [path] if re.search(rf'^\s*["\']?[\w/*]*\b{node}["\']?\s*:', text, re.MULTILINE) else []
+
+
+def _number(values: dict[str, str], argument: str, low: float = -math.inf) -> float:
+    """Return the value of an argument; ConfigError where it is no number, or too low a one."""
+    try:
+        value = float(values[argument])
+    except ValueError:
+        value = math.nan
+    if not (math.isfinite(value) and value >= low):
+        least = f' of at least {low}' if math.isfinite(low) else ''
+        raise ConfigError(
+            f'launch argument {argument}:={values[argument]}: give a number{least}')
+    return value

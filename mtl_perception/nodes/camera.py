@@ -10,7 +10,6 @@ import traceback
 import cv2
 import numpy as np
 from rclpy.duration import Duration
-from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
@@ -18,7 +17,7 @@ from mtl_perception.errors import DataError, MtlError
 from mtl_perception.nodes import qos
 from mtl_perception.nodes.camera_info import camera_info, load_calibration
 from mtl_perception.nodes.messages import image_to_message
-from mtl_perception.nodes.parameters import CameraParameters, declare
+from mtl_perception.nodes.parameters import AcceptsSameValues, CameraParameters, declare
 from mtl_perception.nodes.process import Stop
 from mtl_perception.nodes.sources import open_source
 
@@ -29,7 +28,7 @@ _REOPEN = 1.0
 """Seconds until a camera that went away is looked for again."""
 
 
-class CameraNode(Node):
+class CameraNode(AcceptsSameValues):
     """
     Publishes `image` and `camera_info` at a set rate and says how many it published.
 

@@ -15,13 +15,19 @@ from dataclasses import dataclass, Field, field, fields
 import math
 from typing import Any, TypeVar
 
-from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor
+from rcl_interfaces.msg import (
+    FloatingPointRange,
+    IntegerRange,
+    ParameterDescriptor,
+    SetParametersResult,
+)
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from mtl_perception.errors import ConfigError
 from mtl_perception.inference.pipeline import MAX_DETECTIONS, PipelineOptions
 from mtl_perception.inference.runtime import DEVICES, MAX_THREADS, RUNTIMES
+from mtl_perception.nearest import suggestion
 
 _KEY = 'ros_parameter'
 
@@ -173,6 +179,40 @@ class RecorderParameters:
 
 Parameters = TypeVar('Parameters', PerceptionParameters, CameraParameters, RecorderParameters)
 
+_KINDS = (PerceptionParameters, CameraParameters, RecorderParameters)
+
+_RCLPY_NAMES = ('use_sim_time', 'start_type_description_service')
+_RCLPY_PREFIXES = ('qos_overrides.',)
+"""What rclpy declares by itself, in all releases; in a dump of the parameters it is there, too."""
+
+
+class AcceptsSameValues(Node):
+    """
+    A node where setting a parameter to the value that it has succeeds, also a read-only one.
+
+    Thereby what `ros2 param dump` wrote, or the file that the node was started with, can be loaded
+    into the running node: only real changes are judged.
+    """
+
+    def set_parameters_atomically(
+            self, parameter_list: list[Parameter[Any]]) -> SetParametersResult:
+        """Set those that differ, all or none; see the base class."""
+        changes = [parameter for parameter in parameter_list if not self._has(parameter)]
+        if not changes:
+            return SetParametersResult(successful=True)
+        return super().set_parameters_atomically(changes)
+
+    def _has(self, parameter: Parameter[Any]) -> bool:
+        if not self.has_parameter(parameter.name):
+            return False
+        value = _plain(self.get_parameter(parameter.name).value)
+        given = _plain(parameter.value)
+        if isinstance(value, str) and type(given) in (bool, int):
+            # `ros2 param load` reads text once more as YAML, also where the file has it quoted.
+            given = _OFF if given is False else str(given)
+        # True == 1, but a flag is no number.
+        return value == given and (type(value) is bool) == (type(given) is bool)
+
 
 def declaration(item: Field[Any]) -> Declaration:
     """Return the declaration of a field of a parameter class."""
@@ -200,8 +240,9 @@ def declare(node: Node, kind: type[Parameters]) -> Parameters:
     Declare the parameters of `kind` on the node and return their values.
 
     Values come from the command line, a parameter file or the defaults; ConfigError names the
-    one that is impossible.
+    one that is impossible, or that no node of this package has.
     """
+    _check_names(node, kind)
     values = {}
     for item in fields(kind):
         default = list(item.default) if isinstance(item.default, tuple) else item.default
@@ -213,6 +254,24 @@ def declare(node: Node, kind: type[Parameters]) -> Parameters:
         # Not before: rclpy's own refusal of a first value would be a traceback.
         node.set_descriptor(item.name, _descriptor(item))
     return result
+
+
+def _check_names(node: Node, kind: type[Any]) -> None:
+    """
+    Raise ConfigError for a given parameter that is none, naming the nearest one.
+
+    Those of the package's other nodes pass: `/**` in a file addresses all nodes at once.
+    """
+    own = [item.name for item in fields(kind)]
+    known = {item.name for other in _KINDS for item in fields(other)}
+    # The one place where rclpy keeps what was given but not declared, under the same name in
+    # Humble, Jazzy and Kilted.
+    for name in sorted(node._parameter_overrides):
+        if name in known or name in _RCLPY_NAMES or name.startswith(_RCLPY_PREFIXES):
+            continue
+        raise ConfigError(
+            f'parameter {name}: {node.get_name()} has none of that name; '
+            + suggestion(name, own, 'its parameters are'))
 
 
 def changed(
@@ -227,6 +286,9 @@ def changed(
     for change in changes:
         if change.name not in known:
             continue
+        value = _typed(known[change.name], change.value)
+        if value == getattr(values, change.name):
+            continue
         when = declaration(known[change.name]).changes
         if when == NEVER:
             raise ConfigError(f'parameter {change.name} is read-only: set it at start')
@@ -234,7 +296,7 @@ def changed(
             raise ConfigError(
                 f'parameter {change.name} changes only while the node is unconfigured: '
                 'deactivate and clean it up first')
-        new[change.name] = _typed(known[change.name], change.value)
+        new[change.name] = value
     return dataclasses.replace(values, **new)
 
 
@@ -253,10 +315,21 @@ def _descriptor(item: Field[Any]) -> ParameterDescriptor:
     return descriptor
 
 
+_OFF = 'off'
+"""YAML takes a bare `off` for false, and so do `ros2 param set` and `load`, quoted or not."""
+
+
+def _plain(value: Any) -> Any:
+    """Return the value of a ROS parameter so that `==` compares it as a whole."""
+    return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
+
+
 def _typed(item: Field[Any], value: Any) -> Any:
     """Return the value as the type of the field's default: whole numbers do for both others."""
     wanted = type(item.default)
     given = type(value)
+    if value is False and item.default == _OFF:
+        return _OFF
     if given is wanted:
         return value
     if given is int and wanted in (float, str):

@@ -24,7 +24,12 @@ from mtl_perception.nodes.diagnostics import diagnostics_message, NodeState, sil
 from mtl_perception.nodes.frame_statistics import FrameStatistics, StageTimes
 from mtl_perception.nodes.messages import raw_image
 from mtl_perception.nodes.newest_frame import NewestFrame
-from mtl_perception.nodes.parameters import changed, declare, PerceptionParameters
+from mtl_perception.nodes.parameters import (
+    AcceptsSameValues,
+    changed,
+    declare,
+    PerceptionParameters,
+)
 from mtl_perception.nodes.publications import Publications
 from mtl_perception.resources import model_path
 
@@ -44,7 +49,7 @@ class Frame:
     """Seconds from the header's stamp to the callback; None where there is no stamp."""
 
 
-class PerceptionNode(LifecycleNode):
+class PerceptionNode(AcceptsSameValues, LifecycleNode):
     """
     A lifecycle node that looks at the newest image, publishes what it sees, and then the next.
 

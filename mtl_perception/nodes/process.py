@@ -18,9 +18,9 @@ from typing import Any, Protocol
 
 from mtl_perception.errors import MtlError
 from mtl_perception.memory import keep_freed_memory
+from mtl_perception.nodes.early_signals import ENDING_SIGNALS, hold_signals
+from mtl_perception.nodes.launched import end_with_launch
 from mtl_perception.transport import choose_transport
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
@@ -69,11 +69,13 @@ def run_node(
     Run one node until it asks for the end or SIGINT or SIGTERM comes; return the exit code.
 
     `make` imports and makes the node. 0: ended by signal or of its own accord. 1: a MtlError,
-    whose line is on stderr. Where the node has not ended in good order `exit_within` seconds
-    after a signal, the process just ends.
+    whose line is on stderr, or the launch that started the process is gone. Where the node has
+    not ended in good order `exit_within` seconds after a signal, the process just ends.
     """
     stop = Stop()
     _end_on_signals(stop, exit_within)
+    if not end_with_launch():
+        return 1
     keep_freed_memory()
     try:
         transport = choose_transport(os.environ)
@@ -124,10 +126,10 @@ def _end_on_signals(stop: Stop, exit_within: float) -> None:
     A thread waits for the signals, which all others block: a Python handler would have to wait
     until the main thread comes back from C, be it from loading a model or from a camera.
     """
-    signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+    hold_signals()
 
     def wait() -> None:
-        signal.sigwait(_SIGNALS)
+        signal.sigwait(ENDING_SIGNALS)
         stop()
         # Further signals are not for the impatient: Ctrl-C in a terminal comes once from the
         # terminal and once more from `ros2 launch`.

@@ -9,7 +9,6 @@ from pathlib import Path
 import time
 from typing import Any, Literal
 
-from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from rosbags.interfaces import (
@@ -25,7 +24,7 @@ from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 
 from mtl_perception.errors import ConfigError, DataError, MtlError
 from mtl_perception.nodes.bag_types import empty_typestore, message_class, register_type
-from mtl_perception.nodes.parameters import declare, RecorderParameters
+from mtl_perception.nodes.parameters import AcceptsSameValues, declare, RecorderParameters
 from mtl_perception.nodes.process import Stop
 
 _LOOK_EVERY = 0.1
@@ -47,7 +46,7 @@ class RecordedTopic:
     messages: int = field(default=0)
 
 
-class RecorderNode(Node):
+class RecorderNode(AcceptsSameValues):
     """
     Writes the serialised messages of some topics, as they come, with the time of their arrival.
 

@@ -11,6 +11,7 @@ import yaml
 pytest.importorskip('launch_ros')
 
 from launch.actions import DeclareLaunchArgument
+from launch_ros.actions import Node
 
 from launch import LaunchContext
 from mtl_perception.nodes.parameters import (
@@ -24,6 +25,7 @@ FILE = Path(__file__).parents[2] / 'launch' / 'uav_camera.launch.py'
 KINDS = {
     'perception_node': PerceptionParameters, 'camera_node': CameraParameters,
     'recorder_node': RecorderParameters}
+DEFAULTS = {'perception_node': 'uav_camera.yaml', 'camera_node': 'camera_node.yaml'}
 
 
 @pytest.fixture(scope='module')
@@ -44,18 +46,19 @@ def nodes_of(launch_file):
                 if entity.name in arguments:
                     context.launch_configurations[entity.name] = arguments[entity.name]
                 entity.execute(context)
-        nodes = launch_file.make_nodes(context)
-        return {node.node_executable: node for node in nodes}, context
+        actions = launch_file.make_nodes(context)
+        return {action.node_executable: action for action in actions
+                if isinstance(action, Node)}, context
 
     return nodes_of
 
 
 def parameters_of(node, context):
-    """Return the parameter file of a node and the parameters that come on top of it."""
+    """Return the parameter files of a node and the parameters that come on top of them."""
     from launch_ros.utilities import evaluate_parameters
 
-    file, values = evaluate_parameters(context, node._Node__parameters)
-    return Path(file), values
+    *files, values = evaluate_parameters(context, node._Node__parameters)
+    return [Path(file) for file in files], values
 
 
 def test_arguments_are_at_the_top_level_and_described(launch_file):
@@ -63,21 +66,20 @@ def test_arguments_are_at_the_top_level_and_described(launch_file):
         argument.name: argument
         for argument in launch_file.generate_launch_description().get_launch_arguments()}
     assert set(arguments) == {
-        'params_file', 'namespace', 'model', 'runtime', 'device', 'score_threshold',
-        'image_topic', 'camera', 'source', 'rate', 'record', 'bag', 'rviz', 'log_level'}
+        'params_file', 'camera_params_file', 'namespace', 'use_sim_time', 'model', 'runtime',
+        'device', 'score_threshold', 'image_topic', 'camera', 'source', 'rate', 'record', 'bag',
+        'rviz', 'log_level', 'on_exit', 'respawn', 'respawn_delay', 'respawn_max_per_minute'}
     assert all(argument.description for argument in arguments.values())
-    for name in ('camera', 'record', 'rviz'):
+    for name in ('camera', 'record', 'rviz', 'respawn'):
         assert arguments[name].choices == ['true', 'false']
 
 
-def test_the_defaults_are_those_of_the_parameters_file(nodes_of):
+def test_the_defaults_are_those_of_the_parameters_files(launch_file, nodes_of):
     nodes, context = nodes_of()
     assert list(nodes) == ['perception_node', 'camera_node']
     for name, node in nodes.items():
-        file, values = parameters_of(node, context)
-        assert values == {}
-        declared = yaml.safe_load(file.read_text(encoding='utf-8'))
-        assert f'/**/{name}' in declared
+        files, values = parameters_of(node, context)
+        assert (files, values) == ([launch_file.CONFIG / DEFAULTS[name]], {})
 
 
 def test_arguments_become_parameters_of_their_type(nodes_of, tmp_path):
@@ -103,20 +105,20 @@ def test_arguments_become_parameters_of_their_type(nodes_of, tmp_path):
 
 @pytest.mark.parametrize(('arguments', 'expected'), [
     ({'camera': 'false'}, ['perception_node']),
-    ({'camera': 'false', 'rviz': 'true'}, ['perception_node', 'rviz2']),
 ])
 def test_what_is_started(arguments, expected, nodes_of):
     nodes, _ = nodes_of(**arguments)
     assert list(nodes) == expected
 
 
-def test_no_variable_is_set_but_for_rviz_which_cannot_choose(nodes_of, monkeypatch):
+def test_no_variable_is_set_but_for_rviz_which_cannot_choose(
+        launch_file, nodes_of, monkeypatch):
+    monkeypatch.setattr(launch_file, 'get_package_prefix', lambda _: '/opt/rviz')
     for name in [name for name in os.environ if name.startswith('FAST')]:
         monkeypatch.delenv(name)
     before = dict(os.environ)
     nodes, context = nodes_of(rviz='true')
     assert dict(context.environment) == before and dict(os.environ) == before
-    assert not nodes['perception_node'].additional_env
     extra = {name[0].text: value[0].text for name, value in nodes['rviz2'].additional_env}
     assert extra == choose_transport(before).environment
 

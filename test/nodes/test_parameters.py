@@ -11,6 +11,7 @@ from mtl_perception.data.synthetic.flight import MAX_SIDE, MIN_SIDE
 from mtl_perception.errors import ConfigError
 from mtl_perception.inference.pipeline import PipelineOptions
 from mtl_perception.nodes.parameters import (
+    AcceptsSameValues,
     ALWAYS,
     CameraParameters,
     changed,
@@ -60,8 +61,8 @@ def test_values_come_from_overrides_and_whole_numbers_do_for_others(idle_node):
     (PerceptionParameters, {'reliability': 'tcp'}, 'not one of best_effort, reliable'),
     (PerceptionParameters, {'runtime': 'magic'}, "parameter runtime: 'magic' is not one of auto"),
     (PerceptionParameters, {'autostart': 1}, '1 is not true or false'),
-    # What YAML makes of an unquoted `off`.
-    (PerceptionParameters, {'tiles': False}, 'parameter tiles: False is not text'),
+    (PerceptionParameters, {'tiles': True}, 'parameter tiles: True is not text'),
+    (PerceptionParameters, {'model': False}, 'parameter model: False is not text'),
     (PerceptionParameters, {'tiles': '0x2'}, '0x2'),
     (CameraParameters, {'rate': -1.0}, r'-1.0 is not within 0.0..1000.0 Hz'),
     (CameraParameters, {'loop': 'yes'}, "'yes' is not true or false"),
@@ -71,6 +72,32 @@ def test_impossible_values_are_refused_with_the_range(kind, values, reason, idle
     with pytest.raises(ConfigError, match=reason) as error:
         declare(idle_node(**values), kind)
     assert '\n' not in str(error.value)
+
+
+def test_what_yaml_makes_of_off_is_off(idle_node):
+    assert declare(idle_node(tiles=False), PerceptionParameters).tiles == 'off'
+
+
+@pytest.mark.parametrize(('kind', 'name', 'remedy'), [
+    (PerceptionParameters, 'runtim', 'did you mean runtime?'),
+    (PerceptionParameters, 'score_treshold', 'did you mean score_threshold?'),
+    (CameraParameters, 'sorce', 'did you mean source?'),
+    (RecorderParameters, 'xyz', 'its parameters are output, topics, queue_depth'),
+])
+def test_a_name_that_no_node_has_is_refused_with_the_nearest(kind, name, remedy, idle_node):
+    node = idle_node(**{name: 1})
+    with pytest.raises(ConfigError) as error:
+        declare(node, kind)
+    assert str(error.value) == (
+        f'parameter {name}: {node.get_name()} has none of that name; {remedy}')
+
+
+def test_names_of_rclpy_and_of_the_other_nodes_are_passed_by(idle_node):
+    # In all nodes' files, by `/**`, and in what `ros2 param dump` wrote.
+    node = idle_node(**{
+        'use_sim_time': False, 'start_type_description_service': True, 'source': 'synthetic:1',
+        'qos_overrides./parameter_events.publisher.depth': 100, 'model': 'm.onnx'})
+    assert declare(node, PerceptionParameters).model == 'm.onnx'
 
 
 def change(name, value):
@@ -101,20 +128,54 @@ def test_a_change_that_cannot_be_is_refused_with_the_reason(name, value, reason)
         changed(PerceptionParameters(), [change(name, value)], unconfigured=False)
 
 
+@pytest.mark.parametrize(('name', 'value'), [
+    ('autostart', True), ('threads', 0), ('tiles', False), ('model', '')])
+def test_the_value_that_it_has_is_no_change(name, value):
+    before = PerceptionParameters()
+    assert changed(before, [change(name, value)], unconfigured=False) == before
+
+
+def test_a_node_takes_the_values_that_it_has_and_judges_others(ros_environment):
+    import rclpy
+
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    node = AcceptsSameValues('accepting', context=context, parameter_overrides=[
+        Parameter('source', value='0'), Parameter('rate', value=10)])
+    try:
+        declare(node, CameraParameters)
+        # As `ros2 param load` gives them: text once more read as YAML.
+        same = [change('source', 0), change('rate', 10.0), change('loop', True)]
+        assert node.set_parameters_atomically(same).successful
+        for other in (change('source', 1), change('loop', False), change('queue_depth', True)):
+            assert not node.set_parameters_atomically([*same, other]).successful
+        assert node.get_parameter('source').value == '0'
+    finally:
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+
+
 def test_what_needs_the_model_anew_may_change_while_there_is_none():
     after = changed(PerceptionParameters(), [change('model', 'other.onnx')], unconfigured=True)
     assert after.model == 'other.onnx'
 
 
-def test_the_configuration_file_has_every_parameter_with_its_default():
-    file = yaml.safe_load(Path(config_path('uav_camera.yaml')).read_text(encoding='utf-8'))
-    kinds = {'/**/perception_node': PerceptionParameters, '/**/camera_node': CameraParameters}
-    assert set(file) == set(kinds)
-    for name, kind in kinds.items():
-        values = file[name]['ros__parameters']
-        assert kind(**values) == kind()
-        assert list(values) == [item.name for item in fields(kind)]
-        assert all(type(values[item.name]) is type(item.default) for item in fields(kind))
+@pytest.mark.parametrize(('name', 'kind'), [
+    ('uav_camera.yaml', PerceptionParameters), ('camera_node.yaml', CameraParameters)])
+def test_the_configuration_files_have_every_parameter_with_its_default(name, kind):
+    text = Path(config_path(name)).read_text(encoding='utf-8')
+    file = yaml.safe_load(text)
+    # The only key that `ros2 param load` knows in any namespace, in Humble, Jazzy and Kilted; that
+    # of Jazzy takes the parameters of all keys of a file for the node's.
+    assert list(file) == ['/**']
+    values = file['/**']['ros__parameters']
+    assert kind(**values) == kind()
+    # `ros2 param load` of Humble cannot read empty text.
+    empty = [item.name for item in fields(kind) if item.default == '']
+    assert all(f'# {name}: ' in text for name in empty)
+    assert list(values) == [item.name for item in fields(kind) if item.name not in empty]
+    assert all(type(values[item.name]) is type(item.default)
+               for item in fields(kind) if item.name in values)
 
 
 def test_a_synthetic_flight_has_the_sizes_that_can_be_drawn():
