@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-import os
 from pathlib import Path
 import resource
 import socket
@@ -13,7 +12,7 @@ from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from std_msgs.msg import Header
 
 from mtl_perception.nodes.frame_statistics import PERCENTILES, Summary
-from mtl_perception.transport import remedy
+from mtl_perception.nodes.input_health import InputReport
 
 
 @dataclass(frozen=True)
@@ -23,19 +22,15 @@ class NodeState:
     name: str
     """Fully qualified, so that two nodes in two namespaces are told apart."""
     lifecycle: str
-    """Label of the lifecycle state: unconfigured, inactive, active."""
+    """Label of the lifecycle state: unconfigured, inactive, active, finalized."""
     failure: str
     """Why the node could not be configured; empty where it could."""
     model: str
     runtime: str
     """The runtime's name, device and precision."""
-    image_topic: str
-    publishers: int
-    """Publishers of the image topic."""
+    input: InputReport
     bad_frame: str
     """Why the latest bad frame was dropped; empty where there was none."""
-    silent: float | None
-    """Seconds without an image where they are too many; None: images come, or need not."""
 
 
 def diagnostics_message(state: NodeState, summary: Summary, stamp: Time) -> DiagnosticArray:
@@ -54,34 +49,38 @@ def resident_memory() -> int:
     return pages * resource.getpagesize()
 
 
-def silence_text(state: NodeState) -> str:
-    """Return why no image comes, as far as it can be seen from here; `silent` must be set."""
-    begin = f'no image on {state.image_topic} for {state.silent:.1f} s: '
-    if state.publishers == 0:
-        return begin + 'it has no publisher'
-    return begin + (
-        f'its {state.publishers} publisher(s) send nothing that arrives: see their rate and '
-        f'quality of service; a best-effort one on Fast DDS needs {remedy(os.environ)}')
-
-
 def _images(state: NodeState, summary: Summary) -> DiagnosticStatus:
     level, text = DiagnosticStatus.OK, f'{summary.rate_in:.1f} images/s'
-    if state.lifecycle != 'active':
+    troubles = list(state.input.troubles)
+    if state.bad_frame:
+        troubles.append(f'bad frames: {state.bad_frame}')
+    if troubles:
+        level, text = DiagnosticStatus.WARN, '; '.join(troubles)
+    elif state.lifecycle != 'active':
         text = 'not active'
-    elif state.silent is not None:
-        level, text = DiagnosticStatus.WARN, silence_text(state)
-    elif state.bad_frame:
-        level, text = DiagnosticStatus.WARN, f'bad frames: {state.bad_frame}'
+    stamps = state.input.stamps
     return _status(state, 'images', level, text, {
-        'topic': state.image_topic,
-        'publishers': state.publishers,
+        'topic': state.input.topic,
+        'publishers': state.input.publishers,
+        'reliability': state.input.reliability,
         'images received': summary.received,
         'images processed': summary.processed,
         **{f'images dropped, {cause}': count for cause, count in sorted(summary.dropped.items())},
+        'images lost on the way': _or_empty(state.input.lost, 'd'),
+        'images missing by their stamps, lately': stamps.missing,
         'rate in [Hz]': f'{summary.rate_in:.2f}',
         'rate out [Hz]': f'{summary.rate_out:.2f}',
-        'since last image [s]': '' if summary.silence is None else f'{summary.silence:.2f}',
+        'rate by stamps [Hz]': _or_empty(stamps.rate, '.2f'),
+        'since last image [s]': _or_empty(summary.silence, '.2f'),
+        'stamps zero': stamps.unset,
+        'stamps of the future': stamps.ahead,
+        'stamps of another clock': stamps.behind,
+        'stamps going backwards': stamps.backwards,
     })
+
+
+def _or_empty(value: float | None, form: str) -> str:
+    return '' if value is None else format(value, form)
 
 
 def _latency(state: NodeState, summary: Summary) -> DiagnosticStatus:

@@ -37,9 +37,11 @@ class NewestFrame(Generic[T]):
             frame, self._frame = self._frame, None
             return None if self._closed else frame
 
-    def close(self) -> None:
-        """Drop what waits and end every `take`, now and from now on."""
+    def close(self) -> bool:
+        """End every `take`, now and from now on; return whether one that waited was dropped."""
         with self._changed:
+            dropped = self._frame is not None
             self._closed = True
             self._frame = None
             self._changed.notify_all()
+            return dropped

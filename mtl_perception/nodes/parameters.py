@@ -105,10 +105,12 @@ class PerceptionParameters:
         'index', 'class_id of a detection: the class index as a number, or its name',
         choices=('index', 'name'), changes=ALWAYS)
     reliability: str = parameter(
-        'best_effort', 'reliability that is asked of the image publisher; best_effort takes both',
-        choices=RELIABILITIES, changes=UNCONFIGURED)
+        'auto', 'reliability that is asked of the image publishers; auto: reliable while all of '
+        'them offer it; best_effort takes both', choices=('auto', *RELIABILITIES),
+        changes=UNCONFIGURED)
     queue_depth: int = parameter(
-        1, 'images that wait in the middleware; more only makes them older',
+        5, 'images that wait in the middleware until they are received; inside the node the '
+        'newest one wins whatever the depth',
         low=1, high=100, changes=UNCONFIGURED)
     image_timeout: float = parameter(
         2.0, 'without an image for so long, log and diagnostics warn', low=0.1, high=3600.0,

@@ -8,20 +8,22 @@ import threading
 import time
 import traceback
 
+from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
+from rclpy.clock import Clock, ClockType
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.parameter import Parameter
-from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from mtl_perception.encodings import check_image, decode_image, FrameError, RawImage
 from mtl_perception.errors import MtlError
 from mtl_perception.inference.pipeline import Pipeline
-from mtl_perception.nodes import qos
-from mtl_perception.nodes.diagnostics import diagnostics_message, NodeState, silence_text
+from mtl_perception.nodes.diagnostics import diagnostics_message, NodeState
 from mtl_perception.nodes.frame_statistics import FrameStatistics, StageTimes
+from mtl_perception.nodes.image_input import ImageInput
+from mtl_perception.nodes.input_health import InputHealth
 from mtl_perception.nodes.messages import raw_image
 from mtl_perception.nodes.newest_frame import NewestFrame
 from mtl_perception.nodes.parameters import (
@@ -36,6 +38,9 @@ from mtl_perception.resources import model_path
 _WARN_EVERY = 5.0
 """Seconds between two warnings of the same kind."""
 
+_FOLLOW_EVERY = 0.25
+"""Seconds between two looks at the publishers of the images."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -46,7 +51,7 @@ class Frame:
     arrival: float
     """`time.perf_counter()` in the callback."""
     age: float | None
-    """Seconds from the header's stamp to the callback; None where there is no stamp."""
+    """Seconds from the header's stamp to the callback; None where the stamp does not tell."""
 
 
 class PerceptionNode(AcceptsSameValues, LifecycleNode):
@@ -70,13 +75,18 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
         self._model = ''
         self._failure = ''
         self._publications: Publications | None = None
-        self._subscription: Subscription | None = None
+        self._input: ImageInput | None = None
+        self._health = InputHealth(self)
+        self._finalized = False
         self._slot: NewestFrame[Frame] | None = None
         self._worker: threading.Thread | None = None
         self._activated = 0.0
         self._bad_frame = ''
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        self._diagnostics_timer = self.create_timer(1.0, self._tell_state)
+        # They go on where ROS time stands still.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._diagnostics_timer = self.create_timer(1.0, self._tell_state, clock=steady)
+        self._follow_timer = self.create_timer(_FOLLOW_EVERY, self._follow, clock=steady)
 
     def start(self) -> None:
         """Configure and activate, if the node is to do so by itself; MtlError where it cannot."""
@@ -116,6 +126,7 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         self._end_work()
         self._free()
+        self._finalized = True
         return super().on_shutdown(state)
 
     def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
@@ -156,8 +167,8 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
             f'{runtime.name} on {runtime.device}, {runtime.precision}')
         log('; '.join(
             f'{task} of {", ".join(getattr(spec, task).names)}' for task in spec.tasks))
-        log(f'{self._image_topic()} ({parameters.reliability}, depth {parameters.queue_depth}) -> '
-            + ', '.join(self._publications.topics()))
+        log(f'{self.resolve_topic_name("image")} ({parameters.reliability}, depth '
+            f'{parameters.queue_depth}) -> ' + ', '.join(self._publications.topics()))
 
     def _free(self) -> None:
         if self._publications is not None:
@@ -167,19 +178,21 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
     def _begin_work(self) -> None:
         self._slot = NewestFrame()
         self._worker = threading.Thread(
-            target=self._work, args=(self._slot,), name='perception', daemon=True)
+            target=self._work, args=(self._slot, self._pipeline, self._publications),
+            name='perception', daemon=True)
         self._worker.start()
         self._activated = time.monotonic()
-        self._subscription = self.create_subscription(
-            Image, 'image', self._on_image,
-            qos.stream(self._settings.reliability, self._settings.queue_depth))
+        self._health = InputHealth(self)
+        self._input = ImageInput(
+            self, self._settings.reliability, self._settings.queue_depth, self._on_image)
 
     def _end_work(self) -> None:
-        if self._subscription is not None:
-            self.destroy_subscription(self._subscription)
-            self._subscription = None
+        if self._input is not None:
+            self._input.close()
+            self._input = None
         if self._slot is not None and self._worker is not None:
-            self._slot.close()
+            if self._slot.close():
+                self._statistics.drop('deactivated')
             self._worker.join()
         self._slot = self._worker = None
 
@@ -192,8 +205,8 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
             return
         self._statistics.receive()
         # By hand: rclpy's Time raises for the negative seconds that a broken driver may send.
-        stamp = message.header.stamp.sec * 10**9 + message.header.stamp.nanosec
-        age = (self.get_clock().now().nanoseconds - stamp) / 1e9 if stamp else None
+        age = self._health.age(
+            message.header.stamp.sec * 10**9 + message.header.stamp.nanosec)
         image = raw_image(message)
         try:
             # Here, so that a bad frame does not push out a good one that waits.
@@ -214,42 +227,51 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
             self._publications.publish_labels(self._settings.score_threshold)
         return SetParametersResult(successful=True)
 
+    def _follow(self) -> None:
+        if self._input is not None:
+            self._input.follow()
+
     def _tell_state(self) -> None:
         summary = self._statistics.summary()
-        lifecycle = 'unconfigured' if self._pipeline is None else 'inactive'
-        silent = None
-        if self._subscription is not None:
-            lifecycle = 'active'
-            silent = time.monotonic() - self._activated
+        silence = None
+        if self._input is not None:
+            silence = time.monotonic() - self._activated
             if summary.silence is not None:
-                silent = min(silent, summary.silence)
-            if silent < self._settings.image_timeout:
-                silent = None
+                silence = min(silence, summary.silence)
+            if silence < self._settings.image_timeout:
+                silence = None
+        report = self._health.look(self._input, silence)
+        if report.troubles:
+            self.get_logger().warning(
+                '; '.join(report.troubles), throttle_duration_sec=2 * _WARN_EVERY)
         runtime = ''
         if self._pipeline is not None:
             about = self._pipeline.runtime
             runtime = f'{about.name} on {about.device}, {about.precision}'
         bad_frame, self._bad_frame = self._bad_frame, ''
-        state = NodeState(
-            name=self.get_fully_qualified_name(), lifecycle=lifecycle, failure=self._failure,
-            model=self._model, runtime=runtime, image_topic=self._image_topic(),
-            publishers=self.count_publishers(self._image_topic()), bad_frame=bad_frame,
-            silent=silent)
-        if silent is not None:
-            self.get_logger().warning(
-                silence_text(state), throttle_duration_sec=2 * _WARN_EVERY)
-        self._diagnostics.publish(
-            diagnostics_message(state, summary, self.get_clock().now().to_msg()))
+        now = self.get_clock().now().to_msg()
+        if now == Time():  # ROS time that does not run; the message is of this moment all the same
+            now = Clock(clock_type=ClockType.SYSTEM_TIME).now().to_msg()
+        self._diagnostics.publish(diagnostics_message(NodeState(
+            name=self.get_fully_qualified_name(), lifecycle=self._lifecycle(),
+            failure=self._failure, model=self._model, runtime=runtime, input=report,
+            bad_frame=bad_frame), summary, now))
 
-    def _image_topic(self) -> str:
-        return self.resolve_topic_name('image')
+    def _lifecycle(self) -> str:
+        if self._finalized:
+            return 'finalized'
+        if self._input is not None:
+            return 'active'
+        return 'unconfigured' if self._pipeline is None else 'inactive'
 
     # The worker's thread.
 
-    def _work(self, slot: NewestFrame[Frame]) -> None:
+    def _work(
+            self, slot: NewestFrame[Frame], pipeline: Pipeline, publications: Publications,
+            ) -> None:
         while (frame := slot.take()) is not None:
             try:
-                self._process(frame)
+                self._process(frame, pipeline, publications)
             except FrameError as error:
                 self._drop_bad_frame(error)
             except MtlError as error:
@@ -264,10 +286,9 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
                     f'frame not processed:\n{traceback.format_exc()}',
                     throttle_duration_sec=_WARN_EVERY)
 
-    def _process(self, frame: Frame) -> None:
-        pipeline, publications, parameters = self._pipeline, self._publications, self._settings
-        if pipeline is None or publications is None:
-            return
+    def _process(
+            self, frame: Frame, pipeline: Pipeline, publications: Publications) -> None:
+        parameters = self._settings
         begin = time.perf_counter()
         pixels, order = decode_image(frame.image)
         pipeline.options = parameters.options()

@@ -1,6 +1,7 @@
 """ROS processes and a node to talk to them, on a domain of their own and off the network."""
 
 from collections.abc import Callable, Iterator
+import contextlib
 from dataclasses import dataclass, field
 import importlib.util
 import json
@@ -60,23 +61,20 @@ class NodeProcess:
         return self.process.wait(seconds)
 
 
-StartNode = Callable[..., NodeProcess]
+StartProcess = Callable[..., NodeProcess]
 
 
 @pytest.fixture
-def start_node(tmp_path, ros_environment) -> Iterator[StartNode]:
-    """Return a function that starts the executable `name` with these ROS parameters."""
+def start_process(tmp_path) -> Iterator[StartProcess]:
+    """Return a function that starts a command with an environment; none outlives the test."""
     started: list[NodeProcess] = []
 
-    def start(name: str, *arguments: str, **parameters: Any) -> NodeProcess:
-        command = [sys.executable, '-m', f'mtl_perception.nodes.{name}', '--ros-args', *arguments]
-        for key, value in parameters.items():
-            command += ['-p', f'{key}:={json.dumps(value)}']
-        log = tmp_path / f'{name}_{len(started)}.log'
+    def start(command: list[str], environment: dict[str, str]) -> NodeProcess:
+        log = tmp_path / f'process_{len(started)}.log'
         with log.open('wb') as output:
             process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                env=ros_environment, start_new_session=True)
+                command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT,
+                env=environment, start_new_session=True)
         started.append(NodeProcess(process, log))
         return started[-1]
 
@@ -84,7 +82,20 @@ def start_node(tmp_path, ros_environment) -> Iterator[StartNode]:
     for node in started:
         if node.process.poll() is None:
             node.process.kill()
-        node.process.wait()
+        node.process.communicate()
+
+
+@pytest.fixture
+def start_node(start_process, ros_environment) -> StartProcess:
+    """Return a function that starts the executable `name` with these ROS parameters."""
+    def start(name: str, *arguments: str, environment: dict[str, str] = ros_environment,
+              **parameters: Any) -> NodeProcess:
+        command = [sys.executable, '-m', f'mtl_perception.nodes.{name}', '--ros-args', *arguments]
+        for key, value in parameters.items():
+            command += ['-p', f'{key}:={json.dumps(value)}']
+        return start_process(command, environment)
+
+    return start
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
@@ -101,15 +112,15 @@ def wait_until_fixture() -> Callable[..., None]:
     return wait_until
 
 
-@pytest.fixture
-def ros_node(ros_environment):
-    """Return an rclpy node that spins in a thread of its own."""
+@contextlib.contextmanager
+def spinning_node(name: str) -> Iterator[Any]:
+    """Make an rclpy node that spins in a thread of its own."""
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
 
     context = rclpy.Context()
     rclpy.init(context=context)
-    node = rclpy.create_node('tester', context=context)
+    node = rclpy.create_node(name, context=context)
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
     thread = threading.Thread(target=executor.spin, daemon=True)
@@ -119,6 +130,20 @@ def ros_node(ros_environment):
     thread.join(5)
     node.destroy_node()
     rclpy.shutdown(context=context)
+
+
+@pytest.fixture
+def ros_node(ros_environment):
+    """Return an rclpy node that spins in a thread of its own."""
+    with spinning_node('tester') as node:
+        yield node
+
+
+@pytest.fixture
+def other_node(ros_environment):
+    """Return another such node."""
+    with spinning_node('other') as node:
+        yield node
 
 
 @pytest.fixture

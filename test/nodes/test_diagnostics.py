@@ -5,7 +5,6 @@ import mmap
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
-import pytest
 
 from mtl_perception.nodes.diagnostics import (
     diagnostics_message,
@@ -13,11 +12,14 @@ from mtl_perception.nodes.diagnostics import (
     resident_memory,
 )
 from mtl_perception.nodes.frame_statistics import Summary
+from mtl_perception.nodes.input_health import InputReport
+from mtl_perception.nodes.stamps import StampReport
 
 STATE = NodeState(
     name='/front/perception_node', lifecycle='active', failure='', model='m.onnx',
-    runtime='onnxruntime on cpu, fp32', image_topic='/front/image', publishers=1, bad_frame='',
-    silent=None)
+    runtime='onnxruntime on cpu, fp32', bad_frame='', input=InputReport(
+        topic='/front/image', publishers=1, reliability='reliable', lost=3, troubles=(),
+        stamps=StampReport(1, 2, 3, 4, '', 10.02, 5, 100)))
 SUMMARY = Summary(
     received=100, processed=60, dropped={'newer image': 39, 'bad frame': 1}, rate_in=10.0,
     rate_out=6.0, silence=0.05,
@@ -42,10 +44,14 @@ def test_all_is_well():
     images, latency, model = statuses()
     assert {status.level for status in (images, latency, model)} == {DiagnosticStatus.OK}
     assert values(images) == {
-        'topic': '/front/image', 'publishers': '1', 'images received': '100',
+        'topic': '/front/image', 'publishers': '1', 'reliability': 'reliable',
+        'images received': '100',
         'images processed': '60', 'images dropped, bad frame': '1',
-        'images dropped, newer image': '39', 'rate in [Hz]': '10.00', 'rate out [Hz]': '6.00',
-        'since last image [s]': '0.05'}
+        'images dropped, newer image': '39', 'images lost on the way': '3',
+        'images missing by their stamps, lately': '5', 'rate in [Hz]': '10.00',
+        'rate out [Hz]': '6.00', 'rate by stamps [Hz]': '10.02', 'since last image [s]': '0.05',
+        'stamps zero': '1', 'stamps of the future': '2', 'stamps of another clock': '3',
+        'stamps going backwards': '4'}
     assert values(latency) == {
         'run p50 [ms]': '100.00', 'run p95 [ms]': '150.00', 'run p99 [ms]': '200.00',
         'total p50 [ms]': '110.00', 'total p95 [ms]': '160.00', 'total p99 [ms]': '210.00'}
@@ -54,19 +60,20 @@ def test_all_is_well():
     assert float(values(model)['resident memory [MB]']) > 5
 
 
-@pytest.mark.parametrize(('publishers', 'words'), [
-    (0, 'no image on /front/image for 3.5 s: it has no publisher'),
-    (2, 'its 2 publisher(s) send nothing that arrives'),
-])
-def test_no_image_for_too_long(publishers, words):
-    images, *_ = statuses(replace(STATE, silent=3.5, publishers=publishers))
-    assert images.level == DiagnosticStatus.WARN and words in images.message
-
-
-def test_bad_frames():
-    images, *_ = statuses(replace(STATE, bad_frame='step 3 is shorter'))
+def test_what_is_wrong_is_said_the_worst_first():
+    report = replace(STATE.input, troubles=('no image on /front/image', 'stamps are zero'))
+    images, *_ = statuses(replace(STATE, input=report, bad_frame='step 3 is shorter'))
     assert images.level == DiagnosticStatus.WARN
-    assert images.message == 'bad frames: step 3 is shorter'
+    assert images.message == (
+        'no image on /front/image; stamps are zero; bad frames: step 3 is shorter')
+
+
+def test_what_is_not_known_is_left_empty():
+    report = replace(
+        STATE.input, lost=None, stamps=replace(STATE.input.stamps, rate=None))
+    images, *_ = statuses(replace(STATE, input=report), replace(SUMMARY, silence=None))
+    assert [values(images)[key] for key in (
+        'images lost on the way', 'rate by stamps [Hz]', 'since last image [s]')] == ['', '', '']
 
 
 def test_a_node_that_could_not_be_configured():

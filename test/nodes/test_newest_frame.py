@@ -24,10 +24,17 @@ def test_close_lets_the_worker_go_and_drops_what_waits():
     taken = []
     worker = threading.Thread(target=lambda: taken.append(slot.take()))
     worker.start()
-    slot.close()
+    assert slot.close() is False
     worker.join(5)
     assert not worker.is_alive() and taken == [None]
     slot.put('too late')
+    assert slot.take() is None
+
+
+def test_close_tells_of_a_frame_that_waited():
+    slot = NewestFrame()
+    slot.put('waits')
+    assert slot.close() is True
     assert slot.take() is None
 
 

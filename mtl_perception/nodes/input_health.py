@@ -1,0 +1,103 @@
+"""What is wrong with the images that come in, or with their not coming, and what to do."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+import os
+import time
+
+from rclpy.node import Node
+
+from mtl_perception.nodes.image_input import ImageInput
+from mtl_perception.nodes.silence import explain_loss, explain_silence, look_around, Offer
+from mtl_perception.nodes.stamps import StampMonitor, StampReport
+from mtl_perception.transport import remedy
+
+_LATELY = 10
+"""Looks, one a second, over which losses count as of late."""
+
+_TOLERATED = 0.05
+"""Share of images that may be missing by their stamps: drivers skip some, too."""
+
+_CLOCK_STANDS = 2.0
+"""Seconds after which a clock that shows the same time is said to stand."""
+
+
+@dataclass(frozen=True)
+class InputReport:
+    """The image topic as it is now."""
+
+    topic: str
+    publishers: int
+    reliability: str
+    """What the subscription asks for; empty: there is none."""
+    lost: int | None
+    """Images lost on the way since the node was activated; None while it is not."""
+    stamps: StampReport
+    troubles: tuple[str, ...]
+    """What is wrong, a line each, the worst first."""
+
+
+class InputHealth:
+    """Follows the images of one node from activation on; all calls come from one thread."""
+
+    def __init__(self, node: Node) -> None:
+        self._node = node
+        self._stamps = StampMonitor()
+        self._lost: deque[int] = deque([0], maxlen=_LATELY + 1)
+        self._clock = 0
+        self._clock_moved = time.monotonic()
+
+    def age(self, stamp: int) -> float | None:
+        """Return the seconds from a stamp (ns) to now by the node's clock; None: it says none."""
+        return self._stamps.age(stamp, self._node.get_clock().now().nanoseconds)
+
+    def look(self, images: ImageInput | None, silence: float | None) -> InputReport:
+        """
+        Return what can be seen, to be called once a second.
+
+        `images` is None while the node is not active; `silence` are the seconds without an image
+        where they are too many.
+        """
+        clock = self._clock_trouble()
+        topic = self._node.resolve_topic_name('image')
+        publishers, stamps = self._node.count_publishers(topic), self._stamps.report()
+        if images is None:
+            return InputReport(
+                topic, publishers, '', None, stamps, tuple(filter(None, [clock])))
+        self._lost.append(images.lost)
+        lately = self._lost[-1] - self._lost[0]
+        troubles = []
+        if silence is not None:
+            around = look_around(self._node, topic)
+            troubles.append(f'no image on {topic} for {silence:.1f} s: ' + explain_silence(
+                around, images.reliability, lately, remedy(os.environ)))
+        elif lately:
+            troubles.append(
+                f'{lately} images were lost on the way in the last {len(self._lost) - 1} s: '
+                + explain_loss(self._image_offers(topic), remedy(os.environ)))
+        elif stamps.missing > max(2, _TOLERATED * stamps.expected):
+            troubles.append(
+                f'{stamps.missing} of {stamps.expected} images are missing by their stamps: lost '
+                'on the way or not sent; ' + explain_loss(
+                    self._image_offers(topic), remedy(os.environ)))
+        troubles += [stamps.trouble if silence is None else '', clock]
+        return InputReport(
+            topic, publishers, images.reliability, images.lost, stamps,
+            tuple(filter(None, troubles)))
+
+    def _image_offers(self, topic: str) -> list[Offer]:
+        return look_around(self._node, topic).images
+
+    def _clock_trouble(self) -> str:
+        """Return what is wrong with a clock that does not run; the system's always does."""
+        now, moment = self._node.get_clock().now().nanoseconds, time.monotonic()
+        if now != self._clock:
+            self._clock, self._clock_moved = now, moment
+        if moment - self._clock_moved < _CLOCK_STANDS:
+            return ''
+        publishers = self._node.count_publishers('/clock')
+        return ('use_sim_time is set, but /clock does not run'
+                + (f', though it has {publishers} publisher(s)' if publishers else
+                   ': it has no publisher'))
