@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 import os
+import re
 import time
 
 from rclpy.node import Node
@@ -19,6 +20,9 @@ _LATELY = 10
 
 _TOLERATED = 0.05
 """Share of images that may be missing by their stamps: drivers skip some, too."""
+
+_NEWS_AFTER = 10.0
+"""Seconds after which a trouble that lasts is told again."""
 
 _CLOCK_STANDS = 2.0
 """Seconds after which a clock that shows the same time is said to stand."""
@@ -37,6 +41,8 @@ class InputReport:
     stamps: StampReport
     troubles: tuple[str, ...]
     """What is wrong, a line each, the worst first."""
+    news: tuple[str, ...]
+    """Those of them that no report lately had: what is worth a line in a log."""
 
 
 class InputHealth:
@@ -46,6 +52,7 @@ class InputHealth:
         self._node = node
         self._stamps = StampMonitor()
         self._lost: deque[int] = deque([0], maxlen=_LATELY + 1)
+        self._told: dict[str, float] = {}
         self._clock = 0
         self._clock_moved = time.monotonic()
 
@@ -64,8 +71,7 @@ class InputHealth:
         topic = self._node.resolve_topic_name('image')
         publishers, stamps = self._node.count_publishers(topic), self._stamps.report()
         if images is None:
-            return InputReport(
-                topic, publishers, '', None, stamps, tuple(filter(None, [clock])))
+            return self._report(topic, publishers, '', None, stamps, [clock])
         self._lost.append(images.lost)
         lately = self._lost[-1] - self._lost[0]
         troubles = []
@@ -83,9 +89,24 @@ class InputHealth:
                 'on the way or not sent; ' + explain_loss(
                     self._image_offers(topic), remedy(os.environ)))
         troubles += [stamps.trouble if silence is None else '', clock]
+        return self._report(
+            topic, publishers, images.reliability, images.lost, stamps, troubles)
+
+    def _report(
+            self, topic: str, publishers: int, reliability: str, lost: int | None,
+            stamps: StampReport, troubles: list[str]) -> InputReport:
+        troubles = [trouble for trouble in troubles if trouble]
+        now, news = time.monotonic(), []
+        self._told = {
+            kind: moment for kind, moment in self._told.items() if now - moment < _NEWS_AFTER}
+        for trouble in troubles:
+            # Numbers change from look to look.
+            kind = re.sub(r'\d+', '', trouble)
+            if kind not in self._told:
+                self._told[kind] = now
+                news.append(trouble)
         return InputReport(
-            topic, publishers, images.reliability, images.lost, stamps,
-            tuple(filter(None, troubles)))
+            topic, publishers, reliability, lost, stamps, tuple(troubles), tuple(news))
 
     def _image_offers(self, topic: str) -> list[Offer]:
         return look_around(self._node, topic).images

@@ -241,9 +241,8 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
             if silence < self._settings.image_timeout:
                 silence = None
         report = self._health.look(self._input, silence)
-        if report.troubles:
-            self.get_logger().warning(
-                '; '.join(report.troubles), throttle_duration_sec=2 * _WARN_EVERY)
+        for trouble in report.news:
+            self.get_logger().warning(trouble)
         runtime = ''
         if self._pipeline is not None:
             about = self._pipeline.runtime

@@ -18,7 +18,7 @@ from mtl_perception.nodes.stamps import StampReport
 STATE = NodeState(
     name='/front/perception_node', lifecycle='active', failure='', model='m.onnx',
     runtime='onnxruntime on cpu, fp32', bad_frame='', input=InputReport(
-        topic='/front/image', publishers=1, reliability='reliable', lost=3, troubles=(),
+        topic='/front/image', publishers=1, reliability='reliable', lost=3, troubles=(), news=(),
         stamps=StampReport(1, 2, 3, 4, '', 10.02, 5, 100)))
 SUMMARY = Summary(
     received=100, processed=60, dropped={'newer image': 39, 'bad frame': 1}, rate_in=10.0,

@@ -58,7 +58,7 @@ def test_values_come_from_overrides_and_whole_numbers_do_for_others(idle_node):
     (PerceptionParameters, {'max_detections': 0}, r'0 is not within 1\.\.10000'),
     (PerceptionParameters, {'max_detections': 2.5}, '2.5 is not a whole number'),
     (PerceptionParameters, {'class_id_format': 'both'}, "'both' is not one of index, name"),
-    (PerceptionParameters, {'reliability': 'tcp'}, 'not one of best_effort, reliable'),
+    (PerceptionParameters, {'reliability': 'tcp'}, 'not one of auto, best_effort, reliable'),
     (PerceptionParameters, {'runtime': 'magic'}, "parameter runtime: 'magic' is not one of auto"),
     (PerceptionParameters, {'autostart': 1}, '1 is not true or false'),
     (PerceptionParameters, {'tiles': True}, 'parameter tiles: True is not text'),
