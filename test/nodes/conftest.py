@@ -65,11 +65,23 @@ StartNode = Callable[..., NodeProcess]
 
 @pytest.fixture
 def start_node(tmp_path, ros_environment) -> Iterator[StartNode]:
-    """Return a function that starts the executable `name` with these ROS parameters."""
+    """
+    Return a function that starts the executable `name` with these ROS parameters.
+
+    `before` is Python code that its process runs first.
+    """
     started: list[NodeProcess] = []
 
-    def start(name: str, *arguments: str, **parameters: Any) -> NodeProcess:
-        command = [sys.executable, '-m', f'mtl_perception.nodes.{name}', '--ros-args', *arguments]
+    def start(name: str, *arguments: str, before: str = '', **parameters: Any) -> NodeProcess:
+        module = f'mtl_perception.nodes.{name}'
+        command = [sys.executable, '-m', module, '--ros-args', *arguments]
+        if before:
+            # Threads of what `before` imports must not take the signals that the node waits for.
+            command[1:3] = ['-c', (
+                'import runpy, signal\n'
+                'signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))\n'
+                f'{before}\n'
+                f'runpy.run_module({module!r}, run_name="__main__")')]
         for key, value in parameters.items():
             command += ['-p', f'{key}:={json.dumps(value)}']
         log = tmp_path / f'{name}_{len(started)}.log'
