@@ -1,9 +1,10 @@
 # Set-up, demo and tests on a machine of one's own. `make help` lists what there is.
 #
 # Without ROS 2, everything lives in .venv: ROS 2 as wheels, vision_msgs built on top of them, this
-# package. Where a ROS 2 is sourced (ROS_DISTRO is set), .venv-$ROS_DISTRO holds only what that one
-# lacks. Each step leaves a stamp when it has succeeded, so an interrupted set-up goes on where it
-# stopped. (In a ROS 2 workspace, colcon builds the package without this file.)
+# package; with WHEELS=jazzy in .venv-wheels-jazzy, on the wheels of that distribution. Where a ROS 2
+# is sourced (ROS_DISTRO is set), .venv-$ROS_DISTRO holds only what that one lacks. Each step leaves
+# a stamp when it has succeeded, so an interrupted set-up goes on where it stopped. (In a ROS 2
+# workspace, colcon builds the package without this file.)
 
 COMMA := ,
 SHELL := /bin/bash
@@ -12,13 +13,18 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 
 PYTHON ?= python3
-VENV := .venv$(if $(ROS_DISTRO),-$(ROS_DISTRO))
+WHEELS := kilted
+VENV := .venv$(if $(ROS_DISTRO),-$(ROS_DISTRO),$(if $(filter-out kilted,$(WHEELS)),-wheels-$(WHEELS)))
+REQUIREMENTS_ROS := requirements-ros$(if $(filter-out kilted,$(WHEELS)),-$(WHEELS)).txt
 STAMPS := $(VENV)/stamps
 PREFIX := $(CURDIR)/$(VENV)
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 # The sourced ROS 2 was built against its own NumPy and has plugins for its own pytest: keep those.
 CONSTRAIN := $(if $(ROS_DISTRO),-c $(STAMPS)/constraints.txt)
+
+NODE_TESTS := test/interfaces test/nodes test/test_demo.py test/test_node_processes.py \
+  test/test_transport.py
 
 # Which environment the ROS packages come from: the wheels, or the ROS 2 that is sourced.
 ROS := $(STAMPS)/$(if $(ROS_DISTRO),sourced,vision_msgs)
@@ -40,7 +46,7 @@ endef
 # $(call need,test command,what is missing and how to get it)
 need = $(if $(shell { $(1); } > /dev/null 2>&1 && echo yes),,$(error $(2)))
 
-.PHONY: help setup setup-train setup-test demo test test-fast lint clean
+.PHONY: help setup setup-train setup-test demo test test-fast test-nodes test-jazzy lint clean
 
 help:
 	@echo 'make setup        the run-time environment in $(VENV), without torch (under 4 minutes)'
@@ -48,6 +54,7 @@ help:
 	@echo 'make demo         a flight through camera, perception and recorder; results in out/demo'
 	@echo '                  FLIGHT=folder|video|bag of your own, ARGS="more options of mtl demo"'
 	@echo 'make test         style, types and all tests;  make test-fast: under a minute, no training'
+	@echo 'make test-jazzy   the tests that need ROS 2, on wheels of ROS 2 Jazzy in .venv-wheels-jazzy'
 	@echo 'make lint         style and types only'
 	@echo 'make clean        remove all that git ignores here: environments, builds, out/, runs/'
 
@@ -69,6 +76,14 @@ test: setup-train setup-test lint
 test-fast: setup-test
 	@$(BIN)/python -m pytest -m 'not slow' --ignore=test/models --ignore=test/training
 
+test-nodes: setup-test
+	@$(BIN)/python -m pytest $(NODE_TESTS)
+
+# A ROS 2 that is sourced is not to be seen beside the wheels.
+test-jazzy:
+	@env -u ROS_DISTRO -u AMENT_PREFIX_PATH -u LD_LIBRARY_PATH -u PYTHONPATH \
+	  $(MAKE) --no-print-directory WHEELS=jazzy test-nodes
+
 lint: setup-test
 	@$(BIN)/ruff check
 	@$(BIN)/mypy
@@ -86,9 +101,9 @@ $(STAMPS)/venv:
 	$(call step,Making $(VENV),$(PYTHON) -m venv $(if $(ROS_DISTRO),--system-site-packages) $(VENV))
 	@printf '%s' '$(PREFIX)' > $@
 
-$(STAMPS)/wheels: requirements-ros.txt $(STAMPS)/venv
+$(STAMPS)/wheels: $(REQUIREMENTS_ROS) $(STAMPS)/venv
 	$(call need,test "$$(uname -sm)" = 'Linux x86_64',there are ROS 2 wheels for x86-64 Linux only: install ROS 2 and source it first)
-	$(call step,Installing ROS 2 wheels,$(PIP) -r requirements-ros.txt)
+	$(call step,Installing ROS 2 wheels,$(PIP) -r $(REQUIREMENTS_ROS))
 
 $(STAMPS)/vision_msgs: $(wildcard interfaces/vision_msgs/*.* interfaces/vision_msgs/msg/*) \
 		interfaces/repair_exports.py $(STAMPS)/wheels

@@ -82,8 +82,9 @@ def choose_transport(environment: Mapping[str, str]) -> Transport:
         return Transport({variable: str(config_path('fastdds.xml'))})
     return Transport({
         variable: str(config_path('fastdds_localhost.xml')),
-        # Either would add transports of its own, with a small segment, to the profile's.
-        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SYSTEM_DEFAULT', 'ROS_LOCALHOST_ONLY': '0'})
+        # Either would add transports of its own, with a small segment, to the profile's. Empty
+        # and not '0', of which Jazzy warns that it is deprecated.
+        'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SYSTEM_DEFAULT', 'ROS_LOCALHOST_ONLY': ''})
 
 
 def remedy(environment: Mapping[str, str]) -> str:

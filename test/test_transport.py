@@ -71,7 +71,7 @@ def test_who_keeps_to_the_machine_is_kept_to_it(setting):
     assert profile_of(setting) == 'fastdds_localhost.xml'
     after = setting | choose_transport(setting).environment
     # Settings that would add transports of their own are taken over by the profile.
-    assert after['ROS_LOCALHOST_ONLY'] == '0'
+    assert after['ROS_LOCALHOST_ONLY'] == ''
     assert after['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'SYSTEM_DEFAULT'
 
 

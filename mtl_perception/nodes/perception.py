@@ -33,6 +33,7 @@ from mtl_perception.nodes.parameters import (
     PerceptionParameters,
 )
 from mtl_perception.nodes.publications import Publications
+from mtl_perception.nodes.transitions import refuse_impossible_transitions
 from mtl_perception.resources import model_path
 
 _WARN_EVERY = 5.0
@@ -68,6 +69,7 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
     def __init__(self) -> None:
         """Declare parameters and diagnostics; ConfigError names an impossible parameter."""
         super().__init__('perception_node')
+        refuse_impossible_transitions(self)
         self._settings = declare(self, PerceptionParameters)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._statistics = FrameStatistics()

@@ -95,7 +95,6 @@ def _spin(make: Callable[[Stop], RunnableNode], stop: Stop, args: list[str] | No
     import rclpy
     from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
     from rclpy.signals import SignalHandlerOptions
-    from rclpy.task import Future
 
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
@@ -112,11 +111,14 @@ def _spin(make: Callable[[Stop], RunnableNode], stop: Stop, args: list[str] | No
         # long goes to threads of the nodes' own.
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        end: Future[None] = Future()
-        stop.on_ask(lambda: end.set_result(None))
+        # Not `spin_until_future_complete`: Humble's goes on until the next callback after the
+        # future is done, and Jazzy's keeps something for every callback until then.
+        stop.on_ask(node.create_guard_condition(lambda: None).trigger)
+        undo.callback(stop.on_ask, lambda: None)
         with contextlib.suppress(ExternalShutdownException):
             node.start()
-            executor.spin_until_future_complete(end)
+            while rclpy.ok() and not stop.asked():
+                executor.spin_once()
 
 
 def _end_on_signals(stop: Stop, exit_within: float) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-import functools
 from pathlib import Path
 import time
 from typing import Any, Literal
@@ -29,6 +28,9 @@ from mtl_perception.nodes.process import Stop
 
 _LOOK_EVERY = 0.1
 """Seconds between two looks for topics that nobody publishes yet."""
+
+_TELLS_ARRIVAL = hasattr(Subscription, 'CallbackType')
+"""Whether rclpy gives a callback the message's information too; that of Humble does not."""
 
 _BAG_VERSION: Literal[8] = 8
 """The older of the metadata versions that the library writes: every ROS 2 since reads it."""
@@ -130,13 +132,20 @@ class RecorderNode(AcceptsSameValues):
             _common_profile(offered, self._settings.queue_depth), raw=True)
         self.get_logger().info(f'subscribed to {topic.name} ({topic.type})')
 
-    def _writer_of(self, topic: RecordedTopic) -> Callable[[bytes, Any], None]:
-        return functools.partial(self._write, topic)
+    def _writer_of(self, topic: RecordedTopic) -> Callable[..., None]:
+        """Return a callback with as many arguments as this rclpy passes: rclpy counts them."""
+        def write_at_arrival(data: bytes, info: Any) -> None:
+            self._write(topic, data, info['received_timestamp'])
 
-    def _write(self, topic: RecordedTopic, data: bytes, info: Any) -> None:
+        def write_now(data: bytes) -> None:
+            self._write(topic, data, 0)
+
+        return write_at_arrival if _TELLS_ARRIVAL else write_now
+
+    def _write(self, topic: RecordedTopic, data: bytes, arrival: int) -> None:
+        """Write a message; `arrival` is in ns since the epoch, 0 where nobody told it."""
         assert topic.connection is not None
-        # The middleware's time of arrival where it tells one, in ns since the epoch.
-        stamp = info['received_timestamp'] or time.time_ns()
+        stamp = arrival or time.time_ns()
         try:
             self._writer.write(topic.connection, stamp, data)
         except OSError as error:

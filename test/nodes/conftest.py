@@ -87,10 +87,22 @@ def start_process(tmp_path) -> Iterator[StartProcess]:
 
 @pytest.fixture
 def start_node(start_process, ros_environment) -> StartProcess:
-    """Return a function that starts the executable `name` with these ROS parameters."""
+    """
+    Return a function that starts the executable `name` with these ROS parameters.
+
+    `before` is Python code that its process runs first.
+    """
     def start(name: str, *arguments: str, environment: dict[str, str] = ros_environment,
-              **parameters: Any) -> NodeProcess:
-        command = [sys.executable, '-m', f'mtl_perception.nodes.{name}', '--ros-args', *arguments]
+              before: str = '', **parameters: Any) -> NodeProcess:
+        module = f'mtl_perception.nodes.{name}'
+        command = [sys.executable, '-m', module, '--ros-args', *arguments]
+        if before:
+            # Threads of what `before` imports must not take the signals that the node waits for.
+            command[1:3] = ['-c', (
+                'import runpy, signal\n'
+                'signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))\n'
+                f'{before}\n'
+                f'runpy.run_module({module!r}, run_name="__main__")')]
         for key, value in parameters.items():
             command += ['-p', f'{key}:={json.dumps(value)}']
         return start_process(command, environment)

@@ -300,6 +300,10 @@ def test_lifecycle(start_node, results, call, wait_until, paint, tmp_path):
         'perception_node', model=str(tmp_path / 'none.onnx'), autostart=False,
         reliability='reliable')
     assert state() == State.PRIMARY_STATE_UNCONFIGURED
+    for impossible in (Transition.TRANSITION_ACTIVATE, 123):
+        assert not change(impossible)
+        assert state() == State.PRIMARY_STATE_UNCONFIGURED
+    assert 'Traceback' not in node.said()
     assert not change(Transition.TRANSITION_CONFIGURE)
     assert state() == State.PRIMARY_STATE_UNCONFIGURED
     assert 'none.onnx: no such model' in node.said()

@@ -96,8 +96,9 @@ for name in [name for name in os.environ if name.startswith(('FAST', 'ROS_'))]:
     del os.environ[name]
 if {given!r}:
     os.environ['FASTDDS_BUILTIN_TRANSPORTS'] = {given!r}
+from mtl_perception.transport import profile_variable
 def make(stop):
-    file = os.environ.get('FASTDDS_DEFAULT_PROFILES_FILE')
+    file = os.environ.get(profile_variable(os.environ))
     print(file and os.path.basename(file), os.environ.get('FASTDDS_BUILTIN_TRANSPORTS'))
 sys.exit(process.run_node(make))
 """)
