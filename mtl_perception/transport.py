@@ -19,6 +19,7 @@ import os
 from pathlib import Path
 
 from mtl_perception.resources import config_path
+from mtl_perception.shared_memory import SHARED_MEMORY
 
 _VARIABLE, _OLDER_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'
 """What names the file with the profile; of the distributions below, the older one alone."""
@@ -31,7 +32,6 @@ _OLDER_RCLPY = 7
 _LOCAL_PROFILES = ('DEFAULT_FASTDDS_PROFILES.xml', 'DEFAULT_FASTRTPS_PROFILES.xml')
 """Files that Fast DDS 3 and 2 read in the current folder."""
 
-_SHARED_MEMORY = Path('/dev/shm')
 _SEGMENT = 16 << 20
 """Bytes of `segment_size` in the profiles."""
 _SPARE = 2 << 20
@@ -75,7 +75,7 @@ def choose_transport(environment: Mapping[str, str]) -> Transport:
     room = _free_shared_memory()
     if room < _SEGMENT + _SPARE:
         return Transport(warning=(
-            f'{_SHARED_MEMORY} has {room >> 20} MB left and not the {(_SEGMENT + _SPARE) >> 20} '
+            f'{SHARED_MEMORY} has {room >> 20} MB left and not the {(_SEGMENT + _SPARE) >> 20} '
             'that images need: large best-effort images may be lost (in a container: --ipc=host '
             'or a larger --shm-size)'))
     if not _keeps_to_machine(environment):
@@ -115,7 +115,7 @@ def _keeps_to_machine(environment: Mapping[str, str]) -> bool:
 def _free_shared_memory() -> int:
     """Return the bytes that are free for segments."""
     try:
-        status = os.statvfs(_SHARED_MEMORY)
+        status = os.statvfs(SHARED_MEMORY)
     except OSError:
         return 0
     return status.f_bavail * status.f_frsize

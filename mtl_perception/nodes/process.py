@@ -20,6 +20,7 @@ from mtl_perception.errors import MtlError
 from mtl_perception.memory import keep_freed_memory
 from mtl_perception.nodes.early_signals import ENDING_SIGNALS, hold_signals
 from mtl_perception.nodes.launched import end_with_launch
+from mtl_perception.shared_memory import remove_dead_segments
 from mtl_perception.transport import choose_transport
 
 
@@ -78,6 +79,7 @@ def run_node(
         return 1
     keep_freed_memory()
     try:
+        remove_dead_segments()
         transport = choose_transport(os.environ)
         os.environ.update(transport.environment)
         if transport.warning:
