@@ -1,8 +1,9 @@
 """Build of the ament_python package, for colcon and for pip."""
 
 from pathlib import Path
+import sys
 
-from setuptools import find_packages, setup
+from setuptools import Distribution, find_packages, setup
 
 NAME = 'mtl_perception'
 SHARE = Path('share') / NAME
@@ -11,6 +12,18 @@ SHARE = Path('share') / NAME
 def files(folder: str) -> list[str]:
     """Return the files in a folder beside this script, sorted."""
     return sorted(str(path) for path in Path(folder).glob('*') if path.is_file())
+
+
+class BuildScripts(Distribution().get_command_class('build_scripts')):  # type: ignore[misc]
+    """Names this Python in the commands, as setuptools does in those that it writes itself."""
+
+    def run(self) -> None:
+        """Copy the scripts and fill in the Python that they start."""
+        super().run()
+        for name in self.distribution.scripts:
+            script = Path(self.build_dir) / Path(name).name
+            text = script.read_text(encoding='utf-8').replace('@PYTHON@', sys.executable)
+            script.write_text(text, encoding='utf-8')
 
 
 setup(
@@ -34,12 +47,7 @@ setup(
     # By this, `colcon test` knows that pytest runs the tests.
     extras_require={'test': ['pytest']},
     zip_safe=False,
-    entry_points={
-        'console_scripts': [
-            f'mtl = {NAME}.main:main',
-            f'perception_node = {NAME}.nodes.perception_node:main',
-            f'camera_node = {NAME}.nodes.camera_node:main',
-            f'recorder_node = {NAME}.nodes.recorder_node:main',
-        ],
-    },
+    # No console_scripts, which start with a traceback when Ctrl-C comes early; see there.
+    scripts=files('scripts'),
+    cmdclass={'build_scripts': BuildScripts},
 )

@@ -35,7 +35,8 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'params_file', default_value=str(CONFIG / 'uav_camera.yaml'),
         description='parameters of the perception node, a copy of config/uav_camera.yaml; also '
-        'of each other node that a key of the file names'),
+        'of each other node that a key of the file names, and `/**` then counts for that node, '
+        'too'),
     DeclareLaunchArgument(
         'camera_params_file', default_value=str(CONFIG / 'camera_node.yaml'),
         description='parameters of the camera node, a copy of config/camera_node.yaml; those of '

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+import contextlib
 from importlib import import_module
+import signal
 import sys
+import threading
 
 from mtl_perception import __version__
 from mtl_perception.errors import MtlError
@@ -34,28 +37,75 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog='mtl', description=__doc__)
     parser.add_argument('--version', action='version', version=f'mtl_perception {__version__}')
     subparsers = parser.add_subparsers(dest='command', required=True)
+    interrupted: list[int] = []
     try:
-        for name, (module, text) in COMMANDS.items():
-            subparser = subparsers.add_parser(name, help=text, description=text)
-            # Only the command that is asked for is imported: predicting needs no torch.
-            if arguments and arguments[0] == name:
-                command = import_module(module)
-                command.add_arguments(subparser)
-        args = parser.parse_args(arguments)
-        command.run(args)
+        with _ended_by_interrupt():
+            for name, (module, text) in COMMANDS.items():
+                subparser = subparsers.add_parser(name, help=text, description=text)
+                # Only the command that is asked for is imported: predicting needs no torch.
+                if arguments and arguments[0] == name:
+                    command = import_module(module)
+                    command.add_arguments(subparser)
+            args = parser.parse_args(arguments)
+        with _noting_interrupts(interrupted):
+            command.run(args)
     except MtlError as error:
         print(f'mtl: error: {error}', file=sys.stderr)
         return 1
-    except ModuleNotFoundError as error:
-        if error.name is None or error.name.partition('.')[0] not in TRAINING_PACKAGES:
+    except (Exception, KeyboardInterrupt) as error:
+        # A module of C that is being imported makes an ImportError of KeyboardInterrupt.
+        if interrupted or isinstance(error, KeyboardInterrupt):
+            print('mtl: interrupted', file=sys.stderr)
+            return 130
+        missing = error.name or '' if isinstance(error, ModuleNotFoundError) else ''
+        if missing.partition('.')[0] not in TRAINING_PACKAGES:
             raise
-        print(f'mtl: error: this needs the package {error.name}; `make setup-train` installs it',
+        print(f'mtl: error: this needs the package {missing}; `make setup-train` installs it',
               file=sys.stderr)
         return 1
-    except KeyboardInterrupt:
-        print('mtl: interrupted', file=sys.stderr)
-        return 130
     return 0
+
+
+@contextlib.contextmanager
+def _ended_by_interrupt() -> Iterator[None]:
+    """
+    Let Ctrl-C end the process at once, by the signal and without a word.
+
+    What is imported meanwhile would take KeyboardInterrupt for a failure of its own.
+    """
+    change = _interrupt_is_pythons()
+    if change:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    # The script that started the process held it back.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        if change:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@contextlib.contextmanager
+def _noting_interrupts(interrupted: list[int]) -> Iterator[None]:
+    """Append to `interrupted` at Ctrl-C, and raise KeyboardInterrupt as Python does."""
+    def interrupt(number: int, frame: object) -> None:
+        interrupted.append(number)
+        raise KeyboardInterrupt
+
+    change = _interrupt_is_pythons()
+    if change:
+        signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield
+    finally:
+        if change:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _interrupt_is_pythons() -> bool:
+    """Return whether Ctrl-C raises KeyboardInterrupt: not in the background of a script."""
+    return (signal.getsignal(signal.SIGINT) is signal.default_int_handler
+            and threading.current_thread() is threading.main_thread())
 
 
 if __name__ == '__main__':

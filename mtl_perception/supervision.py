@@ -140,8 +140,8 @@ class Supervisor:
                 # nodes of one name; ours have theirs by themselves.
                 again = self.watch(partial(make, name=None))
                 return [TimerAction(period=self._delay, actions=[again])]
-            text += (f'; not started again after {len(recent)} times within a minute '
-                     '(respawn_max_per_minute)')
+            text += (f'; failure {len(recent) + 1} within a minute, more than '
+                     f'respawn_max_per_minute:={self._max_per_minute} allows')
         elif self._on_exit == IGNORE:
             self._logger.error(f'{text}; the others go on (on_exit:={IGNORE})')
             self._failure = self._failure or text
