@@ -65,6 +65,13 @@ def test_package_xml_declares_what_the_code_imports(manifest):
     assert {KEYS.get(name, name) for name in imported - own} <= declared
 
 
+def test_what_only_some_need_is_not_installed_for_all(manifest):
+    for package, tag, condition in (
+            ('cv_bridge', 'test_depend', None), ('rviz2', 'exec_depend', '$MTL_RVIZ == 1')):
+        [found] = [item for item in manifest if item.text == package]
+        assert (found.tag, found.get('condition')) == (tag, condition)
+
+
 def test_every_command_can_be_started():
     scripts = ROOT / 'scripts'
     assert sorted(path.name for path in scripts.iterdir()) == COMMANDS

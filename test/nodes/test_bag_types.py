@@ -18,8 +18,8 @@ def test_a_type_has_the_hash_that_ros_gives_it(name):
     store = empty_typestore()
     register_type(store, name)
     kind = message_class(name)
-    assert store.hash_rihs01(name) == installed_hash(name)
     assert store.deserialize_cdr(serialize_message(kind()), name).__msgtype__ == name
+    assert store.hash_rihs01(name) == installed_hash(name)
 
 
 def installed_hash(name):
@@ -27,6 +27,8 @@ def installed_hash(name):
     from ament_index_python.packages import get_package_share_directory
 
     path = Path(get_package_share_directory(package)) / 'msg' / f'{kind}.json'
+    if not path.is_file():
+        pytest.skip('this ROS 2 (Humble) has no type hashes')
     return next(entry['hash_string'] for entry in json.loads(path.read_text())['type_hashes']
                 if entry['type_name'] == name)
 

@@ -1,0 +1,152 @@
+"""The perception node among images whose fields are anything that the message can hold."""
+
+import array
+from collections import Counter
+import time
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray
+import numpy as np
+import pytest
+from sensor_msgs.msg import Image
+from std_msgs.msg import Header
+from vision_msgs.msg import Detection2DArray
+
+from mtl_perception.encodings import check_image, ENCODINGS, FrameError
+from mtl_perception.nodes import qos
+from mtl_perception.nodes.messages import raw_image
+
+BATCHES, BATCH = 1000, 10
+"""Messages go in batches that the node's queue holds; each ends with a good frame."""
+SETTLED = 200
+"""Batches until the caches and the network's buffers have their size."""
+GROWTH = 10.0
+"""MB by which the resident memory may grow after that; 4 were measured in three times as many."""
+LARGEST = 1 << 20
+"""Bytes of data in a message, at most."""
+
+SIDES = [0, 1, 2, 3, 4, 5, 7, 16, 33, 96, 192, 640, 16384, 16385, 2**31 - 1, 2**31, 2**32 - 1]
+STAMPS = [0, 1, -1, -2**31, 2**31 - 1, 1_700_000_000]
+FRAME_IDS = ['', 'camera', 'Kamera ü', '相机/前', '🚁' * 50, '\x7f\n\t\x01', 'x' * 100_000]
+NAMES = [
+    '', 'jpeg', 'BGR8', ' bgr8', 'bgr8 ', 'bgr8\n', 'bgr16', '32FC1', '64FC4', '8UC', '８UC3',
+    'bayer_rggb16', '🚁', '%s%n', '../../bgr8', 'bgr8' * 5000]
+
+
+def good_shape(rng, layout):
+    """Return width and height that an encoding can have, now and then as long as they may be."""
+    sides = [int(side) for side in rng.choice([4, 6, 16, 50, 192], 2)]
+    if rng.random() < 0.05:
+        sides = [16384, 4] if rng.random() < 0.5 else [4, 16384]
+    return max(sides[0], layout.min_side), max(sides[1], layout.min_side)
+
+
+def any_image(rng):
+    """Return an image message; its fields fit each other in one of four."""
+    known = sorted(ENCODINGS)
+    encoding = str(rng.choice(known))
+    layout = ENCODINGS[encoding]
+    width, height = good_shape(rng, layout)
+    step = width * layout.pixel_bytes + int(rng.choice([0, 0, 1, 7, 64]))
+    length = step * height * layout.half_rows // 2
+    if rng.random() < 0.75:
+        for spoil in rng.choice(4, int(rng.integers(1, 4)), replace=False):
+            if spoil == 0:
+                encoding = str(rng.choice(NAMES)) if rng.random() < 0.7 else str(rng.choice(known))
+            elif spoil == 1:
+                width, height = (int(side) for side in rng.choice(SIDES, 2))
+            elif spoil == 2:
+                step = int(rng.choice([0, 1, step - 1, step + 1, 2 * step, 2**31, 2**32 - 1]))
+            else:
+                length = int(rng.choice([0, 1, length - 1, length + 1, length // 2, 2 * length]))
+    data = array.array('B')
+    data.frombytes(rng.bytes(min(length, LARGEST)))
+    stamp = Time(sec=int(rng.choice(STAMPS)), nanosec=int(rng.choice([0, 999_999_999, 2**32 - 1])))
+    return Image(
+        header=Header(stamp=stamp, frame_id=FRAME_IDS[int(rng.integers(len(FRAME_IDS)))]),
+        width=width, height=height, encoding=encoding, step=step, data=data,
+        is_bigendian=int(rng.choice([0, 1, 255])))
+
+
+def good_frame(number):
+    """Return a frame with a red square, and a header to know it by."""
+    pixels = np.full((64, 96, 3), 16, np.uint8)
+    pixels[16:48, 24:72] = (250, 10, 10)
+    return Image(
+        header=Header(stamp=Time(sec=number), frame_id='good'), width=96, height=64,
+        encoding='rgb8', step=288, data=array.array('B', pixels.tobytes()))
+
+
+def is_image(message):
+    try:
+        check_image(raw_image(message))
+    except FrameError:
+        return False
+    return True
+
+
+def values_of(message):
+    return {pair.key: pair.value for status in message.status for pair in status.values}
+
+
+@pytest.mark.slow
+def test_ten_thousand_images_of_any_kind(start_node, ros_node, wait_until, paint_model):
+    node = start_node(
+        'perception_node', model=str(paint_model()), reliability='reliable', queue_depth=BATCH)
+    reliable = qos.stream('reliable', 100)
+    answers, states = {}, []
+    ros_node.create_subscription(
+        Detection2DArray, '/perception_node/detections',
+        lambda message: answers.update({message.header.stamp.sec: len(message.detections)})
+        if message.header.frame_id == 'good' else None, reliable)
+    ros_node.create_subscription(
+        DiagnosticArray, '/diagnostics', lambda message: states.append(values_of(message)),
+        reliable)
+    images = ros_node.create_publisher(Image, 'image', reliable)
+    wait_until(lambda: images.get_subscription_count() == 1
+               and ros_node.count_publishers('/perception_node/detections') == 1)
+    time.sleep(0.5)
+
+    kinds = Counter()
+    rng = np.random.default_rng(11)
+
+    def send(messages):
+        """Publish a batch and see that the good frame at its end is looked at as ever."""
+        for message in messages:
+            kinds['image' if is_image(message) else 'bad frame'] += 1
+            images.publish(message)
+        number = kinds['good frame'] = kinds['good frame'] + 1
+        images.publish(good_frame(number))
+        wait_until(lambda: number in answers)
+        assert answers[number] == 1
+
+    # Fast DDS keeps, for each place in a queue, the memory of the largest message that was there.
+    largest = Image(data=array.array('B', bytes(LARGEST)))
+    largest.header.frame_id = max(FRAME_IDS, key=len)
+    for _ in range(5):
+        send([largest] * (BATCH - 1))
+    memory = []
+    begin = time.monotonic()
+    for batch in range(BATCHES):
+        send(any_image(rng) for _ in range(BATCH - 1))
+        if batch >= SETTLED:
+            memory.append(float(states[-1]['resident memory [MB]']))
+    seconds = time.monotonic() - begin
+    sent = sum(kinds.values())
+    wait_until(lambda: states[-1]['images received'] == str(sent))
+    state = states[-1]
+    memory.append(float(state['resident memory [MB]']))
+    dropped = {
+        key.partition(', ')[2]: int(value)
+        for key, value in state.items() if key.startswith('images dropped, ')}
+    print(f'\n{sent} messages in {seconds:.1f} s: {dict(kinds)}; processed '
+          f'{state["images processed"]}, dropped {dropped}; resident memory '
+          f'{memory[0]:.1f} MB, {min(memory):.1f} to {max(memory):.1f} MB')
+    assert int(state['images processed']) + sum(dropped.values()) == sent
+    assert set(dropped) <= {'bad frame', 'newer image'}
+    assert dropped['bad frame'] == kinds['bad frame']
+    assert kinds['image'] > sent / 5 and kinds['bad frame'] > sent / 5
+    assert max(memory) - memory[0] < GROWTH
+    assert node.process.poll() is None
+    code, _ = node.end()
+    assert code == 0 and 'Traceback' not in node.said()
