@@ -54,8 +54,8 @@ def test_no_folder_is_no_matter(tmp_path):
 @pytest.mark.skipif(importlib.util.find_spec('rclpy') is None, reason='needs ROS 2 (rclpy)')
 @pytest.mark.slow
 def test_the_segment_of_a_killed_process_is_known(tmp_path):
-    program = 'import os, rclpy; rclpy.init(); node = rclpy.create_node("x"); print("up", flush=True); ' \
-              'os.read(0, 1)'
+    program = ('import os, rclpy; rclpy.init(); node = rclpy.create_node("x"); '
+               'print("up", flush=True); os.read(0, 1)')
     process = subprocess.Popen([sys.executable, '-c', program], stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE, env=os.environ | {'ROS_DOMAIN_ID': '93'})
     assert process.stdout.readline() == b'up\n'
