@@ -28,17 +28,19 @@ from mtl_perception.transport import choose_transport
 
 PACKAGE = 'mtl_perception'
 CONFIG = Path(__file__).resolve().parents[1] / 'config'
+PARAMS_FILES = {'params_file': CONFIG / 'uav_camera.yaml',
+                'camera_params_file': CONFIG / 'camera_node.yaml'}
 YES_OR_NO = ['true', 'false']
 EMPTY_OR_YES_OR_NO = ['', *YES_OR_NO]
 
 ARGUMENTS = [
     DeclareLaunchArgument(
-        'params_file', default_value=str(CONFIG / 'uav_camera.yaml'),
+        'params_file', default_value=str(PARAMS_FILES['params_file']),
         description='parameters of the perception node, a copy of config/uav_camera.yaml; also '
         'of each other node that a key of the file names, and `/**` then counts for that node, '
         'too'),
     DeclareLaunchArgument(
-        'camera_params_file', default_value=str(CONFIG / 'camera_node.yaml'),
+        'camera_params_file', default_value=str(PARAMS_FILES['camera_params_file']),
         description='parameters of the camera node, a copy of config/camera_node.yaml; those of '
         'params_file go over them'),
     DeclareLaunchArgument(
@@ -207,12 +209,8 @@ def _file(values: dict[str, str], argument: str) -> Path:
     path = Path(values[argument]).expanduser()
     if not path.is_file():
         raise ConfigError(f'launch argument {argument}:={values[argument]}: there is no such '
-                          f'file; start from a copy of {CONFIG}/{_default(argument)}')
+                          f'file; start from a copy of {PARAMS_FILES[argument]}')
     return path
-
-
-def _default(argument: str) -> str:
-    return {'params_file': 'uav_camera.yaml', 'camera_params_file': 'camera_node.yaml'}[argument]
 
 
 def _naming(path: Path, node: str) -> list[Path]:

@@ -4,6 +4,7 @@ from dataclasses import fields
 import importlib.util
 import os
 from pathlib import Path
+import sys
 
 import pytest
 import yaml
@@ -14,6 +15,7 @@ from launch.actions import DeclareLaunchArgument
 from launch_ros.actions import Node
 
 from launch import LaunchContext
+from mtl_perception.errors import ConfigError
 from mtl_perception.nodes.parameters import (
     CameraParameters,
     PerceptionParameters,
@@ -121,6 +123,29 @@ def test_no_variable_is_set_but_for_rviz_which_cannot_choose(
     assert dict(context.environment) == before and dict(os.environ) == before
     extra = {name[0].text: value[0].text for name, value in nodes['rviz2'].additional_env}
     assert extra == choose_transport(before).environment
+
+
+def test_use_sim_time_and_a_file_go_to_the_nodes_that_they_are_for(
+        launch_file, nodes_of, tmp_path):
+    file = tmp_path / 'params.yaml'
+    file.write_text('/**:\n  ros__parameters: {max_detections: 3}\n'
+                    '/front/recorder_node:\n  ros__parameters: {queue_depth: 2}\n')
+    nodes, context = nodes_of(
+        params_file=str(file), use_sim_time='true', record='true', bag='b')
+    files = {name: parameters_of(node, context)[0] for name, node in nodes.items()}
+    assert files == {'perception_node': [file], 'recorder_node': [file],
+                     'camera_node': [launch_file.CONFIG / 'camera_node.yaml']}
+    assert all(parameters_of(node, context)[1]['use_sim_time'] is True for node in nodes.values())
+
+
+def test_unknown_arguments_are_refused_on_the_command_line_of_this_file_only(
+        launch_file, monkeypatch):
+    context = LaunchContext(argv=['model:=x', 'launch-prefix:=nice', 'modle:=x'])
+    monkeypatch.setattr(sys, 'argv', ['ros2', 'launch', 'other', 'all.launch.py'])
+    launch_file.check_names(context)
+    monkeypatch.setattr(sys, 'argv', ['ros2', 'launch', 'mtl_perception', FILE.name])
+    with pytest.raises(ConfigError, match=r'argument modle:=x: .* did you mean model\?'):
+        launch_file.check_names(context)
 
 
 def test_rviz_has_a_configuration_that_names_our_topics(launch_file):

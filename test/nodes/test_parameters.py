@@ -4,7 +4,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from rclpy.parameter import Parameter
+from rclpy.parameter import Parameter, parameter_value_to_python
 import yaml
 
 from mtl_perception.data.synthetic.flight import MAX_SIDE, MIN_SIDE
@@ -92,6 +92,13 @@ def test_a_name_that_no_node_has_is_refused_with_the_nearest(kind, name, remedy,
         f'parameter {name}: {node.get_name()} has none of that name; {remedy}')
 
 
+def test_a_node_ends_with_one_line_for_a_name_that_it_does_not_have(start_node):
+    node = start_node('camera_node', sorce='x')
+    assert node.wait() == 1
+    assert node.said() == (
+        'error: parameter sorce: camera_node has none of that name; did you mean source?\n')
+
+
 def test_names_of_rclpy_and_of_the_other_nodes_are_passed_by(idle_node):
     # In all nodes' files, by `/**`, and in what `ros2 param dump` wrote.
     node = idle_node(**{
@@ -153,6 +160,31 @@ def test_a_node_takes_the_values_that_it_has_and_judges_others(ros_environment):
     finally:
         node.destroy_node()
         rclpy.shutdown(context=context)
+
+
+def test_the_files_of_a_running_node_can_be_loaded_into_it(
+        start_node, ros_node, wait_until, tmp_path):
+    # As `ros2 param load` does it: the shipped file, and one as `ros2 param dump` writes it.
+    client_module = pytest.importorskip('rclpy.parameter_client')
+    node = start_node('camera_node')
+    node.wait_for_words('synthetic flight')
+    client = client_module.AsyncParameterClient(ros_node, '/camera_node')
+    assert client.wait_for_services(20)
+
+    def answer(future):
+        wait_until(future.done)
+        return future.result()
+
+    names = [item.name for item in fields(CameraParameters)] + ['use_sim_time']
+    values = [parameter_value_to_python(value)
+              for value in answer(client.get_parameters(names)).values]
+    dump = tmp_path / 'dump.yaml'
+    dump.write_text(yaml.dump(
+        {'/camera_node': {'ros__parameters': dict(zip(names, values, strict=True))}}))
+    for file in (config_path('camera_node.yaml'), dump):
+        results = answer(client.load_parameter_file(str(file), use_wildcard=True)).results
+        assert len(results) >= len(names) - 2
+        assert [result.reason for result in results if not result.successful] == []
 
 
 def test_what_needs_the_model_anew_may_change_while_there_is_none():
