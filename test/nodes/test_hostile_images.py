@@ -90,6 +90,7 @@ def values_of(message):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 def test_ten_thousand_images_of_any_kind(start_node, ros_node, wait_until, paint_model):
     node = start_node(
         'perception_node', model=str(paint_model()), reliability='reliable', queue_depth=BATCH)
