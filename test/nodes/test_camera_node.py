@@ -68,6 +68,23 @@ def test_a_folder_is_published_again_and_again_until_a_signal(
     assert 'Traceback' not in camera.said()
 
 
+# Humble's executor, when woken without work to do, waits on.
+WAITS_ON = """
+from rclpy.executors import Executor
+
+Executor.wake = lambda self: None
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('before', ['', WAITS_ON], ids=['installed rclpy', 'as Humble'])
+def test_a_node_with_nothing_to_do_ends_in_good_order(before, start_node):
+    camera = start_node('camera_node', before=before, wait_for_subscribers=1)
+    camera.wait_for_words('waiting for 1 subscriber(s)')
+    assert camera.end()[0] == 0
+    assert 'published 0 images' in camera.said()
+
+
 def test_an_impossible_source_is_one_line(start_node):
     camera = start_node('camera_node', source='no/such/folder')
     assert camera.wait() == 1
