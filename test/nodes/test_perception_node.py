@@ -330,6 +330,7 @@ def test_lifecycle(start_node, results, call, wait_until, paint, tmp_path):
         wait_until(lambda: not results.node.count_publishers('/perception_node/segmentation'))
     assert change(Transition.TRANSITION_UNCONFIGURED_SHUTDOWN)
     assert state() == State.PRIMARY_STATE_FINALIZED
+    wait_until(lambda: results.diagnostic('lifecycle state') == 'finalized')
     assert node.end()[0] == 0
 
 
