@@ -23,6 +23,7 @@ from launch_ros.parameter_descriptions import ParameterValue
 from launch import Action, LaunchContext, LaunchDescription
 from mtl_perception.errors import ConfigError
 from mtl_perception.nearest import suggestion
+from mtl_perception.nodes.launched import LAUNCH_PID
 from mtl_perception.supervision import ON_EXIT, SHUTDOWN, Supervisor
 from mtl_perception.transport import choose_transport
 
@@ -178,7 +179,7 @@ def _node(values: dict[str, str], name: str, files: list[Path],
         remappings=remappings, output='screen',
         # With a terminal of its own a node writes colours, also into a pipe or a file.
         emulate_tty=sys.stdout.isatty(),
-        additional_env={'MTL_LAUNCH_PID': str(os.getpid()), 'PYTHONUNBUFFERED': '1'},
+        additional_env={LAUNCH_PID: str(os.getpid()), 'PYTHONUNBUFFERED': '1'},
         ros_arguments=['--log-level', values['log_level']])
 
 
