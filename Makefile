@@ -139,7 +139,7 @@ else
 	$(call step,Installing ONNX Runtime$(COMMA) OpenCV and libraries,$(PIP) -r requirements.txt)
 endif
 
-$(STAMPS)/package: setup.py setup.cfg $(STAMPS)/runtime
+$(STAMPS)/package: setup.py setup.cfg $(wildcard scripts/*) $(STAMPS)/runtime
 	$(call step,Installing mtl_perception,$(PIP) --no-deps --use-pep517 -e .)
 
 $(STAMPS)/train: requirements-train.txt $(STAMPS)/package
