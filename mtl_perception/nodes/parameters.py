@@ -109,8 +109,8 @@ class PerceptionParameters:
         'them offer it; best_effort takes both', choices=('auto', *RELIABILITIES),
         changes=UNCONFIGURED)
     queue_depth: int = parameter(
-        5, 'images that wait in the middleware until they are received; inside the node the '
-        'newest one wins whatever the depth',
+        5, 'images that wait in the middleware until they are received, each of which may keep '
+        'the memory of the largest; inside the node the newest one wins whatever the depth',
         low=1, high=100, changes=UNCONFIGURED)
     image_timeout: float = parameter(
         2.0, 'without an image for so long, log and diagnostics warn', low=0.1, high=3600.0,

@@ -18,6 +18,7 @@ from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import Parameter, ParameterType, ParameterValue
 from rcl_interfaces.srv import GetParameters, SetParameters
 import rclpy
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import Image
 from vision_msgs.msg import Detection2DArray
@@ -62,11 +63,15 @@ def watch(node):
         kind = Detection2DArray if name == 'detections' else Image
         node.create_subscription(kind, f'{NODE}/{name}', lambda _, name=name: count(name), 10)
     node.create_subscription(DiagnosticArray, '/diagnostics', read, 10)
+    wait_until(lambda: all(node.count_publishers(f'{NODE}/{name}') for name in counts))
+    time.sleep(0.5)
     print('watching', flush=True)
     end = threading.Event()
     threading.Thread(target=lambda: (sys.stdin.read(), end.set()), daemon=True).start()
+    executor = SingleThreadedExecutor()
+    executor.add_node(node)
     while not end.is_set():
-        rclpy.spin_once(node, timeout_sec=0.1)
+        executor.spin_once(timeout_sec=0.1)
     return counts | said
 
 

@@ -40,7 +40,7 @@ def start_peer(start_process, plain_environment):
     return start
 
 
-def result_of(peer, seconds=60.0):
+def result_of(peer, seconds=60 + 2 * SECONDS):
     peer.process.stdin.close()
     assert peer.wait(seconds) == 0, peer.said()
     return json.loads(peer.said().splitlines()[-1])
@@ -67,7 +67,7 @@ def test_reliable_images_arrive_and_so_do_results_and_parameters(
     publisher = start_peer('publish', 'RELIABLE', rate, number)
     asker = start_peer('parameters', 50)
     asked = result_of(asker)
-    sent = result_of(publisher, 60 + 2 * SECONDS)['sent']
+    sent = result_of(publisher)['sent']
     seen = result_of(watcher)
     assert node.end()[0] == 0
 
@@ -81,7 +81,8 @@ def test_reliable_images_arrive_and_so_do_results_and_parameters(
           f'{1e3 * asked["slowest"]:.0f} ms')
     assert values['reliability'] == 'reliable'
     assert received == processed + dropped
-    assert received + lost == sent, 'every loss is counted'
+    # Every loss is counted, but for those after the last image that came.
+    assert 0 <= sent - received - lost <= 5
     # A few, because one of the short flight here would be more than the 1 % of a long one.
     assert lost <= (max(3, 0.01 * sent) if rate == 10 else 0.4 * sent)
     assert min(outputs) >= 0.99 * processed
