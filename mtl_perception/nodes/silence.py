@@ -50,7 +50,7 @@ def look_around(node: Node, topic: str) -> Surroundings:
         offers.append(Offer(
             f'{info.node_namespace.rstrip("/")}/{info.node_name}', info.topic_type,
             info.qos_profile.reliability.name.lower(), info.qos_profile.durability.name.lower()))
-    # Our own pictures are no input, and a topic that is only subscribed to carries nothing.
+    # Our own images are no input, and a topic that is only subscribed to carries nothing.
     elsewhere = [
         (name, kind) for name, kinds in node.get_topic_names_and_types() for kind in kinds
         if kind in (IMAGE_TYPE, COMPRESSED_TYPE) and name != topic
