@@ -1,7 +1,9 @@
 """Build of the ament_python package, for colcon and for pip."""
 
 from pathlib import Path
+import subprocess
 import sys
+from tempfile import TemporaryDirectory
 
 from setuptools import Distribution, find_packages, setup
 
@@ -15,15 +17,35 @@ def files(folder: str) -> list[str]:
 
 
 class BuildScripts(Distribution().get_command_class('build_scripts')):  # type: ignore[misc]
-    """Names this Python in the commands, as setuptools does in those that it writes itself."""
+    """
+    Has the commands start with Ctrl-C held back, until the first line of ours lets it in.
+
+    Before that line Python answers it with a traceback. `env` holds it back without a shell in
+    between, which may lose it.
+    """
 
     def run(self) -> None:
-        """Copy the scripts and fill in the Python that they start."""
+        """Copy the scripts and name the Python that they start in their first line."""
         super().run()
+        first = f'#!/usr/bin/env -S --block-signal=INT {sys.executable}'
+        if not can_start(first):
+            first = f'#!{sys.executable}'
         for name in self.distribution.scripts:
             script = Path(self.build_dir) / Path(name).name
-            text = script.read_text(encoding='utf-8').replace('@PYTHON@', sys.executable)
-            script.write_text(text, encoding='utf-8')
+            rest = script.read_text(encoding='utf-8').partition('\n')[2]
+            script.write_text(f'{first}\n{rest}', encoding='utf-8')
+
+
+def can_start(first: str) -> bool:
+    """Return whether a script with this first line runs here: not with every `env`, or path."""
+    with TemporaryDirectory() as folder:
+        script = Path(folder) / 'script'
+        script.write_text(f'{first}\n', encoding='utf-8')
+        script.chmod(0o755)
+        try:
+            return subprocess.run([script], capture_output=True, timeout=60).returncode == 0
+        except (OSError, subprocess.SubprocessError):
+            return False
 
 
 setup(

@@ -14,16 +14,23 @@ ROOT = Path(__file__).parents[1]
 DELAYS = (0.005, 0.01, 0.02, 0.03, 0.06, 0.1, 0.2, 0.4)
 
 
+@pytest.fixture(scope='module')
+def built_scripts(tmp_path_factory) -> Path:
+    """Return the folder of the scripts as the build leaves them."""
+    folder = tmp_path_factory.mktemp('scripts')
+    subprocess.run(
+        [sys.executable, 'setup.py', '-q', 'build_scripts', '--build-dir', str(folder)], cwd=ROOT,
+        check=True, capture_output=True)
+    return folder
+
+
 @pytest.fixture(params=['mtl', 'perception_node', 'camera_node', 'recorder_node'])
-def command(request, tmp_path) -> list[str]:
+def command(request, built_scripts) -> list[str]:
     """Return the command line of a script as the build installs it."""
     if request.param != 'mtl' and importlib.util.find_spec('rclpy') is None:
         pytest.skip('needs ROS 2')
-    text = (ROOT / 'scripts' / request.param).read_text(encoding='utf-8')
-    script = tmp_path / request.param
-    script.write_text(text.replace('@PYTHON@', sys.executable), encoding='utf-8')
-    script.chmod(0o755)
-    return [str(script), *(['predict', '--help'] if request.param == 'mtl' else [])]
+    arguments = ['predict', '--help'] if request.param == 'mtl' else []
+    return [str(built_scripts / request.param), *arguments]
 
 
 def test_an_early_interrupt_leaves_no_traceback(command, tmp_path):
