@@ -42,7 +42,6 @@ class ImageInput:
         self._wanted = reliability
         self._depth = depth
         self._on_image = on_image
-        self._look_soon = node.create_guard_condition(self.follow)
         self._topic = node.resolve_topic_name('image')
         self._told_lost = 0
         self._gaps = SequenceGaps()
@@ -74,7 +73,6 @@ class ImageInput:
 
     def close(self) -> None:
         """Unsubscribe."""
-        self._node.destroy_guard_condition(self._look_soon)
         self._node.destroy_subscription(self._subscription)
 
     def _fitting(self) -> str:
@@ -94,7 +92,9 @@ class ImageInput:
         events = SubscriptionEventCallbacks(
             # Otherwise rclpy's own callback logs the incompatibility.
             incompatible_qos=self._on_incompatible if self._wanted == 'auto' else None,
-            message_lost=self._on_lost)
+            message_lost=self._on_lost,
+            # Each callback costs its share of every spin; silence is explained elsewhere.
+            use_default_callbacks=self._wanted != 'auto')
         try:
             return self._node.create_subscription(
                 Image, 'image', callback, profile, event_callbacks=events)
@@ -104,7 +104,8 @@ class ImageInput:
 
     def _on_incompatible(self, _: Any) -> None:
         # Not from here: the subscription that tells this would be destroyed.
-        self._look_soon.trigger()
+        if (executor := self._node.executor) is not None:
+            executor.create_task(self.follow)
 
     def _on_lost(self, event: Any) -> None:
         self._told_lost += event.total_count_change

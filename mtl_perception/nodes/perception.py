@@ -39,9 +39,6 @@ from mtl_perception.resources import model_path
 _WARN_EVERY = 5.0
 """Seconds between two warnings of the same kind."""
 
-_FOLLOW_EVERY = 0.25
-"""Seconds between two looks at the publishers of the images."""
-
 
 @dataclass(frozen=True)
 class Frame:
@@ -88,7 +85,6 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
         # They go on where ROS time stands still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._diagnostics_timer = self.create_timer(1.0, self._tell_state, clock=steady)
-        self._follow_timer = self.create_timer(_FOLLOW_EVERY, self._follow, clock=steady)
 
     def start(self) -> None:
         """Configure and activate, if the node is to do so by itself; MtlError where it cannot."""
@@ -229,14 +225,11 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
             self._publications.publish_labels(self._settings.score_threshold)
         return SetParametersResult(successful=True)
 
-    def _follow(self) -> None:
-        if self._input is not None:
-            self._input.follow()
-
     def _tell_state(self) -> None:
         summary = self._statistics.summary()
         silence = None
         if self._input is not None:
+            self._input.follow()
             silence = time.monotonic() - self._activated
             if summary.silence is not None:
                 silence = min(silence, summary.silence)

@@ -113,12 +113,16 @@ def _spin(make: Callable[[Stop], RunnableNode], stop: Stop, args: list[str] | No
         # long goes to threads of the nodes' own.
         executor = SingleThreadedExecutor()
         executor.add_node(node)
-        # Not `spin_until_future_complete`: Humble's goes on until the next callback after the
-        # future is done, and Jazzy's keeps something for every callback until then.
-        stop.on_ask(node.create_guard_condition(lambda: None).trigger)
+
+        def wake() -> None:
+            executor.create_task(lambda: None)
+
+        stop.on_ask(wake)
         undo.callback(stop.on_ask, lambda: None)
         with contextlib.suppress(ExternalShutdownException):
             node.start()
+            # Not `spin_until_future_complete`: Humble's goes on until the next callback after the
+            # future is done, and Jazzy's keeps something for every callback until then.
             while rclpy.ok() and not stop.asked():
                 executor.spin_once()
 
