@@ -24,7 +24,7 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 CONSTRAIN := $(if $(ROS_DISTRO),-c $(STAMPS)/constraints.txt)
 
 NODE_TESTS := test/interfaces test/nodes test/test_demo.py test/test_node_processes.py \
-  test/test_transport.py
+  test/test_shared_memory.py test/test_transport.py
 
 # Which environment the ROS packages come from: the wheels, or the ROS 2 that is sourced.
 ROS := $(STAMPS)/$(if $(ROS_DISTRO),sourced,vision_msgs)

@@ -11,16 +11,13 @@ from rclpy.subscription import Subscription
 from sensor_msgs.msg import Image
 
 from mtl_perception.nodes import qos
-
-try:
-    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
-except ImportError:  # Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
+from mtl_perception.nodes.distributions import (
+    CALLBACKS_GET_INFO,
+    SubscriptionEventCallbacks,
+    UnsupportedEventTypeError,
+)
 
 IMAGE_TYPE = 'sensor_msgs/msg/Image'
-
-_GETS_INFO = hasattr(Subscription, 'CallbackType')
-"""Whether rclpy gives callbacks the information that comes with a message; Humble's does not."""
 
 
 class ImageInput:
@@ -88,7 +85,7 @@ class ImageInput:
 
     def _subscribe(self) -> Subscription:
         profile = qos.stream(self.reliability, self._depth)
-        callback = self._on_image_with_info if _GETS_INFO else self._on_image
+        callback = self._on_image_with_info if CALLBACKS_GET_INFO else self._on_image
         events = SubscriptionEventCallbacks(
             # Otherwise rclpy's own callback logs the incompatibility.
             incompatible_qos=self._on_incompatible if self._wanted == 'auto' else None,

@@ -23,14 +23,12 @@ from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 
 from mtl_perception.errors import ConfigError, DataError, MtlError
 from mtl_perception.nodes.bag_types import empty_typestore, message_class, register_type
+from mtl_perception.nodes.distributions import CALLBACKS_GET_INFO
 from mtl_perception.nodes.parameters import AcceptsSameValues, declare, RecorderParameters
 from mtl_perception.nodes.process import Stop
 
 _LOOK_EVERY = 0.1
 """Seconds between two looks for topics that nobody publishes yet."""
-
-_TELLS_ARRIVAL = hasattr(Subscription, 'CallbackType')
-"""Whether rclpy gives a callback the message's information too; that of Humble does not."""
 
 _BAG_VERSION: Literal[8] = 8
 """The older of the metadata versions that the library writes: every ROS 2 since reads it."""
@@ -140,7 +138,7 @@ class RecorderNode(AcceptsSameValues):
         def write_now(data: bytes) -> None:
             self._write(topic, data, 0)
 
-        return write_at_arrival if _TELLS_ARRIVAL else write_now
+        return write_at_arrival if CALLBACKS_GET_INFO else write_now
 
     def _write(self, topic: RecordedTopic, data: bytes, arrival: int) -> None:
         """Write a message; `arrival` is in ns since the epoch, 0 where nobody told it."""

@@ -20,7 +20,7 @@ def read(path):
 
 
 # The one argument that Humble's rclpy passes is what others pass to a callback that takes one.
-AS_HUMBLE = 'from mtl_perception.nodes import recorder; recorder._TELLS_ARRIVAL = False'
+AS_HUMBLE = 'from mtl_perception.nodes import recorder; recorder.CALLBACKS_GET_INFO = False'
 
 
 @pytest.mark.slow
