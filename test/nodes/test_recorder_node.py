@@ -36,7 +36,7 @@ def test_what_is_sent_is_in_the_bag(before, start_node, ros_node, tmp_path, wait
         '/image', 'detections', 'labels', '/never'])
     wait_until(lambda: images.get_subscription_count() and detections.get_subscription_count()
                and labels.get_subscription_count())
-    # Matched is not yet connected: the transport of large data takes a moment more.
+    # Matched on one side is not yet matched on the other.
     time.sleep(2)
     pixels = np.arange(480 * 640 * 3, dtype=np.uint32).astype(np.uint8).reshape(480, 640, 3)
     begin = time.time_ns()
