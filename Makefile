@@ -46,17 +46,21 @@ endef
 # $(call need,test command,what is missing and how to get it)
 need = $(if $(shell { $(1); } > /dev/null 2>&1 && echo yes),,$(error $(2)))
 
-.PHONY: help setup setup-train setup-test demo test test-fast test-nodes test-jazzy lint clean
+.PHONY: help setup setup-train setup-openvino setup-tensorrt setup-test demo
+.PHONY: test test-fast test-nodes test-jazzy lint clean
 
 help:
-	@echo 'make setup        the run-time environment in $(VENV), without torch (under 4 minutes)'
-	@echo 'make setup-train  torch and the rest of training on top of it'
-	@echo 'make demo         a flight through camera, perception and recorder; results in out/demo'
-	@echo '                  FLIGHT=folder|video|bag of your own, ARGS="more options of mtl demo"'
-	@echo 'make test         style, types and all tests;  make test-fast: under a minute, no training'
-	@echo 'make test-jazzy   the tests that need ROS 2, on wheels of ROS 2 Jazzy in .venv-wheels-jazzy'
-	@echo 'make lint         style and types only'
-	@echo 'make clean        remove all that git ignores here: environments, builds, out/, runs/'
+	@echo 'make setup           what runs the package, in $(VENV); without torch (under 4 minutes)'
+	@echo 'make setup-train     torch and the rest of training on top of it'
+	@echo 'make setup-openvino  OpenVINO on top of it, for CPUs and GPUs of Intel'
+	@echo 'make setup-tensorrt  TensorRT on top of it, for GPUs of NVIDIA'
+	@echo 'make demo            a flight through camera, perception and recorder; results in out/demo'
+	@echo '                     FLIGHT=folder|video|bag of your own, ARGS="more options of mtl demo"'
+	@echo 'make test            style, types and all tests'
+	@echo 'make test-fast       under a minute, no training'
+	@echo 'make test-jazzy      what needs ROS 2, on wheels of ROS 2 Jazzy in .venv-wheels-jazzy'
+	@echo 'make lint            style and types only'
+	@echo 'make clean           remove all that git ignores here: environments, builds, out/, runs/'
 
 setup: $(STAMPS)/package
 	@:
@@ -64,7 +68,13 @@ setup: $(STAMPS)/package
 setup-train: setup $(STAMPS)/train
 	@:
 
-setup-test: setup $(STAMPS)/test
+setup-openvino: setup $(STAMPS)/openvino
+	@:
+
+setup-tensorrt: setup $(STAMPS)/tensorrt
+	@:
+
+setup-test: setup-openvino setup-tensorrt $(STAMPS)/test
 	@:
 
 demo: setup
@@ -76,7 +86,8 @@ test: setup-train setup-test lint
 test-fast: setup-test
 	@$(BIN)/python -m pytest -m 'not slow' --ignore=test/models --ignore=test/training
 
-test-nodes: setup-test
+# The nodes' tests need neither OpenVINO nor TensorRT.
+test-nodes: setup $(STAMPS)/test
 	@$(BIN)/python -m pytest $(NODE_TESTS)
 
 # A ROS 2 that is sourced is not to be seen beside the wheels.
@@ -144,6 +155,12 @@ $(STAMPS)/package: setup.py setup.cfg $(wildcard scripts/*) $(STAMPS)/runtime
 
 $(STAMPS)/train: requirements-train.txt $(STAMPS)/package
 	$(call step,Installing torch and torchvision (several GB),$(PIP) $(CONSTRAIN) -r requirements-train.txt)
+
+$(STAMPS)/openvino: requirements-openvino.txt $(STAMPS)/package
+	$(call step,Installing OpenVINO,$(PIP) $(CONSTRAIN) -r requirements-openvino.txt)
+
+$(STAMPS)/tensorrt: requirements-tensorrt.txt $(STAMPS)/package
+	$(call step,Installing TensorRT,$(PIP) $(CONSTRAIN) -r requirements-tensorrt.txt)
 
 $(STAMPS)/test: requirements-test.txt $(STAMPS)/package
 	$(call step,Installing test tools,$(PIP) $(CONSTRAIN) -r requirements-test.txt)

@@ -12,6 +12,7 @@ import threading
 
 from mtl_perception import __version__
 from mtl_perception.errors import MtlError
+from mtl_perception.extras import missing_package
 
 COMMANDS = {
     'demo': ('mtl_perception.demo', 'fly the synthetic town through the nodes and report'),
@@ -27,8 +28,6 @@ COMMANDS = {
     'info': ('mtl_perception.info_command', 'say what a model is and costs'),
 }
 """Subcommand -> its module, which has `add_arguments(parser)` and `run(args)`, and its help."""
-
-TRAINING_PACKAGES = ('torch', 'torchvision', 'onnx', 'onnxscript', 'jinja2')
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -57,11 +56,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if interrupted or isinstance(error, KeyboardInterrupt):
             print('mtl: interrupted', file=sys.stderr)
             return 130
-        missing = error.name or '' if isinstance(error, ModuleNotFoundError) else ''
-        if missing.partition('.')[0] not in TRAINING_PACKAGES:
+        missing = missing_package(error) if isinstance(error, ImportError) else None
+        if missing is None:
             raise
-        print(f'mtl: error: this needs the package {missing}; `make setup-train` installs it',
-              file=sys.stderr)
+        print(f'mtl: error: {missing}', file=sys.stderr)
         return 1
     return 0
 

@@ -16,6 +16,7 @@ import time
 from types import TracebackType
 
 from mtl_perception.errors import ConfigError, MtlError
+from mtl_perception.extras import remedy
 
 _END_WITHIN = 15.0
 """Seconds that a node gets to end; the recorder writes its index then."""
@@ -55,8 +56,7 @@ class NodeProcesses:
     def __init__(self, logs: Path) -> None:
         """Write what the nodes say to `logs`/NAME.log; ConfigError where ROS 2 is missing."""
         if importlib.util.find_spec('rclpy') is None:
-            raise ConfigError('ROS 2 (rclpy) is not in this Python; run `make setup`, or source '
-                              'a ROS 2 and use its Python')
+            raise ConfigError(f'ROS 2 (rclpy) is not in this Python: {remedy("rclpy")}')
         self._logs = logs
         self._environment = node_environment(logs)
         self._processes: dict[str, subprocess.Popen[bytes]] = {}

@@ -2,6 +2,7 @@
 
 import sys
 
+from mtl_perception.extras import remedy
 from mtl_perception.info_command import describe
 from mtl_perception.labels import LabelSet
 from mtl_perception.main import main
@@ -21,5 +22,4 @@ def test_without_torch_it_says_what_the_model_is_and_what_is_missing(monkeypatch
     assert main(['info', str(model_path())]) == 1
     said = capsys.readouterr()
     assert 'mobilenet_v2' in said.out and 'large_vehicle' in said.out
-    assert said.err == ('mtl: error: this needs the package torch; `make setup-train` installs '
-                        'it\n')
+    assert said.err == f'mtl: error: this needs the package torch: {remedy("torch")}\n'

@@ -29,7 +29,8 @@ KEYS = {
     'yaml': 'python3-yaml',
 }
 # What training, export and evaluation import is no dependency of a robot; see requirements*.txt.
-OPTIONAL = {'PIL', 'jinja2', 'onnx', 'openvino', 'pycocotools', 'tensorrt', 'torch', 'torchvision'}
+OPTIONAL = {'PIL', 'cuda', 'jinja2', 'onnx', 'openvino', 'pycocotools', 'tensorrt',
+            'tensorrt_rtx', 'torch', 'torchvision'}
 
 
 @pytest.fixture(scope='module')

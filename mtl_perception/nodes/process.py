@@ -17,6 +17,7 @@ import time
 from typing import Any, Protocol
 
 from mtl_perception.errors import MtlError
+from mtl_perception.extras import missing_package
 from mtl_perception.memory import keep_freed_memory
 from mtl_perception.nodes.early_signals import ENDING_SIGNALS, hold_signals
 from mtl_perception.nodes.launched import end_with_launch
@@ -69,9 +70,10 @@ def run_node(
     """
     Run one node until it asks for the end or SIGINT or SIGTERM comes; return the exit code.
 
-    `make` imports and makes the node. 0: ended by signal or of its own accord. 1: a MtlError,
-    whose line is on stderr, or the launch that started the process is gone. Where the node has
-    not ended in good order `exit_within` seconds after a signal, the process just ends.
+    `make` imports and makes the node. 0: ended by signal or of its own accord. 1: a MtlError or
+    a package that is missing, of which a line is on stderr, or the launch that started the process
+    is gone. Where the node has not ended in good order `exit_within` seconds after a signal, the
+    process just ends.
     """
     stop = Stop()
     _end_on_signals(stop, exit_within)
@@ -89,6 +91,12 @@ def run_node(
             raise stop.error
     except MtlError as error:
         print(f'error: {error}', file=sys.stderr, flush=True)
+        return 1
+    except ModuleNotFoundError as error:
+        missing = missing_package(error)
+        if missing is None:
+            raise
+        print(f'error: {missing}', file=sys.stderr, flush=True)
         return 1
     return 0
 

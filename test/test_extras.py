@@ -1,0 +1,122 @@
+"""What is missing is told in one line with its remedy, by commands and nodes."""
+
+import ast
+import os
+from pathlib import Path
+import subprocess
+import sys
+
+import pytest
+
+import mtl_perception
+from mtl_perception import extras
+from mtl_perception.extras import missing_package, remedy
+from mtl_perception.main import main
+
+PACKAGE = Path(mtl_perception.__file__).parent
+
+# Runs `what` where the modules named first are not installed, whatever is here.
+WITHOUT = """
+import sys
+from importlib.abc import MetaPathFinder
+
+class Missing(MetaPathFinder):
+    def find_spec(self, name, path=None, target=None):
+        if name.partition('.')[0] in sys.argv[1].split(','):
+            raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+
+sys.meta_path.insert(0, Missing())
+"""
+
+
+def run_without(missing, what, *arguments):
+    return subprocess.run(
+        [sys.executable, '-c', WITHOUT + what, missing, *arguments], capture_output=True,
+        text=True, timeout=60, env={**os.environ, 'PYTHONPATH': str(PACKAGE.parent)})
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """Have it look as if the package was installed, on a machine where no ROS is sourced."""
+    monkeypatch.setattr(extras, '_in_source_tree', lambda: False)
+    monkeypatch.setattr(extras.platform, 'machine', lambda: 'x86_64')
+    monkeypatch.delenv('ROS_DISTRO', raising=False)
+
+
+@pytest.mark.parametrize(('module', 'extra'), [
+    ('numpy', 'run'), ('cv2', 'run'), ('torch.nn', 'train'), ('openvino', 'openvino'),
+    ('cuda.bindings.runtime', 'tensorrt'), ('tensorrt_rtx', 'tensorrt')])
+def test_the_remedy_names_the_extra(module, extra, installed):
+    assert remedy(module) == f"pip install 'mtl_perception[{extra}]'"
+
+
+def test_in_the_source_tree_it_names_a_target_of_the_makefile():
+    makefile = (PACKAGE.parent / 'Makefile').read_text(encoding='utf-8')
+    for modules in extras._EXTRAS.values():
+        target = remedy(modules[0]).removeprefix('make ').partition(',')[0]
+        assert f'\n{target}: ' in makefile
+
+
+def test_a_jetson_has_its_own_tensorrt(installed, monkeypatch):
+    monkeypatch.setattr(extras.platform, 'machine', lambda: 'aarch64')
+    assert 'JetPack' in remedy('tensorrt') and '[tensorrt]' in remedy('cuda.bindings')
+
+
+def test_ros_is_sourced_and_its_packages_come_from_its_distribution(installed, monkeypatch):
+    assert remedy('rclpy.node') == 'source a ROS 2 and use its Python'
+    monkeypatch.setenv('ROS_DISTRO', 'humble')
+    assert remedy('rclpy') == 'source a ROS 2 and use its Python'
+    assert remedy('vision_msgs.msg') == 'apt-get install ros-humble-vision-msgs'
+
+
+def test_nobody_elses_module_has_a_remedy():
+    for name in ('mtl_perception.nothing', 'torchaudio', 'cuda_python', ''):
+        assert remedy(name) is None
+    assert missing_package(ImportError('cannot import name x from y', name='numpy')) is None
+    assert missing_package(ModuleNotFoundError('by hand')) is None
+
+
+def test_whatever_the_package_imports_has_a_remedy():
+    imported = set()
+    for path in PACKAGE.rglob('*.py'):
+        for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
+            if isinstance(node, ast.Import):
+                imported.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                imported.add(node.module)
+    others = {name for name in imported
+              if name.partition('.')[0] not in {*sys.stdlib_module_names, 'mtl_perception'}}
+    assert {'numpy', 'torch'} < others
+    assert not {name for name in others if remedy(name) is None}
+
+
+def test_the_package_itself_needs_no_other():
+    everything = ','.join(name for names in extras._EXTRAS.values() for name in names)
+    done = run_without(everything, 'import mtl_perception, mtl_perception.main')
+    assert (done.returncode, done.stderr) == (0, '')
+
+
+@pytest.mark.parametrize(('missing', 'command'), [
+    ('numpy', 'predict'), ('cv2', 'demo'), ('yaml', 'evaluate'), ('torch', 'train')])
+def test_a_command_says_in_one_line_what_is_missing(missing, command):
+    done = run_without(
+        missing, 'from mtl_perception.main import main\nsys.exit(main(sys.argv[2:]))', command)
+    assert done.returncode == 1
+    assert done.stderr == f'mtl: error: this needs the package {missing}: {remedy(missing)}\n'
+
+
+@pytest.mark.parametrize('missing', ['rclpy', 'numpy'])
+@pytest.mark.parametrize('node', ['camera_node', 'perception_node', 'recorder_node'])
+def test_a_node_says_in_one_line_what_is_missing(node, missing):
+    if missing == 'numpy':
+        pytest.importorskip('rclpy')
+    done = run_without(
+        missing, f'from mtl_perception.nodes.{node} import main\nsys.exit(main([]))')
+    assert done.returncode == 1
+    assert done.stderr == f'error: this needs the package {missing}: {remedy(missing)}\n'
+
+
+def test_a_module_that_is_not_ours_to_install_keeps_its_traceback(monkeypatch):
+    monkeypatch.setitem(sys.modules, 'mtl_perception.info_command', None)
+    with pytest.raises(ModuleNotFoundError):
+        main(['info'])
