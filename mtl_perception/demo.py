@@ -47,7 +47,8 @@ from mtl_perception.evaluation.flight_report import (
 )
 from mtl_perception.inference.pictures import open_pictures
 from mtl_perception.inference.pipeline import PipelineOptions
-from mtl_perception.inference.runtime import DEVICES, open_runtime, RUNTIMES
+from mtl_perception.inference.registry import open_runtime
+from mtl_perception.inference.runtime_arguments import add_runtime_arguments, runtime_options
 from mtl_perception.node_processes import NodeProcesses
 from mtl_perception.resources import model_path
 from mtl_perception.spec import ModelSpec
@@ -117,13 +118,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--size', default='640x480', metavar='WIDTHxHEIGHT',
                         help='of a synthetic flight (default: %(default)s)')
     parser.add_argument('--model', type=Path, help='model file (default: the one in the box)')
-    parser.add_argument('--runtime', choices=RUNTIMES, default='auto')
-    parser.add_argument('--device', choices=DEVICES, default='auto')
     parser.add_argument('--tiles', default='auto', metavar='off|auto|ROWSxCOLUMNS',
                         help='cut large pictures into tiles (default: %(default)s)')
     parser.add_argument('--output', type=Path, default=Path('out/demo'),
                         help='folder for the results; one made by an earlier demo is replaced '
                              '(default: %(default)s)')
+    add_runtime_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -135,7 +135,7 @@ def run(args: argparse.Namespace) -> None:
     options = PipelineOptions(tiles=args.tiles)
     model = args.model.expanduser().resolve() if args.model else model_path()
     # Opened here only to learn what it is: one that cannot run is told before anything starts.
-    spec = open_runtime(model, args.runtime, args.device).spec
+    spec = open_runtime(model, runtime_options(args)).spec
     output: Path = args.output.expanduser().resolve()
     with contextlib.ExitStack() as undo:
         undo.enter_context(_ended_like_ctrl_c())
@@ -230,8 +230,11 @@ def _fly(nodes: NodeProcesses, flight: Flight, model: Path, spec: ModelSpec,
                 f'{_TOPICS.detections}/label_info', f'{_TOPICS.segmentation}/label_info',
                 _TOPICS.diagnostics]
     nodes.start(_RECORDER, {'output': str(output / 'bag'), 'topics': recorded})
+    runtime = runtime_options(args)
     nodes.start(_PERCEPTION, {
-        'model': str(model), 'runtime': args.runtime, 'device': args.device,
+        'model': str(model), 'runtime': runtime.runtime, 'device': runtime.device,
+        'precision': runtime.precision, 'threads': runtime.threads,
+        'cache_folder': str(runtime.cache.expanduser().resolve()) if runtime.cache else 'auto',
         'tiles': args.tiles})
     progress = _Progress(output / 'bag' / 'bag.mcap', flight.frames)
     progress.look()

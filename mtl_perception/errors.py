@@ -15,6 +15,20 @@ class ModelError(MtlError):
     """A model file is missing, broken, of another kind, or does not fit what was asked of it."""
 
 
+class StartError(MtlError):
+    """
+    A runtime cannot start here, or not with this model: a package, driver or device is missing.
+
+    Another runtime may.
+    """
+
+    def __init__(self, reason: str, remedy: str = '') -> None:
+        """Take what is missing, and what the user does about it where there is something."""
+        super().__init__('; '.join(filter(None, (reason, remedy))))
+        self.reason = reason
+        self.remedy = remedy
+
+
 class DataError(MtlError):
     """An image, annotation, manifest or bag is missing, broken or contradicts its manifest."""
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mtl_perception.inference.runtime import open_runtime
+from mtl_perception.inference.registry import open_runtime
+from mtl_perception.inference.runtime import RuntimeOptions
 from mtl_perception.spec import ModelSpec
 
 
@@ -16,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print what `args` ask for; raises MtlError for what the user can mend."""
-    runtime = open_runtime(args.model, device='cpu')
+    runtime = open_runtime(args.model, RuntimeOptions(device='cpu'))
     print(describe(runtime.spec), flush=True)
     # After what needs no torch, which the run-time environment lacks.
     from mtl_perception.models.cost import part_costs

@@ -8,7 +8,7 @@ import pytest
 from mtl_perception.data.manifest import load_manifest
 from mtl_perception.evaluation.evaluate import evaluate
 from mtl_perception.inference.pipeline import Pipeline
-from mtl_perception.inference.runtime import open_runtime
+from mtl_perception.inference.registry import open_runtime
 from mtl_perception.resources import config_path, model_path
 
 

@@ -21,6 +21,11 @@ from mtl_perception.evaluation.report import (
     without_nan,
 )
 from mtl_perception.inference.pipeline import Pipeline, PipelineOptions
+from mtl_perception.inference.runtime_arguments import (
+    add_runtime_arguments,
+    runtime_options,
+    say,
+)
 
 METRICS_FILE = 'metrics.json'
 REPORT_FILE = 'report.html'
@@ -59,10 +64,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--pictures', type=int, default=3, metavar='N',
                         help='worst and best pictures of each set that the report shows '
                         '(default: %(default)s)')
-    parser.add_argument('--runtime', default='auto', help='runtime (default: %(default)s)')
-    parser.add_argument('--device', default='auto', help='auto, cpu, cuda (default: %(default)s)')
-    parser.add_argument('--threads', type=int, default=0, help='CPU threads; 0: as many as fit')
     parser.add_argument('--json', metavar='FILE', help='write the scores as JSON too')
+    add_runtime_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -86,8 +89,7 @@ def run(args: argparse.Namespace) -> None:
             raise DataError(f'{folder}: cannot be made: {error.strerror}') from None
     options = PipelineOptions(score_threshold=args.score_threshold,
                               nms_threshold=args.nms_threshold, tiles=args.tiles)
-    pipelines = [Pipeline(model, runtime=args.runtime, device=args.device, threads=args.threads,
-                          options=options) for model in args.model]
+    pipelines = [Pipeline(model, options, runtime_options(args), say) for model in args.model]
     names = model_names(args.model)
     sets = [name.strip() for name in args.sets.split(',')] if args.sets else None
     compared = folder is not None or len(pipelines) > 1

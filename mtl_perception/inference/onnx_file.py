@@ -2,29 +2,40 @@
 A look into an ONNX file without loading it.
 
 An ONNX file is one protobuf message. Its outer fields can be walked over without reading the
-weights, so that a file that is cut off, of another format or of another program is refused within
-milliseconds, and a runtime learns what a model is before it asks for memory. Field numbers are
-those of ``onnx.proto`` (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
+weights, so that a file that is cut off, of another format, of another program or against the
+contract of the graph is refused within milliseconds, the same in all runtimes and before any of
+them asks for memory. Field numbers are those of ``onnx.proto`` (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 import mmap
 from pathlib import Path
 
 from mtl_perception.errors import ModelError
+from mtl_perception.graph_contract import check_graph
 from mtl_perception.spec import METADATA_KEY, ModelSpec
 
 _MODEL_GRAPH, _MODEL_METADATA = 7, 14
-_GRAPH_INITIALIZER = 5
-_TENSOR_DATA_TYPE = 2
+_GRAPH_INITIALIZER, _GRAPH_INPUT, _GRAPH_OUTPUT = 5, 11, 12
+_TENSOR_DATA_TYPE, _TENSOR_DATA_LOCATION = 2, 14
+_EXTERNAL = 1
 _ENTRY_KEY, _ENTRY_VALUE = 1, 2
+_VALUE_NAME, _VALUE_TYPE = 1, 2
+_TYPE_TENSOR = 1
+_TENSOR_TYPE_DTYPE, _TENSOR_TYPE_SHAPE = 1, 2
+_SHAPE_SIZE = 1
+_SIZE_VALUE, _SIZE_NAME = 1, 2
 
 _PRECISIONS = {1: 'fp32', 10: 'fp16', 16: 'bf16', 2: 'int8', 3: 'int8', 17: 'fp8', 19: 'fp8'}
 """Names of the TensorProto data types that weights come in."""
+
+_DTYPES = {1: 'float32', 2: 'uint8', 3: 'int8', 4: 'uint16', 5: 'int16', 6: 'int32', 7: 'int64',
+           9: 'bool', 10: 'float16', 11: 'float64', 12: 'uint32', 13: 'uint64', 16: 'bfloat16'}
+"""Names of the TensorProto data types that inputs and outputs come in."""
 
 _MAX_METADATA_BYTES = 1 << 20
 
@@ -42,6 +53,19 @@ class OnnxHeader:
     """Number format of the larger part of the weights: 'fp32', 'fp16', 'bf16', 'int8', 'fp8'."""
 
 
+@dataclass
+class _Walked:
+    """What is gathered from the fields of a file."""
+
+    metadata: dict[str, str] = field(default_factory=dict)
+    weights: Counter[str] = field(default_factory=Counter)
+    """Bytes of weights by precision."""
+    is_external: bool = False
+    """Whether weights lie in another file."""
+    inputs: dict[str, tuple[str, list[int | str | None]]] = field(default_factory=dict)
+    outputs: dict[str, tuple[str, list[int | str | None]]] = field(default_factory=dict)
+
+
 class _BrokenError(Exception):
     """The bytes are not the protobuf message that they should be."""
 
@@ -50,7 +74,8 @@ def read_onnx_header(path: Path) -> OnnxHeader:
     """
     Return what the ONNX file `path` is, reading a few kilobytes of it.
 
-    Raises ModelError where it is not a whole ONNX file or not a model of mtl_perception.
+    Raises ModelError where it is not a whole ONNX file, not a model of mtl_perception, or its
+    inputs and outputs are not those of the contract.
     """
     try:
         with path.open('rb') as file, mmap.mmap(
@@ -58,58 +83,98 @@ def read_onnx_header(path: Path) -> OnnxHeader:
             if data[:len(_LFS_POINTER)] == _LFS_POINTER:
                 raise ModelError(
                     f'{path}: a Git LFS pointer, not the model itself; run `git lfs pull`')
-            metadata, weights = _walk_model(data)
+            found = _walk_model(data)
     except _BrokenError as error:
         raise ModelError(
             f'{path}: not an ONNX file, or cut off ({error}); copy or export it again') from None
     except (OSError, ValueError) as error:
         raise ModelError(f'{path}: cannot be read ({error})') from None
-    if METADATA_KEY not in metadata:
+    if METADATA_KEY not in found.metadata:
         raise ModelError(
             f'{path}: an ONNX file, but not a model of mtl_perception (it has no metadata '
             f'`{METADATA_KEY}`); make one with `mtl export`')
+    if found.is_external:
+        # Its path would be the file's own choice, anywhere on this machine.
+        raise ModelError(
+            f'{path}: its weights lie in another file, which is not read; export it again with '
+            f'`mtl export`, which writes one file')
     try:
-        spec = ModelSpec.from_json(metadata[METADATA_KEY])
+        spec = ModelSpec.from_json(found.metadata[METADATA_KEY])
     except Exception as error:
         raise ModelError(f'{path}: {error}') from error
-    precision = weights.most_common(1)[0][0] if weights else 'fp32'
+    check_graph(path, spec, found.inputs, found.outputs)
+    precision = found.weights.most_common(1)[0][0] if found.weights else 'fp32'
     return OnnxHeader(spec, precision)
 
 
 _LFS_POINTER = b'version https://git-lfs'
 
 
-def _walk_model(data: mmap.mmap) -> tuple[dict[str, str], Counter[str]]:
-    """Return the metadata, and the bytes of weights by precision."""
-    metadata: dict[str, str] = {}
-    weights: Counter[str] = Counter()
+def _walk_model(data: mmap.mmap) -> _Walked:
+    found = _Walked()
     graphs = 0
     for number, value in _fields(data, (0, len(data))):
         if number == _MODEL_METADATA:
             start, end = _as_span(value)
             if end - start > _MAX_METADATA_BYTES:
                 raise _BrokenError(f'{end - start} bytes of metadata in one entry')
-            entry = {key: _as_span(text) for key, text in _fields(data, (start, end))}
-            texts = [_text(data, entry.get(key, (0, 0))) for key in (_ENTRY_KEY, _ENTRY_VALUE)]
-            metadata[texts[0]] = texts[1]
+            entry = dict(_fields(data, (start, end)))
+            key, text = (_text(data, entry.get(part, (0, 0))) for part in (
+                _ENTRY_KEY, _ENTRY_VALUE))
+            found.metadata[key] = text
         elif number == _MODEL_GRAPH:
             graphs += 1
-            for field, tensor in _fields(data, _as_span(value)):
-                if field == _GRAPH_INITIALIZER:
-                    span = _as_span(tensor)
-                    weights[_precision(data, span)] += span[1] - span[0]
+            _walk_graph(data, _as_span(value), found)
     if graphs != 1:
         raise _BrokenError('it has no graph')
-    weights.pop('', None)
-    return metadata, weights
+    found.weights.pop('', None)
+    return found
 
 
-def _precision(data: mmap.mmap, tensor: Span) -> str:
-    """Return the name of the tensor's number format, empty for one that weights do not have."""
+def _walk_graph(data: mmap.mmap, graph: Span, found: _Walked) -> None:
+    for number, value in _fields(data, graph):
+        if number == _GRAPH_INITIALIZER:
+            span = _as_span(value)
+            precision, is_external = _weights(data, span)
+            found.weights[precision] += span[1] - span[0]
+            found.is_external |= is_external
+        elif number in (_GRAPH_INPUT, _GRAPH_OUTPUT):
+            name, dtype, shape = _tensor(data, _as_span(value))
+            (found.inputs if number == _GRAPH_INPUT else found.outputs)[name] = dtype, shape
+
+
+def _weights(data: mmap.mmap, tensor: Span) -> tuple[str, bool]:
+    """
+    Return the name of the tensor's number format, and whether its values are in another file.
+
+    The name is empty for a format that weights do not have.
+    """
+    precision, is_external = '', False
     for number, value in _fields(data, tensor):
         if number == _TENSOR_DATA_TYPE and isinstance(value, int):
-            return _PRECISIONS.get(value, '')
-    return ''
+            precision = _PRECISIONS.get(value, '')
+        elif number == _TENSOR_DATA_LOCATION:
+            is_external = value == _EXTERNAL
+    return precision, is_external
+
+
+def _tensor(data: mmap.mmap, info: Span) -> tuple[str, str, list[int | str | None]]:
+    """Return name, dtype and sizes (None, or a name, where one is open) of a ValueInfoProto."""
+    entry = dict(_fields(data, info))
+    name = _text(data, entry.get(_VALUE_NAME, (0, 0)))
+    kind = dict(_fields(data, _as_span(entry.get(_VALUE_TYPE, (0, 0)))))
+    tensor = dict(_fields(data, _as_span(kind.get(_TYPE_TENSOR, (0, 0)))))
+    code = tensor.get(_TENSOR_TYPE_DTYPE, 0)
+    dtype = _DTYPES.get(code, f'type {code}') if isinstance(code, int) else 'no type'
+    shape: list[int | str | None] = []
+    for number, value in _fields(data, _as_span(tensor.get(_TENSOR_TYPE_SHAPE, (0, 0)))):
+        if number != _SHAPE_SIZE:
+            continue
+        size = dict(_fields(data, _as_span(value)))
+        number_of = size.get(_SIZE_VALUE)
+        shape.append(number_of if isinstance(number_of, int) else
+                     _text(data, size[_SIZE_NAME]) if _SIZE_NAME in size else None)
+    return name, dtype, shape
 
 
 def _fields(data: mmap.mmap, span: Span) -> Iterator[tuple[int, int | Span]]:
@@ -157,8 +222,9 @@ def _as_span(value: int | Span) -> Span:
     return value
 
 
-def _text(data: mmap.mmap, span: Span) -> str:
+def _text(data: mmap.mmap, value: int | Span) -> str:
+    start, end = _as_span(value)
     try:
-        return data[span[0]:span[1]].decode('utf-8')
+        return data[start:end].decode('utf-8')
     except UnicodeDecodeError:
-        raise _BrokenError('its metadata are not text') from None
+        raise _BrokenError('a name or its metadata are not text') from None

@@ -12,10 +12,12 @@ import numpy as np
 
 from mtl_perception.encodings import MAX_SIDE
 from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.graph_contract import RawOutputs
 from mtl_perception.inference.letterbox import Canvas, Letterbox
 from mtl_perception.inference.nms import suppress
+from mtl_perception.inference.registry import open_runtime
 from mtl_perception.inference.results import Detections, Perception, Timings
-from mtl_perception.inference.runtime import open_runtime, RawOutputs, Runtime
+from mtl_perception.inference.runtime import Runtime, RuntimeOptions, Say, silent
 from mtl_perception.inference.seams import merge_tiles
 from mtl_perception.inference.tiles import parse_tiles, plan_tiles, Tile
 from mtl_perception.spec import ModelSpec
@@ -63,17 +65,16 @@ class Pipeline:
     One thread at a time: the network's input is one buffer that every call uses again.
     """
 
-    def __init__(self, model: str | Path | Runtime, runtime: str = 'auto', device: str = 'auto',
-                 threads: int = 0, options: PipelineOptions | None = None) -> None:
+    def __init__(self, model: str | Path | Runtime, options: PipelineOptions | None = None,
+                 runtime: RuntimeOptions | None = None, say: Say = silent) -> None:
         """
         Open the file `model`, or take a runtime that is open already.
 
-        `runtime`, `device` and `threads` are those of ``open_runtime`` and count for a file only.
-        Raises ModelError or ConfigError as it does.
+        `runtime` and `say` are those of ``open_runtime`` and count for a file only. Raises
+        ModelError, ConfigError or StartError as it does.
         """
         self.runtime: Runtime = (
-            open_runtime(model, runtime, device, threads) if isinstance(model, (str, Path))
-            else model)
+            open_runtime(model, runtime, say) if isinstance(model, (str, Path)) else model)
         self.options = options or PipelineOptions()
         self._canvas = Canvas(self.spec.input_size)
 

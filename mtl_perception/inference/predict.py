@@ -18,7 +18,11 @@ from mtl_perception.errors import DataError, MtlError
 from mtl_perception.inference.pictures import open_pictures, Picture
 from mtl_perception.inference.pipeline import Pipeline, PipelineOptions
 from mtl_perception.inference.results import Detections, Perception
-from mtl_perception.inference.runtime import DEVICES, RUNTIMES
+from mtl_perception.inference.runtime_arguments import (
+    add_runtime_arguments,
+    runtime_options,
+    say,
+)
 from mtl_perception.resources import model_path
 
 _OVERLAY_QUALITY = 90
@@ -47,12 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--tiles', default=defaults.tiles,
                         help='cut large pictures: off, auto or ROWSxCOLUMNS such as 2x3 '
                              '(default: %(default)s)')
-    parser.add_argument('--runtime', choices=RUNTIMES, default='auto',
-                        help='what runs the model (default: goes by its suffix)')
-    parser.add_argument('--device', choices=DEVICES, default='auto',
-                        help='where it runs (default: CUDA where there is one)')
-    parser.add_argument('--threads', metavar='N', type=int, default=0,
-                        help='CPU threads (default: as many as this process may use)')
+    add_runtime_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -68,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     pictures = open_pictures(args.input)
     model = args.model or model_path()
-    pipeline = Pipeline(model, args.runtime, args.device, args.threads, options)
+    pipeline = Pipeline(model, options, runtime_options(args), say)
     predictions = Predictions(pipeline, Path(model).name, args.output)
     broken: list[str] = []
     start = time.perf_counter()
@@ -88,7 +87,8 @@ def run(args: argparse.Namespace) -> None:
     predictions.save()
     print(f'{predictions.images} images, {predictions.objects} objects, '
           f'{seconds / max(predictions.images, 1) * 1e3:.0f} ms an image '
-          f'({pipeline.runtime.name}, {pipeline.runtime.device}): {args.output}')
+          f'({pipeline.runtime.name}, {pipeline.runtime.device}, '
+          f'{pipeline.runtime.precision}): {args.output}')
     if broken:
         raise DataError(
             f'{args.input}: {len(broken)} of {len(broken) + predictions.images} images could not '

@@ -20,7 +20,8 @@ import torch
 from torch import nn
 
 from mtl_perception.errors import ModelError
-from mtl_perception.models.graph import DeployableGraph, output_names
+from mtl_perception.graph_contract import INPUT, output_names
+from mtl_perception.models.graph import DeployableGraph
 from mtl_perception.spec import METADATA_KEY, ModelSpec
 
 OPSET = 18
@@ -73,7 +74,7 @@ def export_onnx(network: nn.Module, spec: ModelSpec, path: Path,
             # Its warnings are about operators of packages that this graph does not use.
             logging.getLogger('torch.onnx').setLevel(logging.ERROR)
             torch.onnx.export(
-                graph, (images,), temporary, input_names=['images'],
+                graph, (images,), temporary, input_names=[INPUT],
                 output_names=list(output_names(spec)), opset_version=OPSET, dynamo=True,
                 dynamic_shapes={'images': {0: torch.export.Dim('batch')}}, external_data=False,
                 verbose=False)
@@ -115,7 +116,7 @@ def compare(graph: DeployableGraph, path: Path, pictures: Sequence[np.ndarray]) 
             outputs = graph(torch.from_numpy(picture[None]))
         ours = dict(zip(names, (o.numpy()[0] for o in outputs), strict=True))
         theirs = dict(zip(
-            names, (o[0] for o in session.run(names, {'images': picture[None]})), strict=True))
+            names, (o[0] for o in session.run(names, {INPUT: picture[None]})), strict=True))
         if 'label_map' in names:
             equal = min(equal, float((ours['label_map'] == theirs['label_map']).mean()))
         if 'boxes' in names:

@@ -1,11 +1,4 @@
-"""
-The deployable graph: from uint8 pictures to candidates and label maps, the same in all runtimes.
-
-Input `images` uint8 [B, H, W, 3] RGB. Outputs `boxes` float32 [B, K, 4] (x0, y0, x1, y1 in
-network pixels, inside the picture), `scores` float32 [B, K], `classes` int32 [B, K], best first,
-and `label_map` uint8 [B, H / label_stride, W / label_stride]; a task that is switched off has
-none. NMS stays outside: its data-dependent shapes are slow in TensorRT and forbid CUDA graphs.
-"""
+"""The deployable graph in torch; what goes in and comes out is in ``graph_contract``."""
 
 from __future__ import annotations
 
@@ -15,15 +8,6 @@ from torch.nn import functional
 
 from mtl_perception.models.normalization import Normalize
 from mtl_perception.spec import ModelSpec
-
-DETECTION_OUTPUTS = ('boxes', 'scores', 'classes')
-SEGMENTATION_OUTPUTS = ('label_map',)
-
-
-def output_names(spec: ModelSpec) -> tuple[str, ...]:
-    """Return the names of the graph's outputs in their order."""
-    return (DETECTION_OUTPUTS if spec.detection else ()) + (
-        SEGMENTATION_OUTPUTS if spec.segmentation else ())
 
 
 class DeployableGraph(nn.Module):
@@ -36,7 +20,7 @@ class DeployableGraph(nn.Module):
         self.network = network
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return the outputs named by `output_names` for uint8 `images` [B, H, W, 3] RGB."""
+        """Return the outputs of the contract, in its order, for uint8 `images` [B, H, W, 3]."""
         height, width = images.shape[1:3]
         outputs = self.network(self.normalize(images))
         results: tuple[Tensor, ...] = ()

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 import dataclasses
 from dataclasses import dataclass, Field, field, fields
 import math
+from pathlib import Path
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import (
@@ -26,7 +27,8 @@ from rclpy.parameter import Parameter
 
 from mtl_perception.errors import ConfigError
 from mtl_perception.inference.pipeline import MAX_DETECTIONS, PipelineOptions
-from mtl_perception.inference.runtime import DEVICES, MAX_THREADS, RUNTIMES
+from mtl_perception.inference.registry import RUNTIMES
+from mtl_perception.inference.runtime import DEVICES, MAX_THREADS, PRECISIONS, RuntimeOptions
 from mtl_perception.nearest import suggestion
 
 _KEY = 'ros_parameter'
@@ -79,14 +81,20 @@ class PerceptionParameters:
         '', 'path of the model file; empty: the model that comes with the package',
         changes=UNCONFIGURED)
     runtime: str = parameter(
-        'auto', 'what runs the model; auto: by the suffix of its file', choices=RUNTIMES,
-        changes=UNCONFIGURED)
+        'auto', 'what runs the model; auto: the fastest that starts (see mtl runtimes)',
+        choices=RUNTIMES, changes=UNCONFIGURED)
     device: str = parameter(
         'auto', 'where it runs; auto: on a GPU that the runtime can use', choices=DEVICES,
         changes=UNCONFIGURED)
+    precision: str = parameter(
+        'auto', "number format that the model is computed in; auto: the model's own, or BF16 "
+        'where the CPU computes that', choices=PRECISIONS, changes=UNCONFIGURED)
     threads: int = parameter(
-        0, 'CPU threads of the runtime; 0: its own choice', low=0, high=MAX_THREADS,
-        changes=UNCONFIGURED)
+        0, 'CPU threads of the runtime; 0: as many as this process may use', low=0,
+        high=MAX_THREADS, changes=UNCONFIGURED)
+    cache_folder: str = parameter(
+        'auto', 'folder for what a runtime compiles for this machine; auto: '
+        '~/.cache/mtl_perception', changes=UNCONFIGURED)
     score_threshold: float = parameter(
         PipelineOptions().score_threshold, 'detections of a lower score are left out',
         low=0.0, high=1.0, changes=ALWAYS)
@@ -128,6 +136,13 @@ class PerceptionParameters:
         return PipelineOptions(
             score_threshold=self.score_threshold, nms_threshold=self.nms_threshold,
             max_detections=self.max_detections, tiles=self.tiles)
+
+    def runtime_options(self) -> RuntimeOptions:
+        """Return how the model is to be run."""
+        return RuntimeOptions(
+            runtime=self.runtime, device=self.device, precision=self.precision,
+            threads=self.threads,
+            cache=None if self.cache_folder == 'auto' else Path(self.cache_folder))
 
 
 @dataclass(frozen=True)

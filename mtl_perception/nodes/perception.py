@@ -151,16 +151,14 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
     def _configure(self) -> None:
         parameters = self._settings
         model = parameters.model or str(model_path())
-        pipeline = Pipeline(
-            model, runtime=parameters.runtime, device=parameters.device,
-            threads=parameters.threads, options=parameters.options())
+        log = self.get_logger().info
+        pipeline = Pipeline(model, parameters.options(), parameters.runtime_options(), log)
         width, height = pipeline.spec.input_size
         pipeline.warm_up()
         self._pipeline, self._model = pipeline, model
         self._publications = Publications(self, pipeline.spec)
         self._publications.publish_labels(parameters.score_threshold)
         spec, runtime = pipeline.spec, pipeline.runtime
-        log = self.get_logger().info
         log(f'model {model}: {spec.architecture} {spec.backbone}, input {width}x{height}, '
             f'{runtime.name} on {runtime.device}, {runtime.precision}')
         log('; '.join(

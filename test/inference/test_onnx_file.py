@@ -1,6 +1,6 @@
 import numpy as np
 import onnx
-from onnx import numpy_helper
+from onnx import numpy_helper, TensorProto
 import pytest
 
 from mtl_perception.errors import ModelError
@@ -71,4 +71,56 @@ def test_a_broken_spec_is_refused_with_the_path(paint_proto, tmp_path, text):
     path = tmp_path / 'spec.onnx'
     onnx.save(model, path)
     with pytest.raises(ModelError, match=r'spec\.onnx: '):
+        read_onnx_header(path)
+
+
+def _rename_output(model):
+    for node in model.graph.node:
+        node.output[:] = ['labels' if name == 'label_map' else name for name in node.output]
+    next(o for o in model.graph.output if o.name == 'label_map').name = 'labels'
+
+
+def _drop_output(model):
+    del model.graph.output[-1]
+
+
+def _fix_batch(model):
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 1
+
+
+def _change_size(model):
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 128
+    model.graph.output[-1].type.tensor_type.shape.dim[1].dim_value = 32
+
+
+def _change_type(model):
+    cast = next(node for node in model.graph.node if node.output[0] == 'label_map')
+    cast.attribute[0].i = TensorProto.INT64
+    model.graph.output[-1].type.tensor_type.elem_type = TensorProto.INT64
+
+
+@pytest.mark.parametrize(('spoil', 'reason'), [
+    (_rename_output, 'outputs are boxes, classes, labels, scores'),
+    (_drop_output, 'outputs are boxes, classes, scores; its spec asks for .*label_map'),
+    (_fix_batch, r'images is uint8 \[1, 64, 96, 3\]'),
+    (_change_size, r'images is .*128.* uint8 \[batch, 64, 96, 3\]'),
+    (_change_type, r'label_map is int64')])
+def test_a_graph_that_is_not_what_its_spec_says(paint_proto, tmp_path, spoil, reason):
+    model = paint_proto()
+    spoil(model)
+    path = tmp_path / 'spoilt.onnx'
+    onnx.save(model, path)
+    with pytest.raises(ModelError, match=rf'spoilt\.onnx: .*{reason}') as caught:
+        read_onnx_header(path)
+    assert '\n' not in str(caught.value)
+
+
+def test_weights_in_another_file_are_not_read(paint_proto, tmp_path):
+    model = paint_proto()
+    model.graph.initializer.append(
+        numpy_helper.from_array(np.zeros(5000, np.float32), 'weights'))
+    path = tmp_path / 'external.onnx'
+    onnx.save(model, path, save_as_external_data=True, location='weights.bin',
+              size_threshold=100)
+    with pytest.raises(ModelError, match=r'external\.onnx: its weights lie in another file'):
         read_onnx_header(path)

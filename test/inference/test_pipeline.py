@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mtl_perception.errors import ConfigError, DataError, ModelError
-from mtl_perception.inference import Pipeline, PipelineOptions, RawOutputs
+from mtl_perception.graph_contract import RawOutputs
+from mtl_perception.inference import Pipeline, PipelineOptions
 from mtl_perception.labels import LabelSet
 from mtl_perception.spec import ModelSpec
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mtl_perception.errors import ModelError
-from mtl_perception.inference.runtime import open_runtime
+from mtl_perception.inference.registry import open_runtime
 from mtl_perception.labels import LabelSet
 from mtl_perception.main import main
 from mtl_perception.spec import ModelSpec

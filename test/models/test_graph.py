@@ -2,13 +2,14 @@ import math
 
 import pytest
 
+from mtl_perception.graph_contract import output_names
 from mtl_perception.labels import LabelSet
 from mtl_perception.spec import ModelSpec
 
 torch = pytest.importorskip('torch')
 
 from mtl_perception.models.default_boxes import Cells  # noqa: E402
-from mtl_perception.models.graph import DeployableGraph, output_names  # noqa: E402
+from mtl_perception.models.graph import DeployableGraph  # noqa: E402
 from mtl_perception.models.network import build_model  # noqa: E402
 from mtl_perception.models.normalization import Normalize  # noqa: E402
 from mtl_perception.models.outputs import (  # noqa: E402

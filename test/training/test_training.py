@@ -23,7 +23,7 @@ import cv2  # noqa: E402
 from mtl_perception.data.manifest import load_manifest  # noqa: E402
 from mtl_perception.data.transforms import AugmentOptions  # noqa: E402
 from mtl_perception.inference.pipeline import Pipeline  # noqa: E402
-from mtl_perception.inference.runtime import open_runtime  # noqa: E402
+from mtl_perception.inference.registry import open_runtime  # noqa: E402
 from mtl_perception.models.checkpoint import load_checkpoint  # noqa: E402
 from mtl_perception.training import train_command  # noqa: E402
 from mtl_perception.training.batches import Batches, draw_schedule, Pool  # noqa: E402

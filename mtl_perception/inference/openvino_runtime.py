@@ -1,0 +1,89 @@
+"""The deployable graph in an ONNX file, compiled by OpenVINO for the CPU."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import openvino
+
+from mtl_perception.errors import StartError
+from mtl_perception.graph_contract import check_batch, INPUT, output_names, RawOutputs
+from mtl_perception.inference.cache_folder import cache_folder
+from mtl_perception.inference.onnx_file import read_onnx_header
+from mtl_perception.inference.runtime import (
+    one_line,
+    RuntimeFacts,
+    RuntimeOptions,
+    Say,
+    usable_cores,
+)
+
+_HINTS = {'fp32': 'f32', 'bf16': 'bf16'}
+
+
+class OpenVinoRuntime:
+    """A model compiled by OpenVINO; see ``Runtime``."""
+
+    name: ClassVar[str] = 'openvino'
+
+    def __init__(self, path: Path, device: str, options: RuntimeOptions, say: Say) -> None:
+        """Load the ONNX file `path`; see ``Runtime``."""
+        header = read_onnx_header(path)
+        self.spec = header.spec
+        self.device = device
+        usual, *others = self.facts().precisions
+        computed = usual if options.precision == 'auto' else options.precision
+        if computed not in (usual, *others):
+            raise StartError(f'this CPU does not compute in {computed}', 'take precision fp32')
+        # Layers that are quantised stay so; the rest is computed in the format of the hint.
+        self.precision = 'int8' if header.precision == 'int8' else computed
+        settings: dict[str, Any] = {
+            'PERFORMANCE_HINT': 'LATENCY',
+            'INFERENCE_PRECISION_HINT': _HINTS[computed],
+            'INFERENCE_NUM_THREADS': options.threads or usable_cores(),
+            # Pinned threads lie on the first cores of the machine, which other processes want.
+            'ENABLE_CPU_PINNING': False}
+        folder = _writable(cache_folder(options.cache, self.name), say)
+        if folder is not None:
+            settings['CACHE_DIR'] = str(folder)
+        try:
+            compiled = openvino.Core().compile_model(path, 'CPU', settings)
+        except Exception as error:  # its exceptions have no base class of their own
+            raise StartError(f'OpenVINO cannot load it ({one_line(error)})',
+                             'export it again, or update openvino') from None
+        self._request = compiled.create_infer_request()
+        self._outputs = output_names(self.spec)
+
+    @classmethod
+    def facts(cls) -> RuntimeFacts:
+        """Return what OpenVINO can do on this CPU."""
+        capabilities = openvino.Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+        return RuntimeFacts(
+            openvino.__version__.partition('-')[0], ('cpu',),
+            ('bf16', 'fp32', 'int8') if 'BF16' in capabilities else ('fp32', 'int8'))
+
+    def run(self, images: np.ndarray) -> RawOutputs:
+        """Run the network; see ``Runtime.run``."""
+        check_batch(images, self.spec)
+        self._request.infer({INPUT: images}, share_inputs=True)
+        # Its own memory, which the next run writes over.
+        return RawOutputs(**{
+            name: self._request.get_tensor(name).data.copy() for name in self._outputs})
+
+
+def _writable(folder: Path | None, say: Say) -> Path | None:
+    """Return `folder`, made if missing; None, and a word, where nothing can be written there."""
+    if folder is None:
+        return None
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = '' if os.access(folder, os.W_OK) else 'it is read-only'
+    except OSError as error:
+        reason = error.strerror or str(error)
+    if reason:
+        say(f'{folder}: the compiled model is not kept there ({reason})')
+        return None
+    return folder

@@ -1,0 +1,165 @@
+"""
+The runtimes that there are, and the choice of one for a model file.
+
+A runtime is one file beside this one and one entry here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+
+from mtl_perception.errors import ConfigError, ModelError, StartError
+from mtl_perception.extras import remedy
+from mtl_perception.inference.model_file import check_model_file
+from mtl_perception.inference.runtime import Runtime, RuntimeOptions, Say, silent
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A runtime; its module is imported when it is asked for, since its package may be missing."""
+
+    suffix: str
+    """Of the model files that it reads."""
+    module: str
+    factory: str
+    """The class in `module` that keeps to ``Runtime``."""
+
+
+ENTRIES = {
+    'openvino': Entry('.onnx', 'mtl_perception.inference.openvino_runtime', 'OpenVinoRuntime'),
+    'onnxruntime': Entry('.onnx', 'mtl_perception.inference.onnx_runtime', 'OnnxRuntime'),
+    'torch': Entry('.pt', 'mtl_perception.inference.torch_runtime', 'TorchRuntime'),
+}
+
+RUNTIMES = ('auto', *ENTRIES)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A runtime on a device."""
+
+    runtime: str
+    device: str
+    needs: str = ''
+    """Precision without which it is not taken in this place of the order."""
+
+
+AUTO_ORDER = (
+    Choice('onnxruntime', 'cuda'),
+    # Where the CPU does not compute in BF16, ONNX Runtime is faster: docs/deployment.md.
+    Choice('openvino', 'cpu', needs='bf16'),
+    Choice('onnxruntime', 'cpu'),
+    Choice('openvino', 'cpu'),
+    Choice('torch', 'cuda'),
+    Choice('torch', 'cpu'))
+"""What `auto` takes: the first that reads the file, has the device and starts."""
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A choice that was not taken, and why."""
+
+    choice: Choice
+    error: StartError
+
+
+def open_runtime(path: str | Path, options: RuntimeOptions | None = None,
+                 say: Say = silent) -> Runtime:
+    """
+    Load the model file `path` and return it ready to run.
+
+    'auto' takes the first of `AUTO_ORDER` that reads the file, has the device that is asked for
+    and starts; `say` is told in one line what that is and why nothing better was taken. Raises
+    ModelError where the file is not a model, ConfigError for an impossible choice, StartError
+    where what is asked for cannot start here; what is cheap to see is seen before anything is
+    loaded.
+    """
+    options = options or RuntimeOptions()
+    path = Path(path).expanduser()
+    refused: list[Refusal] = []
+    for choice in choices(path, options):
+        try:
+            runtime = start(choice, path, options, say)
+        except StartError as error:
+            refused.append(Refusal(choice, error))
+            continue
+        if options.runtime == 'auto':
+            say(f'runtime {runtime.name} on {runtime.device}, {runtime.precision}'
+                + (f' ({reasons(refused)})' if refused else ''))
+        return runtime
+    if options.runtime != 'auto':
+        raise StartError(f'{path}: the runtime {options.runtime} does not start: '
+                         f'{refused[-1].error.reason}', refused[-1].error.remedy)
+    raise StartError(f'{path}: no runtime starts: {reasons(refused)}', refused[-1].error.remedy)
+
+
+def choices(path: Path, options: RuntimeOptions) -> list[Choice]:
+    """
+    Return what may run the model file `path`, in the order in which it is tried; never empty.
+
+    Raises ModelError where `path` cannot be a model, ConfigError where `options` rule out all.
+    """
+    if options.runtime not in RUNTIMES:
+        raise ConfigError(f'no runtime {options.runtime!r}; there are {", ".join(RUNTIMES)}')
+    check_model_file(path)
+    if options.runtime == 'auto':
+        order: Sequence[Choice] = AUTO_ORDER
+    else:
+        suffix = ENTRIES[options.runtime].suffix
+        if path.suffix != suffix:
+            raise ModelError(
+                f'{path}: the runtime {options.runtime} reads {suffix} files; choose the runtime '
+                f'auto or another model')
+        order = [choice for choice in AUTO_ORDER
+                 if choice.runtime == options.runtime and not choice.needs]
+    order = [choice for choice in order if ENTRIES[choice.runtime].suffix == path.suffix]
+    if not order:
+        suffixes = dict.fromkeys(entry.suffix for entry in ENTRIES.values())
+        raise ModelError(
+            f'{path}: no runtime reads {path.suffix or "a file without suffix"}; '
+            f'a model is a file {" or ".join(suffixes)}')
+    usable = [choice for choice in order if options.device in ('auto', choice.device)]
+    if not usable:
+        raise ConfigError(
+            f'device {options.device}: the runtime {options.runtime} runs on '
+            f'{order[0].device} only')
+    return usable
+
+
+def start(choice: Choice, path: Path, options: RuntimeOptions, say: Say = silent) -> Runtime:
+    """Return the runtime of `choice` with the model; StartError where it cannot start."""
+    runtime = load(choice.runtime)
+    facts = runtime.facts()
+    if choice.device not in facts.devices:
+        raise facts.missing.get(choice.device) or StartError(f'it has no device {choice.device}')
+    if choice.needs and choice.needs not in facts.precisions:
+        raise StartError(f'this CPU does not compute in {choice.needs}')
+    if choice.needs and options.precision not in ('auto', choice.needs):
+        raise StartError(f'slower in {options.precision}')
+    return runtime(path, choice.device, options, say)
+
+
+def load(name: str) -> type[Runtime]:
+    """Return the class of the runtime `name`; StartError where its package is not installed."""
+    entry = ENTRIES[name]
+    try:
+        factory: type[Runtime] = getattr(import_module(entry.module), entry.factory)
+    except ModuleNotFoundError as error:
+        how = remedy(error.name or '')
+        if how is None:
+            raise
+        raise StartError(f'{error.name} is not installed', how) from None
+    return factory
+
+
+def reasons(refused: Sequence[Refusal]) -> str:
+    """Return in one line why each of these was not taken."""
+    devices: dict[tuple[str, str], list[str]] = {}
+    for refusal in refused:
+        key = refusal.choice.runtime, refusal.error.reason
+        devices.setdefault(key, []).append(refusal.choice.device)
+    return '; '.join(f'{runtime} on {"/".join(dict.fromkeys(where))}: {reason}'
+                     for (runtime, reason), where in devices.items())

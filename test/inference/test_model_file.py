@@ -1,0 +1,42 @@
+import os
+import time
+
+import pytest
+
+from mtl_perception.errors import ModelError
+from mtl_perception.inference.model_file import check_model_file
+
+
+def _refusal(path) -> str:
+    """Return the one line with which `path` is refused, quickly."""
+    start = time.perf_counter()
+    with pytest.raises(ModelError) as caught:
+        check_model_file(path)
+    assert time.perf_counter() - start < 5
+    text = str(caught.value)
+    assert '\n' not in text and str(path) in text
+    return text
+
+
+def test_a_missing_file_and_a_directory(tmp_path):
+    assert 'no such model file' in _refusal(tmp_path / 'none.onnx')
+    folder = tmp_path / 'folder.onnx'
+    folder.mkdir()
+    assert 'a directory' in _refusal(folder)
+    assert 'no such model file' in _refusal(tmp_path / ('long' * 30) / 'none.onnx')
+    assert 'cannot be looked at' in _refusal(tmp_path / ('long' * 100))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    path = tmp_path / 'pipe.onnx'
+    os.mkfifo(path)
+    assert 'not a regular file' in _refusal(path)
+
+
+def test_a_file_too_small_or_too_large(tmp_path):
+    path = tmp_path / 'size.onnx'
+    path.write_bytes(b'')
+    assert 'only 0 bytes' in _refusal(path)
+    with path.open('wb') as file:
+        file.truncate(3 << 30)  # sparse
+    assert '3072 MiB' in _refusal(path)

@@ -1,0 +1,122 @@
+import sys
+
+import pytest
+
+from mtl_perception.errors import ConfigError, ModelError, StartError
+from mtl_perception.inference import registry
+from mtl_perception.inference.onnx_runtime import OnnxRuntime
+from mtl_perception.inference.registry import choices, ENTRIES, open_runtime
+from mtl_perception.inference.runtime import RuntimeFacts, RuntimeOptions
+
+
+def _without(monkeypatch, *packages):
+    """Have the packages look as if they were not installed."""
+    for entry in ENTRIES.values():
+        monkeypatch.delitem(sys.modules, entry.module, raising=False)
+    for name in packages:
+        for module in [name, *(m for m in sys.modules if m.startswith(f'{name}.'))]:
+            monkeypatch.setitem(sys.modules, module, None)
+
+
+def test_a_name_is_taken_at_its_word(paint_model):
+    lines = []
+    runtime = open_runtime(str(paint_model()), RuntimeOptions('onnxruntime'), lines.append)
+    assert (runtime.name, runtime.device, runtime.precision) == ('onnxruntime', 'cpu', 'fp32')
+    assert runtime.spec.architecture == 'paint'
+    assert lines == []
+
+
+def test_auto_tells_what_it_took_and_goes_on_where_a_package_is_missing(paint_model, monkeypatch):
+    _without(monkeypatch, 'openvino', 'tensorrt', 'tensorrt_rtx', 'cuda')
+    lines = []
+    assert open_runtime(paint_model(), RuntimeOptions(device='cpu'), lines.append).name == \
+        'onnxruntime'
+    assert lines == ['runtime onnxruntime on cpu, fp32 (openvino on cpu: openvino is not '
+                     'installed)']
+
+
+def test_auto_goes_on_where_a_runtime_does_not_start(paint_model, monkeypatch):
+    pytest.importorskip('openvino')
+
+    def fail(*_):
+        raise StartError('it fell over', 'lift it')
+
+    runtime = open_runtime(paint_model(), RuntimeOptions(precision='fp32', device='cpu'))
+    assert runtime.name == 'onnxruntime'
+    monkeypatch.setattr(OnnxRuntime, '__init__', fail)
+    lines = []
+    options = RuntimeOptions(precision='fp32', device='cpu')
+    assert open_runtime(paint_model(), options, lines.append).name == 'openvino'
+    assert 'onnxruntime on cpu: it fell over' in lines[0] and 'lift it' not in lines[0]
+    with pytest.raises(StartError, match='onnxruntime does not start: it fell over; lift it'):
+        open_runtime(paint_model(), RuntimeOptions('onnxruntime'))
+
+
+def test_where_nothing_starts_every_reason_is_told_in_one_line(paint_model, monkeypatch):
+    _without(monkeypatch, *ENTRIES, 'tensorrt_rtx', 'cuda')
+    with pytest.raises(StartError) as caught:
+        open_runtime(paint_model())
+    text = str(caught.value)
+    assert '\n' not in text and str(paint_model()) in text
+    assert 'openvino is not installed' in text and 'onnxruntime is not installed' in text
+    assert 'pip install' in text
+
+
+def test_a_runtime_by_name_whose_package_is_missing_names_the_remedy(
+        paint_model, tmp_path, monkeypatch):
+    _without(monkeypatch, 'onnxruntime', 'torch')
+    with pytest.raises(StartError, match=r'onnxruntime is not installed; .*\[run\]'):
+        open_runtime(paint_model(), RuntimeOptions('onnxruntime'))
+    checkpoint = tmp_path / 'model.pt'
+    checkpoint.write_bytes(bytes(1000))
+    with pytest.raises(StartError, match=r'torch is not installed; .*\[train\]'):
+        open_runtime(checkpoint, RuntimeOptions('torch'))
+
+
+def test_a_defect_is_no_missing_package(paint_model, monkeypatch):
+    _without(monkeypatch, 'mtl_perception.inference.onnx_file')
+    with pytest.raises(ModuleNotFoundError):
+        open_runtime(paint_model())
+
+
+def test_openvino_comes_first_where_the_cpu_computes_bf16(paint_model, monkeypatch):
+    openvino = pytest.importorskip('mtl_perception.inference.openvino_runtime')
+    options = RuntimeOptions(device='cpu')
+    for precisions, name in (
+            (('bf16', 'fp32'), 'openvino'), (('fp32',), 'onnxruntime')):
+        facts = RuntimeFacts('1', ('cpu',), precisions)
+        monkeypatch.setattr(openvino.OpenVinoRuntime, 'facts', classmethod(lambda _, f=facts: f))
+        monkeypatch.setattr(openvino.OpenVinoRuntime, '__init__', lambda self, *_: None)
+        monkeypatch.setattr(openvino.OpenVinoRuntime, 'device', 'cpu', raising=False)
+        monkeypatch.setattr(openvino.OpenVinoRuntime, 'precision', 'bf16', raising=False)
+        assert open_runtime(paint_model(), options).name == name
+
+
+def test_the_order_knows_every_runtime_and_no_other():
+    assert {choice.runtime for choice in registry.AUTO_ORDER} == set(ENTRIES)
+
+
+def test_a_suffix_that_nothing_reads(tmp_path):
+    for name, what in (('model.tflite', '.tflite'), ('model', 'without suffix')):
+        path = tmp_path / name
+        path.write_bytes(bytes(1000))
+        with pytest.raises(ModelError, match=f'{what}.*; a model is a file .onnx or .pt'):
+            open_runtime(path)
+
+
+def test_impossible_choices(paint_model):
+    with pytest.raises(ModelError, match=r'the runtime torch reads \.pt files'):
+        open_runtime(paint_model(), RuntimeOptions('torch'))
+    with pytest.raises(ConfigError, match=r'auto, .*onnxruntime, torch'):
+        open_runtime(paint_model(), RuntimeOptions('caffe'))
+    with pytest.raises(ConfigError, match='device cuda: the runtime openvino runs on cpu only'):
+        open_runtime(paint_model(), RuntimeOptions('openvino', 'cuda'))
+    assert [c.device for c in choices(paint_model(), RuntimeOptions('onnxruntime'))] == [
+        'cuda', 'cpu']
+
+
+def test_a_broken_file_is_the_files_fault_and_ends_the_search(tmp_path):
+    path = tmp_path / 'broken.onnx'
+    path.write_bytes(bytes(1000))
+    with pytest.raises(ModelError, match='not an ONNX file, or cut off'):
+        open_runtime(path)
