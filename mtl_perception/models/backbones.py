@@ -16,6 +16,7 @@ from torchvision.models import get_model, get_model_weights
 from torchvision.models.feature_extraction import create_feature_extractor
 
 from mtl_perception.errors import ConfigError, ModelError
+from mtl_perception.models.layers import GlobalPool
 
 STAGES = ('c2', 'c3', 'c4', 'c5')
 """Names of the backbone's outputs, finest first; their strides are 4, 8, 16 and 32."""
@@ -44,6 +45,11 @@ def build_backbone(name: str) -> nn.Module:
     if name not in BACKBONES:
         raise ConfigError(f'no backbone {name!r}; there are {", ".join(sorted(BACKBONES))}')
     model = get_model(name, weights=None)
+    for block in list(model.modules()):
+        for part, module in block.named_children():
+            # Those of squeeze and excitation are inside of stages.
+            if isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1)):
+                setattr(block, part, GlobalPool())
     return create_feature_extractor(model, dict(zip(BACKBONES[name], STAGES, strict=True)))
 
 

@@ -22,6 +22,7 @@ from torch import nn
 from mtl_perception.errors import ModelError
 from mtl_perception.graph_contract import INPUT, output_names
 from mtl_perception.models.graph import DeployableGraph
+from mtl_perception.models.onnx_graph import fold, forget_sources
 from mtl_perception.spec import METADATA_KEY, ModelSpec
 
 OPSET = 18
@@ -79,7 +80,8 @@ def export_onnx(network: nn.Module, spec: ModelSpec, path: Path,
                 dynamic_shapes={'images': {0: torch.export.Dim('batch')}}, external_data=False,
                 verbose=False)
         model = onnx.load(temporary)
-        _forget_sources(model)
+        fold(model)
+        forget_sources(model)
         onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, temporary)
@@ -93,17 +95,6 @@ def export_onnx(network: nn.Module, spec: ModelSpec, path: Path,
     finally:
         temporary.unlink(missing_ok=True)
     return difference
-
-
-def _forget_sources(model: onnx.ModelProto) -> None:
-    """Drop the exporter's notes on every node: stack traces with paths of this machine."""
-    for node in model.graph.node:
-        del node.metadata_props[:]
-        node.doc_string = ''
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output,
-                  *model.graph.initializer):
-        del value.metadata_props[:]
-    del model.graph.metadata_props[:]
 
 
 def compare(graph: DeployableGraph, path: Path, pictures: Sequence[np.ndarray]) -> Difference:

@@ -31,11 +31,28 @@ class DeployableGraph(nn.Module):
             boxes = torch.minimum(boxes.clamp(min=0), limits)
             results += boxes, scores.float(), classes.to(torch.int32)
         if outputs.label_logits is not None:
-            logits = outputs.label_logits
-            stride = self.spec.label_stride
-            size = -(-height // stride), -(-width // stride)
-            if logits.shape[-2:] != size:
-                logits = functional.interpolate(
-                    logits, size=size, mode='bilinear', align_corners=False)
+            logits = at_stride(outputs.label_logits, (height, width), self.spec.label_stride)
             results += (logits.argmax(dim=1).to(torch.uint8),)
         return results
+
+
+def at_stride(logits: Tensor, image: tuple[int, int], stride: int) -> Tensor:
+    """
+    Return `logits` [B, C, h, w] of an image of (height, width) `image` at another stride.
+
+    The result has one value for `stride` pixels on each axis, interpolated between the centres of
+    the given ones; where the image ends within a cell, that cell counts.
+    """
+    own = -(-image[0] // logits.shape[-2])
+    if own == stride:
+        return logits
+    height, width = (-(-side // stride) for side in image)
+    if own < stride:
+        count = stride // own
+        ends = width * count - logits.shape[-1], height * count - logits.shape[-2]
+        if any(ends):
+            logits = functional.pad(logits, (0, ends[0], 0, ends[1]), mode='replicate')
+    # By a factor and not to a size, which an exported graph would compute from the batch's.
+    logits = functional.interpolate(
+        logits, scale_factor=own / stride, mode='bilinear', align_corners=False)
+    return logits[..., :height, :width]

@@ -26,6 +26,27 @@ class SeparableBlock(nn.Sequential):
             ConvBlock(inputs, outputs, kernel=1))
 
 
+class GlobalPool(nn.Module):
+    """
+    Mean over the whole map; what nn.AdaptiveAvgPool2d(1) does.
+
+    That one would be exported with a chain of nodes that computes the batch's size.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [B, C, 1, 1] for `x` [B, C, h, w]."""
+        return x.mean(dim=(2, 3), keepdim=True)
+
+
 def upsample_like(x: Tensor, reference: Tensor) -> Tensor:
-    """Return `x` [B, C, h, w] repeated (nearest) to the height and width of `reference`."""
-    return functional.interpolate(x, size=reference.shape[-2:], mode='nearest')
+    """
+    Return `x` [B, C, h, w] repeated (nearest) to the height and width of `reference`.
+
+    Each cell becomes a whole number of cells, and those that `reference` has not are cut off: an
+    input whose sides are no multiples of the strides ends within a cell.
+    """
+    height, width = reference.shape[-2:]
+    factor = -(-height // x.shape[-2]), -(-width // x.shape[-1])
+    # By factors and not to a size, which an exported graph would compute from the batch's.
+    larger = functional.interpolate(x, scale_factor=factor, mode='nearest')
+    return larger[..., :height, :width]

@@ -25,4 +25,5 @@ class Normalize(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Return what the network takes."""
-        return (images.permute(0, 3, 1, 2).to(self.mean.dtype) - self.mean) / self.std
+        # The cast comes first: TensorRT takes uint8 only as an input that is cast at once.
+        return (images.to(self.mean.dtype).permute(0, 3, 1, 2) - self.mean) / self.std

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from torch import Tensor
+from torch.nn import functional
 
 from mtl_perception.models.default_boxes import Cells
 from mtl_perception.models.ssd_boxes import decode_offsets
@@ -61,7 +62,8 @@ class DefaultBoxOutputs(NamedTuple):
         best, classes = self.class_logits.softmax(dim=2)[..., 1:].max(dim=2)
         best, order = best.topk(min(count, best.shape[1]), dim=1)
         offsets = self.offsets.gather(1, order[..., None].expand(-1, -1, 4))
-        boxes = decode_offsets(offsets, self.default_boxes[order])
+        # Indexing by two dimensions would be exported with a chain that counts the batch.
+        boxes = decode_offsets(offsets, functional.embedding(order, self.default_boxes))
         return Candidates(boxes, best, classes.gather(1, order))
 
 

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 import torch
 from torch import nn, Tensor
-from torch.nn import functional
 from torchvision.models.resnet import Bottleneck
 
-from mtl_perception.models.layers import ConvBlock
+from mtl_perception.models.layers import ConvBlock, GlobalPool
 from mtl_perception.models.outputs import DefaultBoxOutputs
 from mtl_perception.models.ssd_boxes import BOXES_PER_CELL, make_default_boxes
 
@@ -30,7 +29,9 @@ class L2Norm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features of the same shape [B, C, h, w]."""
-        return functional.normalize(x, dim=1) * self.scale[:, None, None]
+        # functional.normalize would be exported with an Expand to the batch's size.
+        lengths = torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp(min=1e-12)
+        return x / lengths * self.scale[:, None, None]
 
 
 def extra_stage(inputs: int) -> nn.Sequential:
@@ -74,6 +75,7 @@ class SsdHead(nn.Module):
         self.norms = nn.ModuleList(L2Norm(channels) for channels in stage_channels)
         self.extra = nn.ModuleList(
             extra_stage(EXTRA_CHANNELS if i else stage_channels[-1]) for i in range(EXTRA_STAGES))
+        self.pool = GlobalPool()
         channels = [*stage_channels, *[EXTRA_CHANNELS] * (EXTRA_STAGES + 1)]
         counts = list(zip(channels, BOXES_PER_CELL, strict=True))
         self.classes = nn.ModuleList(
@@ -87,7 +89,7 @@ class SsdHead(nn.Module):
         for stage in self.extra:
             last = stage(last)
             maps.append(last)
-        maps.append(functional.adaptive_avg_pool2d(last, 1))
+        maps.append(self.pool(last))
         logits = _predict(self.classes, maps)
         offsets = _predict(self.offsets, maps).float()
         sizes = [(x.shape[-2], x.shape[-1]) for x in maps]

@@ -1,0 +1,79 @@
+"""What is computed once when a graph is exported, and not by every runtime or for every frame."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import onnx
+from onnx import numpy_helper
+from onnxscript import optimizer
+
+MAX_CONSTANT = 1 << 24
+"""Largest constant that is computed beforehand, in values: all default boxes of a large input."""
+
+_DEFAULT_EPSILON = 1e-5
+"""Of ONNX's operator BatchNormalization."""
+
+
+def fold(model: onnx.ModelProto) -> None:
+    """Compute the constants of `model` and make batch norms part of its convolutions."""
+    optimizer.fold_constants(
+        model, input_size_limit=MAX_CONSTANT, output_size_limit=MAX_CONSTANT)
+    fold_batch_norms(model)
+    drop_unused(model)
+
+
+def fold_batch_norms(model: onnx.ModelProto) -> None:
+    """
+    Make each batch norm after a convolution part of its weights and bias.
+
+    A convolution's weights may be shared by several batch norms (`lean` has a batch norm of its
+    own for each level of the pyramid): each then gets a copy.
+    """
+    graph = model.graph
+    constants = {tensor.name: tensor for tensor in graph.initializer}
+    uses = Counter(name for node in graph.node for name in node.input)
+    uses.update(value.name for value in graph.output)
+    makers = {name: node for node in graph.node for name in node.output}
+    for norm in [node for node in graph.node if node.op_type == 'BatchNormalization']:
+        convolution = makers.get(norm.input[0])
+        if convolution is None or convolution.op_type != 'Conv' or uses[norm.input[0]] > 1 \
+                or not all(name in constants for name in (*convolution.input[1:],
+                                                          *norm.input[1:])):
+            continue
+        scale, shift, mean, variance = (
+            numpy_helper.to_array(constants[name]).astype(np.float64) for name in norm.input[1:])
+        epsilon = next((attribute.f for attribute in norm.attribute
+                        if attribute.name == 'epsilon'), _DEFAULT_EPSILON)
+        factor = scale / np.sqrt(variance + epsilon)
+        weight, *bias = (numpy_helper.to_array(constants[name]) for name in convolution.input[1:])
+        offset = bias[0].astype(np.float64) if bias else 0.0
+        names = [f'{norm.output[0]}.{part}' for part in ('weight', 'bias')]
+        values = (weight * factor[:, None, None, None], shift + (offset - mean) * factor)
+        for name, value in zip(names, values, strict=True):
+            graph.initializer.append(numpy_helper.from_array(value.astype(weight.dtype), name))
+        convolution.input[1:] = names
+        convolution.output[0] = norm.output[0]
+        graph.node.remove(norm)
+
+
+def drop_unused(model: onnx.ModelProto) -> None:
+    """Drop the constants that no node reads, and what is said of values that no node makes."""
+    graph = model.graph
+    used = {name for node in graph.node for name in (*node.input, *node.output)}
+    for values in (graph.initializer, graph.value_info):
+        kept = [value for value in values if value.name in used]
+        del values[:]
+        values.extend(kept)
+
+
+def forget_sources(model: onnx.ModelProto) -> None:
+    """Drop the exporter's notes on every node: stack traces with paths of this machine."""
+    for node in model.graph.node:
+        del node.metadata_props[:]
+        node.doc_string = ''
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output,
+                  *model.graph.initializer):
+        del value.metadata_props[:]
+    del model.graph.metadata_props[:]
