@@ -25,6 +25,8 @@ COMMANDS = {
     'experiment': ('mtl_perception.training.experiment_command',
                    'train networks alike and compare them'),
     'export': ('mtl_perception.export_command', 'write a checkpoint as ONNX'),
+    'runtimes': ('mtl_perception.inference.runtimes_command',
+                 'say what can run a model on this machine'),
     'info': ('mtl_perception.info_command', 'say what a model is and costs'),
 }
 """Subcommand -> its module, which has `add_arguments(parser)` and `run(args)`, and its help."""

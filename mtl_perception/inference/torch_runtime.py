@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 import torch
-from torch import nn
+from torch import nn, Tensor
 
 from mtl_perception.errors import StartError
 from mtl_perception.graph_contract import check_batch, output_names, RawOutputs
-from mtl_perception.inference.runtime import RuntimeFacts, RuntimeOptions, Say
+from mtl_perception.inference.runtime import one_line, RuntimeFacts, RuntimeOptions, Say
 from mtl_perception.models.checkpoint import load_checkpoint
 from mtl_perception.models.graph import DeployableGraph
 from mtl_perception.spec import ModelSpec
 
+_Launch = Callable[[Tensor], tuple[Tensor, ...]]
+
+_WARM_UPS = 3
+"""Runs before a CUDA graph is captured, as torch's notes on CUDA graphs ask for."""
+
 
 class TorchRuntime:
-    """The deployable graph in torch; see ``Runtime``."""
+    """The deployable graph in torch, on a GPU as one CUDA graph per batch size."""
 
     name: ClassVar[str] = 'torch'
     precision = 'fp32'
@@ -29,11 +35,18 @@ class TorchRuntime:
             raise StartError(f'it computes in fp32, not {options.precision}')
         if options.threads:
             torch.set_num_threads(options.threads)
-        self._take(*load_checkpoint(path), device)
+        spec, network = load_checkpoint(path)
+        self._take(spec, network, device)
+        if device == 'cuda':
+            self._launch = _CudaGraphs(self._launch, say)
 
     @classmethod
     def of_network(cls, network: nn.Module, spec: ModelSpec, device: str) -> TorchRuntime:
-        """Return a runtime of `network` itself, which is moved to the device and not copied."""
+        """
+        Return a runtime of `network` itself, which is moved to the device and not copied.
+
+        It may be trained on between two runs.
+        """
         runtime = cls.__new__(cls)
         runtime._take(spec, network, device)
         return runtime
@@ -49,14 +62,60 @@ class TorchRuntime:
     def _take(self, spec: ModelSpec, network: nn.Module, device: str) -> None:
         self.spec = spec
         self.device = device
-        self._graph = DeployableGraph(network, spec).eval().to(
+        self._launch: _Launch = DeployableGraph(network, spec).eval().to(
             device, memory_format=torch.channels_last)
 
     def run(self, images: np.ndarray) -> RawOutputs:
         """Run the network; see ``Runtime.run``."""
         check_batch(images, self.spec)
         with torch.inference_mode():
-            outputs = self._graph(torch.from_numpy(images).to(self.device))
+            outputs = self._launch(torch.from_numpy(images).to(self.device))
+            # Of a CUDA graph, always the same memory; `cpu` copies it.
             return RawOutputs(**{
                 name: output.cpu().numpy()
                 for name, output in zip(output_names(self.spec), outputs, strict=True)})
+
+
+class _CudaGraphs:
+    """
+    A graph that is launched as a whole, not kernel by kernel: one capture for each batch size.
+
+    What cannot be captured runs kernel by kernel.
+    """
+
+    def __init__(self, launch: _Launch, say: Say) -> None:
+        self._launch = launch
+        self._say = say
+        self._captured: dict[int, tuple[torch.cuda.CUDAGraph, Tensor, tuple[Tensor, ...]]] = {}
+        self._can_capture = True
+
+    def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Return the outputs for `images` on the GPU; the next call may write over them."""
+        count = len(images)
+        if count not in self._captured and self._can_capture:
+            self._capture(images)
+        if count not in self._captured:
+            return self._launch(images)
+        graph, inputs, results = self._captured[count]
+        inputs.copy_(images)
+        graph.replay()
+        return results
+
+    def _capture(self, images: Tensor) -> None:
+        inputs = images.clone()
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            for _ in range(_WARM_UPS):
+                self._launch(inputs)
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        try:
+            with torch.cuda.graph(graph):
+                outputs = self._launch(inputs)
+        except RuntimeError as error:
+            self._can_capture = False
+            self._say(f'torch captures no CUDA graph of this network ({one_line(error)}); it '
+                      'runs kernel by kernel')
+            return
+        self._captured[len(images)] = graph, inputs, outputs

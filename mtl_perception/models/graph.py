@@ -13,11 +13,17 @@ from mtl_perception.spec import ModelSpec
 class DeployableGraph(nn.Module):
     """A network with normalisation before it, and decoding, top-k and arg max after it."""
 
+    limits: Tensor
+
     def __init__(self, network: nn.Module, spec: ModelSpec) -> None:
         super().__init__()
         self.spec = spec
         self.normalize = Normalize()
         self.network = network
+        # In the image's order x, y, x, y. Not made in `forward`: what is copied to a GPU while
+        # a CUDA graph is captured breaks it off.
+        limits = torch.tensor(spec.input_size * 2, dtype=torch.float32)
+        self.register_buffer('limits', limits, persistent=False)
 
     def forward(self, images: Tensor) -> tuple[Tensor, ...]:
         """Return the outputs of the contract, in its order, for uint8 `images` [B, H, W, 3]."""
@@ -26,9 +32,7 @@ class DeployableGraph(nn.Module):
         results: tuple[Tensor, ...] = ()
         if outputs.detection is not None:
             boxes, scores, classes = outputs.detection.best(self.spec.candidates)
-            limits = torch.tensor(
-                [width, height, width, height], dtype=boxes.dtype, device=boxes.device)
-            boxes = torch.minimum(boxes.clamp(min=0), limits)
+            boxes = torch.minimum(boxes.clamp(min=0), self.limits)
             results += boxes, scores.float(), classes.to(torch.int32)
         if outputs.label_logits is not None:
             logits = at_stride(outputs.label_logits, (height, width), self.spec.label_stride)

@@ -30,8 +30,8 @@ BOXES_PER_CELL = tuple(2 + 2 * len(ratios) for ratios in ASPECT_RATIOS)
 STRIDES = (8, 16, 32, 64)
 """Pixels; of the coarser maps (3x3 and 1x1 at 300x300), the picture's sides are shared evenly."""
 
-VARIANCES = (0.1, 0.1, 0.2, 0.2)
-"""Offsets are divided by these, so that all four losses are of one size."""
+CENTER_VARIANCE, SIDE_VARIANCE = 0.1, 0.2
+"""Offsets of centres and sides are divided by these, so that all four losses are of one size."""
 
 MAX_LOG_GROWTH = 4.0
 """A side grows or shrinks at most e^4 = 55 times: no overflow from a network in training."""
@@ -69,11 +69,11 @@ def make_default_boxes(sizes: Sequence[tuple[int, int]], picture: tuple[int, int
         y = (torch.arange(size[0], dtype=like.dtype, device=like.device) + 0.5) * step_y
         x = (torch.arange(size[1], dtype=like.dtype, device=like.device) + 0.5) * step_x
         grid_y, grid_x = torch.meshgrid(y, x, indexing='ij')
-        shapes = torch.tensor(box_shapes(level, side), dtype=like.dtype, device=like.device)
-        centers = torch.stack((grid_x, grid_y), dim=-1).reshape(-1, 1, 2)
-        boxes.append(torch.cat((
-            centers.expand(-1, len(shapes), 2),
-            shapes.expand(len(centers), -1, 2)), dim=-1).reshape(-1, 4))
+        # Filled on the device: a copy to it would break off the capture of a CUDA graph.
+        boxes.append(torch.stack([
+            torch.stack((grid_x, grid_y, torch.full_like(grid_x, width),
+                         torch.full_like(grid_y, height)), dim=-1)
+            for width, height in box_shapes(level, side)], dim=-2).reshape(-1, 4))
     return torch.cat(boxes)
 
 
@@ -86,9 +86,8 @@ def encode_boxes(boxes: Tensor, default_boxes: Tensor) -> Tensor:
     sides = (boxes[..., 2:] - boxes[..., :2]).clamp(min=1e-3)
     centers = (boxes[..., :2] + boxes[..., 2:]) / 2
     default_sides = default_boxes[..., 2:]
-    offsets = torch.cat(((centers - default_boxes[..., :2]) / default_sides,
-                         (sides / default_sides).log()), dim=-1)
-    return offsets / offsets.new_tensor(VARIANCES)
+    return torch.cat(((centers - default_boxes[..., :2]) / default_sides / CENTER_VARIANCE,
+                      (sides / default_sides).log() / SIDE_VARIANCE), dim=-1)
 
 
 def decode_offsets(offsets: Tensor, default_boxes: Tensor) -> Tensor:
@@ -97,10 +96,9 @@ def decode_offsets(offsets: Tensor, default_boxes: Tensor) -> Tensor:
 
     Centres move by shares of the default box's sides, and the sides grow by exponentials.
     """
-    offsets = offsets * offsets.new_tensor(VARIANCES)
     default_sides = default_boxes[..., 2:]
-    centers = default_boxes[..., :2] + offsets[..., :2] * default_sides
-    growth = offsets[..., 2:].clamp(-MAX_LOG_GROWTH, MAX_LOG_GROWTH).exp()
+    centers = default_boxes[..., :2] + offsets[..., :2] * CENTER_VARIANCE * default_sides
+    growth = (offsets[..., 2:] * SIDE_VARIANCE).clamp(-MAX_LOG_GROWTH, MAX_LOG_GROWTH).exp()
     halves = default_sides * growth / 2
     return torch.cat((centers - halves, centers + halves), dim=-1)
 

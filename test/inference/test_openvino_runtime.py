@@ -1,0 +1,118 @@
+import subprocess
+import sys
+
+import numpy as np
+import onnx
+import pytest
+
+from mtl_perception.data.synthetic import SyntheticFlight
+from mtl_perception.errors import StartError
+from mtl_perception.inference.registry import open_runtime
+from mtl_perception.inference.runtime import RuntimeOptions, silent
+from mtl_perception.resources import model_path
+
+pytest.importorskip('openvino')
+
+from mtl_perception.inference.openvino_runtime import OpenVinoRuntime
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return tmp_path / 'cache'
+
+
+def _open(path, cache, say=silent, **options):
+    return OpenVinoRuntime(path, 'cpu', RuntimeOptions(cache=cache, **options), say)
+
+
+def _pictures(count=3):
+    images = np.zeros((count, 64, 96, 3), np.uint8)
+    images[-1, 8:20, 16:40] = (255, 0, 0)
+    return images
+
+
+def test_says_what_onnx_runtime_says_for_any_batch(paint_model, cache):
+    path = paint_model(size=(96, 64), stride=4)
+    runtime = _open(path, cache, precision='fp32')
+    other = open_runtime(path, RuntimeOptions('onnxruntime'))
+    for count in (1, 3, 2, 1):
+        ours, theirs = runtime.run(_pictures(count)), other.run(_pictures(count))
+        found = theirs.scores > 0  # Equal ones may be in any order.
+        for name in ('boxes', 'scores', 'classes', 'label_map'):
+            mine, expected = getattr(ours, name), getattr(theirs, name)
+            assert mine.dtype == expected.dtype and mine.shape == expected.shape
+            if name != 'label_map':
+                mine, expected = mine[found], expected[found]
+            assert np.array_equal(mine, expected), name
+    assert ours.boxes[0, 0].tolist() == [16, 8, 40, 20]
+
+
+def test_a_model_of_one_task_leaves_the_other_out(paint_model, cache):
+    detects = _open(paint_model(segmentation=False), cache).run(_pictures())
+    assert detects.label_map is None and detects.boxes is not None
+    segments = _open(paint_model(detection=False), cache).run(_pictures())
+    assert segments.boxes is None and segments.label_map is not None
+
+
+def test_outputs_are_the_callers(paint_model, cache):
+    runtime = _open(paint_model(), cache)
+    first = runtime.run(_pictures(1))
+    copy = first.boxes.copy(), first.label_map.copy()
+    runtime.run(255 - _pictures(1))
+    assert np.array_equal(first.boxes, copy[0]) and np.array_equal(first.label_map, copy[1])
+
+
+def test_precision_is_what_was_asked_for_whatever_lies_in_the_cache(paint_model, cache):
+    precisions = OpenVinoRuntime.facts().precisions
+    assert _open(paint_model(), cache).precision == precisions[0]
+    assert _open(paint_model(), cache, precision='fp32').precision == 'fp32'
+    if 'bf16' not in precisions:
+        with pytest.raises(StartError, match='does not compute in bf16; take precision fp32'):
+            _open(paint_model(), cache, precision='bf16')
+        pytest.skip('this CPU does not compute in BF16')
+    image = SyntheticFlight(0, 640, 640, 1, 1.0)[0].image[None]
+    expected = open_runtime(model_path(), RuntimeOptions('onnxruntime')).run(image).scores
+    for precision, least, most in (('fp32', 0, 1e-5), ('bf16', 1e-4, 0.02), ('fp32', 0, 1e-5)):
+        scores = _open(model_path(), cache, precision=precision).run(image).scores
+        assert least <= np.abs(scores - expected).max() <= most
+
+
+def test_what_is_compiled_is_kept_and_a_broken_file_is_not_used(paint_model, cache):
+    expected = _open(paint_model(), cache).run(_pictures()).boxes
+    (blob,) = (cache / 'openvino').iterdir()
+    whole = blob.read_bytes()
+    for content in (whole, whole[:len(whole) // 2], b'', b'rubbish'):
+        blob.chmod(0o600)
+        blob.write_bytes(content)
+        assert np.array_equal(_open(paint_model(), cache).run(_pictures()).boxes, expected)
+
+
+def test_a_folder_that_cannot_be_made_is_told_and_done_without(paint_model, cache):
+    cache.write_text('no folder')
+    lines = []
+    assert _open(paint_model(), cache, lines.append).run(_pictures()).boxes is not None
+    assert len(lines) == 1 and str(cache) in lines[0] and 'not kept' in lines[0]
+
+
+def test_a_graph_that_it_cannot_load_is_one_line(paint_proto, tmp_path, cache, capfd):
+    operator, version = paint_proto(), paint_proto()
+    operator.graph.node[3].op_type = 'NoSuchOperator'
+    version.opset_import[0].version = 99
+    for name, model in (('operator', operator), ('version', version)):
+        path = tmp_path / f'{name}.onnx'
+        onnx.save(model, path)
+        with pytest.raises(StartError, match='OpenVINO cannot load it') as caught:
+            _open(path, cache)
+        assert '\n' not in str(caught.value)
+    assert capfd.readouterr() == ('', '')
+
+
+def test_it_prints_nothing(paint_model, cache):
+    code = ('import sys, numpy; from pathlib import Path; '
+            'from mtl_perception.inference.registry import open_runtime, RuntimeOptions; '
+            'options = RuntimeOptions("openvino", cache=Path(sys.argv[2])); '
+            'open_runtime(sys.argv[1], options).run(numpy.zeros((1, 64, 96, 3), numpy.uint8))')
+    done = subprocess.run(
+        [sys.executable, '-c', code, str(paint_model()), str(cache)], capture_output=True,
+        check=True, text=True)
+    assert (done.stdout, done.stderr) == ('', '')
