@@ -17,8 +17,10 @@ def files(folder: str) -> list[str]:
 
 
 def requirements(name: str = '') -> list[str]:
-    """Return the lines of a requirements file of this folder that ask for a package."""
-    path = Path(f'requirements-{name}.txt' if name else 'requirements.txt')
+    """Return the lines of a requirements file that ask for a package."""
+    # `colcon build --symlink-install` works in a folder that has links to what it knows of.
+    folder = Path(__file__).resolve().parent
+    path = folder / (f'requirements-{name}.txt' if name else 'requirements.txt')
     lines = (line.strip() for line in path.read_text(encoding='utf-8').splitlines())
     return [line for line in lines if line and not line.startswith('#')]
 

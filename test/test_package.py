@@ -118,3 +118,14 @@ def test_the_install_space_has_what_ros_looks_for(tmp_path):
         check=True, capture_output=True, text=True, cwd=tmp_path,
         env={**os.environ, 'PYTHONPATH': str(modules.parents[1])})
     assert Path(done.stdout.strip()) == share / 'models' / 'aerial_mobilenet_v2.onnx'
+
+
+def test_the_build_finds_its_requirements_through_a_link(tmp_path):
+    pytest.importorskip('setuptools')
+    # All that `colcon build --symlink-install` puts into the folder where it builds, but the data.
+    for name in ('setup.py', 'setup.cfg', PACKAGE):
+        (tmp_path / name).symlink_to(ROOT / name)
+    subprocess.run([sys.executable, 'setup.py', '-q', 'egg_info'], cwd=tmp_path, check=True,
+                   capture_output=True, text=True)
+    extras = (tmp_path / f'{PACKAGE}.egg-info' / 'requires.txt').read_text(encoding='utf-8')
+    assert '\n[run]\n' in extras and '\n[train]\n' in extras
