@@ -6,6 +6,7 @@ Imports nothing but the standard library: it is asked where other packages are m
 
 from __future__ import annotations
 
+from importlib.machinery import PathFinder
 import os
 from pathlib import Path
 import platform
@@ -51,12 +52,18 @@ def missing_package(error: ImportError) -> str | None:
     """
     Return the one line to tell a user about an import that failed.
 
-    None: nothing is missing that this package asks for, so the error is a defect.
+    None: nothing is missing that this package asks for, so the error is a defect. So is a module
+    that is missing inside of an installed package: to install that again would change nothing.
     """
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
         return None
-    how = remedy(error.name)
-    return None if how is None else f'this needs the package {error.name}: {how}'
+    package, _, inside = error.name.partition('.')
+    # Of `cuda`, several distributions have a part each: it has no file of its own.
+    found = PathFinder.find_spec(package) if inside else None
+    how = remedy(package)
+    if how is None or (found and found.origin):
+        return None
+    return f'this needs the package {error.name}: {how}'
 
 
 def _ros_remedy(name: str) -> str:

@@ -5,24 +5,34 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from mtl_perception.extras import missing_package
 from mtl_perception.inference.registry import open_runtime
 from mtl_perception.inference.runtime import RuntimeOptions
+from mtl_perception.resources import model_path
 from mtl_perception.spec import ModelSpec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument('model', type=Path, help='model file (.onnx or .pt)')
+    parser.add_argument(
+        'model', type=Path, nargs='?',
+        help='model file (.onnx or .pt; default: the shipped model). What its parts cost is '
+        'printed where torch is installed')
 
 
 def run(args: argparse.Namespace) -> None:
     """Print what `args` ask for; raises MtlError for what the user can mend."""
-    runtime = open_runtime(args.model, RuntimeOptions(device='cpu'))
+    runtime = open_runtime(args.model or model_path(), RuntimeOptions(device='cpu'))
     print(describe(runtime.spec), flush=True)
-    # After what needs no torch, which the run-time environment lacks.
-    from mtl_perception.models.cost import part_costs
-    from mtl_perception.models.network import build_model
-
+    try:
+        from mtl_perception.models.cost import part_costs
+        from mtl_perception.models.network import build_model
+    except ModuleNotFoundError as error:
+        missing = missing_package(error)
+        if missing is None:
+            raise
+        print(f'{"costs":<13} not known: {missing}')
+        return
     print(f'{"part":<14}{"parameters":>12}{"GMAC":>9}')
     costs = part_costs(build_model(runtime.spec), runtime.spec.input_size)
     for cost in costs:

@@ -76,6 +76,16 @@ def test_nobody_elses_module_has_a_remedy():
     assert missing_package(ModuleNotFoundError('by hand')) is None
 
 
+def test_a_module_missing_inside_of_an_installed_package_is_a_defect(tmp_path, monkeypatch):
+    for folder in ('cuda/core', 'openvino'):
+        (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / 'openvino' / '__init__.py').touch()
+    monkeypatch.setattr(sys, 'path', [str(tmp_path)])
+    assert missing_package(ModuleNotFoundError(name='openvino.nothing')) is None
+    assert missing_package(ModuleNotFoundError(name='cuda.bindings')) == (
+        f'this needs the package cuda.bindings: {remedy("cuda")}')
+
+
 def test_whatever_the_package_imports_has_a_remedy():
     imported = set()
     for path in PACKAGE.rglob('*.py'):

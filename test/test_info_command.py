@@ -2,6 +2,8 @@
 
 import sys
 
+import pytest
+
 from mtl_perception.extras import remedy
 from mtl_perception.info_command import describe
 from mtl_perception.labels import LabelSet
@@ -15,11 +17,24 @@ def test_a_long_key_does_not_touch_its_value():
     assert describe(spec).splitlines()[-1] == 'mtl_perception 0.1.0'
 
 
-def test_without_torch_it_says_what_the_model_is_and_what_is_missing(monkeypatch, capsys):
+@pytest.fixture
+def without_torch(monkeypatch):
     for name in ('torch', 'mtl_perception.models.cost', 'mtl_perception.models.network'):
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, 'torch', None)
-    assert main(['info', str(model_path())]) == 1
+
+
+def test_without_torch_it_says_what_the_model_is_and_what_costs_need(without_torch, capsys):
+    assert main(['info', str(model_path())]) == 0
     said = capsys.readouterr()
     assert 'mobilenet_v2' in said.out and 'large_vehicle' in said.out
-    assert said.err == f'mtl: error: this needs the package torch: {remedy("torch")}\n'
+    assert said.out.endswith(
+        f'\ncosts         not known: this needs the package torch: {remedy("torch")}\n')
+    assert said.err == ''
+
+
+def test_without_a_name_it_is_the_shipped_model(without_torch, capsys):
+    assert main(['info', str(model_path())]) == 0
+    named = capsys.readouterr().out
+    assert main(['info']) == 0
+    assert capsys.readouterr().out == named

@@ -14,6 +14,7 @@ from xml.etree import ElementTree
 import pytest
 
 import mtl_perception
+from mtl_perception import extras
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = 'mtl_perception'
@@ -28,9 +29,8 @@ KEYS = {
     'tqdm': 'python3-tqdm',
     'yaml': 'python3-yaml',
 }
-# What training, export and evaluation import is no dependency of a robot; see requirements*.txt.
-OPTIONAL = {'PIL', 'cuda', 'jinja2', 'onnx', 'openvino', 'pycocotools', 'tensorrt',
-            'tensorrt_rtx', 'torch', 'torchvision'}
+# What training, export and evaluation import is no dependency of a robot, nor is every runtime.
+OPTIONAL = {name for names in extras._EXTRAS.values() for name in names} - set(KEYS)
 
 
 @pytest.fixture(scope='module')
@@ -118,3 +118,14 @@ def test_the_install_space_has_what_ros_looks_for(tmp_path):
         check=True, capture_output=True, text=True, cwd=tmp_path,
         env={**os.environ, 'PYTHONPATH': str(modules.parents[1])})
     assert Path(done.stdout.strip()) == share / 'models' / 'aerial_mobilenet_v2.onnx'
+
+
+def test_the_build_finds_its_requirements_through_a_link(tmp_path):
+    pytest.importorskip('setuptools')
+    # All that `colcon build --symlink-install` puts into the folder where it builds, but the data.
+    for name in ('setup.py', 'setup.cfg', PACKAGE):
+        (tmp_path / name).symlink_to(ROOT / name)
+    subprocess.run([sys.executable, 'setup.py', '-q', 'egg_info'], cwd=tmp_path, check=True,
+                   capture_output=True, text=True)
+    requires = (tmp_path / f'{PACKAGE}.egg-info' / 'requires.txt').read_text(encoding='utf-8')
+    assert '\n[run]\n' in requires and '\n[train]\n' in requires

@@ -39,6 +39,7 @@ from mtl_perception.evaluation.matching import (
     Matches,
     PictureMatches,
 )
+from mtl_perception.extras import remedy
 from mtl_perception.inference.nms import suppress
 from mtl_perception.inference.pipeline import PipelineOptions
 from mtl_perception.inference.results import Detections
@@ -110,7 +111,8 @@ class DetectionScorer:
         """
         # Asked for now, not when a long evaluation meets its first box.
         if find_spec('pycocotools') is None:
-            raise ConfigError('scores of detections need the package pycocotools; install it')
+            raise ConfigError(
+                f'scores of detections need the package pycocotools: {remedy("pycocotools")}')
         members: dict[str, tuple[int, ...]] = {names[index]: (index,) for index in sorted(classes)}
         members.update((name, tuple(group)) for name, group in groups.items()
                        if set(group) <= set(classes))
