@@ -6,8 +6,7 @@ import argparse
 from pathlib import Path
 
 from mtl_perception.extras import missing_package
-from mtl_perception.inference.registry import open_runtime
-from mtl_perception.inference.runtime import RuntimeOptions
+from mtl_perception.inference.registry import read_spec
 from mtl_perception.resources import model_path
 from mtl_perception.spec import ModelSpec
 
@@ -22,8 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Print what `args` ask for; raises MtlError for what the user can mend."""
-    runtime = open_runtime(args.model or model_path(), RuntimeOptions(device='cpu'))
-    print(describe(runtime.spec), flush=True)
+    spec = read_spec(args.model or model_path())
+    print(describe(spec), flush=True)
     try:
         from mtl_perception.models.cost import part_costs
         from mtl_perception.models.network import build_model
@@ -34,7 +33,7 @@ def run(args: argparse.Namespace) -> None:
         print(f'{"costs":<13} not known: {missing}')
         return
     print(f'{"part":<14}{"parameters":>12}{"GMAC":>9}')
-    costs = part_costs(build_model(runtime.spec), runtime.spec.input_size)
+    costs = part_costs(build_model(spec), spec.input_size)
     for cost in costs:
         print(f'{cost.part:<14}{cost.parameters:>12,}{cost.macs / 1e9:>9.2f}')
     print(f'{"together":<14}{sum(c.parameters for c in costs):>12,}'

@@ -14,7 +14,9 @@ from pathlib import Path
 from mtl_perception.errors import ConfigError, ModelError, StartError
 from mtl_perception.extras import remedy
 from mtl_perception.inference.model_file import check_model_file
+from mtl_perception.inference.onnx_file import read_onnx_header
 from mtl_perception.inference.runtime import Runtime, RuntimeOptions, Say, silent
+from mtl_perception.spec import ModelSpec
 
 
 @dataclass(frozen=True)
@@ -28,9 +30,11 @@ class Entry:
     """The class in `module` that keeps to ``Runtime``."""
 
 
+ONNX = '.onnx'
+
 ENTRIES = {
-    'openvino': Entry('.onnx', 'mtl_perception.inference.openvino_runtime', 'OpenVinoRuntime'),
-    'onnxruntime': Entry('.onnx', 'mtl_perception.inference.onnx_runtime', 'OnnxRuntime'),
+    'openvino': Entry(ONNX, 'mtl_perception.inference.openvino_runtime', 'OpenVinoRuntime'),
+    'onnxruntime': Entry(ONNX, 'mtl_perception.inference.onnx_runtime', 'OnnxRuntime'),
     'torch': Entry('.pt', 'mtl_perception.inference.torch_runtime', 'TorchRuntime'),
 }
 
@@ -94,6 +98,20 @@ def open_runtime(path: str | Path, options: RuntimeOptions | None = None,
         raise StartError(f'{path}: the runtime {options.runtime} does not start: '
                          f'{refused[-1].error.reason}', refused[-1].error.remedy)
     raise StartError(f'{path}: no runtime starts: {reasons(refused)}', refused[-1].error.remedy)
+
+
+def read_spec(path: str | Path) -> ModelSpec:
+    """
+    Return what the model file `path` is, without the runtime that reads it where that can be.
+
+    Raises ModelError where it is not a model, StartError where it is a checkpoint and torch is
+    missing.
+    """
+    path = Path(path).expanduser()
+    first = choices(path, RuntimeOptions())[0]
+    if ENTRIES[first.runtime].suffix == ONNX:
+        return read_onnx_header(path).spec
+    return start(Choice(first.runtime, 'cpu'), path, RuntimeOptions()).spec
 
 
 def choices(path: Path, options: RuntimeOptions) -> list[Choice]:

@@ -28,6 +28,7 @@ class TorchRuntime:
 
     name: ClassVar[str] = 'torch'
     precision = 'fp32'
+    _launch: _Launch
 
     def __init__(self, path: Path, device: str, options: RuntimeOptions, say: Say) -> None:
         """Load the checkpoint `path`; the number of threads is torch's, so the whole process's."""
@@ -62,7 +63,7 @@ class TorchRuntime:
     def _take(self, spec: ModelSpec, network: nn.Module, device: str) -> None:
         self.spec = spec
         self.device = device
-        self._launch: _Launch = DeployableGraph(network, spec).eval().to(
+        self._launch = DeployableGraph(network, spec).eval().to(
             device, memory_format=torch.channels_last)
 
     def run(self, images: np.ndarray) -> RawOutputs:
