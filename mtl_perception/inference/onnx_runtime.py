@@ -1,30 +1,44 @@
-"""The deployable graph in an ONNX file, run by ONNX Runtime on the CPU or through CUDA."""
+"""The deployable graph in an ONNX file, run by ONNX Runtime on the CPU or a GPU."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import io
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import onnxruntime
 
 from mtl_perception.errors import StartError
-from mtl_perception.graph_contract import check_batch, INPUT, output_names, RawOutputs
+from mtl_perception.graph_contract import check_batch, INPUT, input_of, output_names, RawOutputs
+from mtl_perception.inference.cache_folder import writable_cache_folder
 from mtl_perception.inference.onnx_file import read_onnx_header
 from mtl_perception.inference.runtime import (
+    MAX_BATCH,
     one_line,
     RuntimeFacts,
     RuntimeOptions,
     Say,
     usable_cores,
 )
+from mtl_perception.spec import ModelSpec
 
-_ERRORS_ONLY = 3
+_FATAL_ONLY = 4
 _CPU, _CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
+_TENSORRT, _TENSORRT_LIBRARY = 'TensorrtExecutionProvider', 'libnvinfer.so.10'
+_CUDA_DRIVER = 'libcuda.so.1'
+
+_Provider = str | tuple[str, dict[str, Any]]
 
 
 class OnnxRuntime:
-    """An ONNX Runtime session; see ``Runtime``."""
+    """
+    An ONNX Runtime session; see ``Runtime``.
+
+    On a GPU it has the execution providers TensorRT, where its library is there, and CUDA.
+    """
 
     name: ClassVar[str] = 'onnxruntime'
 
@@ -37,9 +51,9 @@ class OnnxRuntime:
             raise StartError(f'it computes in {self.precision} as the model, '
                              f'not in {options.precision}')
         # Its complaints about a broken model come back as exceptions too: those are shown.
-        onnxruntime.set_default_logger_severity(_ERRORS_ONLY)
+        onnxruntime.set_default_logger_severity(_FATAL_ONLY)
         settings = onnxruntime.SessionOptions()
-        settings.log_severity_level = _ERRORS_ONLY + 1
+        settings.log_severity_level = _FATAL_ONLY
         # Told a number, ONNX Runtime does not pin its threads to the first cores of the machine,
         # which other processes want too.
         settings.intra_op_num_threads = options.threads or usable_cores()
@@ -48,32 +62,81 @@ class OnnxRuntime:
         # from this process's own next step. With all cores shared with another job, a run took
         # 1.5 s without and 2.3 s with it, and what followed the run 5 and 16 ms.
         settings.add_session_config_entry('session.intra_op.allow_spinning', '0')
-        providers = [_CUDA, _CPU] if device == 'cuda' else [_CPU]
+        complaints = _load_cuda() if device == 'cuda' else ''
+        providers = _gpu_providers(self.spec, options, say) if device == 'cuda' else [_CPU]
         try:
             self._session = onnxruntime.InferenceSession(
                 str(path), settings, providers=providers)
         except Exception as error:  # its exceptions have no base class of their own
             raise StartError(f'ONNX Runtime cannot load it ({one_line(error)})',
                              'export it again, or update onnxruntime') from None
-        self.device = 'cuda' if _CUDA in self._session.get_providers() else 'cpu'
+        self.device = 'cuda' if {_CUDA, _TENSORRT} & {*self._session.get_providers()} else 'cpu'
         if self.device != device:
             raise StartError(
-                'ONNX Runtime found no usable GPU',
+                f'ONNX Runtime can use no GPU{complaints and f" ({complaints})"}',
                 'check the driver and the CUDA and cuDNN libraries, or take the device cpu')
-        self._outputs = list(output_names(self.spec))
+        self._binding = self._session.io_binding()
+        self._outputs = output_names(self.spec)
 
     @classmethod
     def facts(cls) -> RuntimeFacts:
         """Return what ONNX Runtime can do here; it computes in the number format of the model."""
         version = str(onnxruntime.__version__)
-        if _CUDA in onnxruntime.get_available_providers():
+        if _CUDA not in onnxruntime.get_available_providers():
+            missing = StartError('this ONNX Runtime is built without CUDA',
+                                 'pip install onnxruntime-gpu instead of onnxruntime')
+        elif not _loads(_CUDA_DRIVER):
+            missing = StartError(f'there is no CUDA driver ({_CUDA_DRIVER})',
+                                 'check it with nvidia-smi')
+        else:
             return RuntimeFacts(version, ('cuda', 'cpu'), ('fp32', 'fp16', 'int8'))
-        return RuntimeFacts(version, ('cpu',), ('fp32', 'int8'), {
-            'cuda': StartError('this ONNX Runtime is built without CUDA',
-                               'pip install onnxruntime-gpu instead of onnxruntime')})
+        return RuntimeFacts(version, ('cpu',), ('fp32', 'int8'), {'cuda': missing})
 
     def run(self, images: np.ndarray) -> RawOutputs:
         """Run the network; see ``Runtime.run``."""
         check_batch(images, self.spec)
-        values = self._session.run(self._outputs, {INPUT: images})
+        self._binding.bind_cpu_input(INPUT, images)
+        for name in self._outputs:
+            # Memory of its own for each run: the results are the caller's.
+            self._binding.bind_output(name)
+        self._session.run_with_iobinding(self._binding)
+        values = self._binding.copy_outputs_to_cpu()
         return RawOutputs(**dict(zip(self._outputs, values, strict=True)))
+
+
+def _loads(library: str) -> bool:
+    """Return whether the dynamic loader finds the library."""
+    try:
+        ctypes.CDLL(library)
+    except OSError:
+        return False
+    return True
+
+
+def _load_cuda() -> str:
+    """Load the CUDA libraries that pip has installed; return what is missing, in one line."""
+    if not hasattr(onnxruntime, 'preload_dlls'):  # before 1.21
+        return ''
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        onnxruntime.preload_dlls()
+    return printed.getvalue().partition('\n')[0]
+
+
+def _gpu_providers(spec: ModelSpec, options: RuntimeOptions, say: Say) -> list[_Provider]:
+    """Return the execution providers for a GPU, best first; each passes on what it cannot do."""
+    providers: list[_Provider] = [_CUDA, _CPU]
+    if _TENSORRT not in onnxruntime.get_available_providers():
+        return providers
+    if not _loads(_TENSORRT_LIBRARY):  # ONNX Runtime would print a page about it
+        return providers
+    shape = [f'{INPUT}:{"x".join(map(str, (count, *input_of(spec).shape[1:])))}'
+             for count in (1, 1, MAX_BATCH)]
+    settings: dict[str, Any] = {
+        f'trt_profile_{which}_shapes': text
+        for which, text in zip(('min', 'opt', 'max'), shape, strict=True)}
+    folder = writable_cache_folder(options.cache, OnnxRuntime.name, say)
+    if folder is not None:
+        settings |= {'trt_engine_cache_enable': True, 'trt_engine_cache_path': str(folder)}
+    say('ONNX Runtime builds a TensorRT engine, unless it has done so before: this takes minutes')
+    return [(_TENSORRT, settings), *providers]

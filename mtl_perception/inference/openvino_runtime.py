@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,7 +10,7 @@ import openvino
 
 from mtl_perception.errors import StartError
 from mtl_perception.graph_contract import check_batch, INPUT, output_names, RawOutputs
-from mtl_perception.inference.cache_folder import cache_folder
+from mtl_perception.inference.cache_folder import writable_cache_folder
 from mtl_perception.inference.onnx_file import read_onnx_header
 from mtl_perception.inference.runtime import (
     one_line,
@@ -46,7 +45,7 @@ class OpenVinoRuntime:
             'INFERENCE_NUM_THREADS': options.threads or usable_cores(),
             # Pinned threads lie on the first cores of the machine, which other processes want.
             'ENABLE_CPU_PINNING': False}
-        folder = _writable(cache_folder(options.cache, self.name), say)
+        folder = writable_cache_folder(options.cache, self.name, say)
         if folder is not None:
             settings['CACHE_DIR'] = str(folder)
         try:
@@ -72,18 +71,3 @@ class OpenVinoRuntime:
         # Its own memory, which the next run writes over.
         return RawOutputs(**{
             name: self._request.get_tensor(name).data.copy() for name in self._outputs})
-
-
-def _writable(folder: Path | None, say: Say) -> Path | None:
-    """Return `folder`, made if missing; None, and a word, where nothing can be written there."""
-    if folder is None:
-        return None
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        reason = '' if os.access(folder, os.W_OK) else 'it is read-only'
-    except OSError as error:
-        reason = error.strerror or str(error)
-    if reason:
-        say(f'{folder}: the compiled model is not kept there ({reason})')
-        return None
-    return folder

@@ -17,13 +17,10 @@ from mtl_perception.inference.letterbox import Canvas, Letterbox
 from mtl_perception.inference.nms import suppress
 from mtl_perception.inference.registry import open_runtime
 from mtl_perception.inference.results import Detections, Perception, Timings
-from mtl_perception.inference.runtime import Runtime, RuntimeOptions, Say, silent
+from mtl_perception.inference.runtime import MAX_BATCH, Runtime, RuntimeOptions, Say, silent
 from mtl_perception.inference.seams import merge_tiles
 from mtl_perception.inference.tiles import parse_tiles, plan_tiles, Tile
 from mtl_perception.spec import ModelSpec
-
-MAX_BATCH = 4
-"""Most tiles in one forward pass; it bounds the memory that a large picture takes."""
 
 MAX_DETECTIONS = 10000
 

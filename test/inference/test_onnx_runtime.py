@@ -7,6 +7,7 @@ import onnxruntime
 import pytest
 
 from mtl_perception.errors import StartError
+from mtl_perception.inference import onnx_runtime
 from mtl_perception.inference.onnx_runtime import OnnxRuntime
 from mtl_perception.inference.registry import open_runtime
 from mtl_perception.inference.runtime import RuntimeOptions, silent
@@ -90,3 +91,23 @@ def test_an_operator_set_that_it_does_not_know(paint_proto, tmp_path, opset):
     onnx.save(model, path)
     with pytest.raises(StartError, match=r'cannot load it .*; export it again'):
         _open(path)
+
+
+def test_with_cuda_but_without_a_driver_the_driver_is_missed(monkeypatch):
+    monkeypatch.setattr(onnxruntime, 'get_available_providers',
+                        lambda: ['CUDAExecutionProvider', 'CPUExecutionProvider'])
+    monkeypatch.setattr(onnx_runtime, '_CUDA_DRIVER', 'libno_such_driver.so.1')
+    facts = OnnxRuntime.facts()
+    assert facts.devices == ('cpu',)
+    assert 'no CUDA driver (libno_such_driver.so.1)' in str(facts.missing['cuda'])
+    # Any library that is there stands for the driver.
+    monkeypatch.setattr(onnx_runtime, '_CUDA_DRIVER', 'libc.so.6')
+    assert OnnxRuntime.facts().devices == ('cuda', 'cpu')
+
+
+def test_a_session_that_took_the_cpu_instead_of_the_gpu_is_refused(paint_model, capfd):
+    if 'CUDAExecutionProvider' in onnxruntime.get_available_providers():
+        pytest.skip('this ONNX Runtime has CUDA')
+    with pytest.raises(StartError, match='can use no GPU'):
+        _open(paint_model(), 'cuda')
+    assert capfd.readouterr() == ('', '')

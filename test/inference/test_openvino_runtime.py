@@ -91,7 +91,7 @@ def test_a_folder_that_cannot_be_made_is_told_and_done_without(paint_model, cach
     cache.write_text('no folder')
     lines = []
     assert _open(paint_model(), cache, lines.append).run(_pictures()).boxes is not None
-    assert len(lines) == 1 and str(cache) in lines[0] and 'not kept' in lines[0]
+    assert len(lines) == 1 and str(cache) in lines[0] and 'is not kept' in lines[0]
 
 
 def test_a_graph_that_it_cannot_load_is_one_line(paint_proto, tmp_path, cache, capfd):

@@ -1,4 +1,5 @@
 import math
+import traceback
 
 import pytest
 
@@ -7,6 +8,8 @@ from mtl_perception.labels import LabelSet
 from mtl_perception.spec import ModelSpec
 
 torch = pytest.importorskip('torch')
+
+from torch.utils._python_dispatch import TorchDispatchMode  # noqa: E402
 
 from mtl_perception.models.default_boxes import Cells  # noqa: E402
 from mtl_perception.models.graph import DeployableGraph  # noqa: E402
@@ -88,3 +91,31 @@ def test_outputs_follow_the_tasks_of_the_spec():
         graph = DeployableGraph(build_model(spec), spec).eval()
         with torch.no_grad():
             assert len(graph(torch.zeros(1, 64, 64, 3, dtype=torch.uint8))) == len(names)
+
+
+class CopiesFromPython(TorchDispatchMode):
+    """Notes each tensor that is made of numbers of Python."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seen: list[str] = []
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        if function is torch.ops.aten.lift_fresh.default:
+            self.seen.append(''.join(traceback.format_stack(limit=4)[:1]))
+        return function(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize('spec', [
+    ModelSpec(detection=LabelSet.of('a'), segmentation=LabelSet.of('b', 'c'), finest_level=2,
+              input_size=(96, 64)),
+    ModelSpec(architecture='thesis', backbone='resnet18', detection=LabelSet.of('a'),
+              segmentation=LabelSet.of('b', 'c'), input_size=(96, 64), label_stride=1)],
+    ids=lambda spec: spec.architecture)
+def test_nothing_is_copied_to_the_device_that_would_break_off_a_cuda_graph(spec):
+    graph = DeployableGraph(build_model(spec), spec).eval()
+    with torch.no_grad(), CopiesFromPython() as copies:
+        graph(torch.zeros(1, 64, 96, 3, dtype=torch.uint8))
+        assert copies.seen == []
+        torch.tensor([1.0])
+        assert len(copies.seen) == 1
