@@ -1,37 +1,61 @@
-"""`mtl runtimes`: what can run a model on this machine, and what `auto` takes."""
+"""`mtl runtimes`: what can run a model on this machine, what `auto` takes, and how fast it is."""
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
 
-from mtl_perception.errors import StartError
+import numpy as np
+
+from mtl_perception.errors import ConfigError, StartError
 from mtl_perception.inference.registry import ENTRIES, load, open_runtime
-from mtl_perception.inference.runtime_arguments import add_runtime_arguments, runtime_options
+from mtl_perception.inference.runtime_arguments import (
+    add_runtime_arguments,
+    runtime_options,
+    say,
+)
+from mtl_perception.inference.timing import startable, time_side_by_side
 from mtl_perception.resources import model_path
 
 HEADINGS = ('runtime', 'version', 'reads', 'devices', 'precisions', 'missing')
+TIME_HEADINGS = ('runtime', 'device', 'precision', 'median ms', 'p95 ms', 'times as fast')
+
+MAX_RUNS = 10_000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
-    parser.add_argument('model', nargs='?', type=Path,
-                        help='model file (default: the one that comes with the package)')
+    parser.add_argument('model', nargs='*', type=Path,
+                        help='model files (default: the one that comes with the package)')
+    parser.add_argument('--time', nargs='?', type=int, const=50, default=0, metavar='RUNS',
+                        help='time all that start, by turns, with a batch of one '
+                             '(default: %(const)s runs each)')
     add_runtime_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print the table, then start the model; MtlError where that cannot be done."""
-    rows = [HEADINGS, *(row(name) for name in ENTRIES)]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for cells in rows:
-        print('  '.join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)
-                        ).rstrip())
-    model = args.model or model_path()
-    lines: list[str] = []
-    runtime = open_runtime(model, runtime_options(args), lines.append)
-    taken = f'runtime {runtime.name} on {runtime.device}, {runtime.precision}'
-    print(f'\n{model}:\n{lines[-1] if args.runtime == "auto" else taken}')
+    """Print the tables; MtlError where a model cannot be run."""
+    options = runtime_options(args)
+    if not 0 <= args.time <= MAX_RUNS:
+        raise ConfigError(f'--time {args.time} is not in 1..{MAX_RUNS}')
+    models = args.model or [model_path()]
+    print_table([HEADINGS, *(row(name) for name in ENTRIES)])
+    for model in models:
+        lines: list[str] = []
+        runtime = open_runtime(model, options, lines.append)
+        chosen = f'runtime {runtime.name} on {runtime.device}, {runtime.precision}'
+        print(f'\n{model}: {lines[-1] if options.runtime == "auto" else chosen}', flush=True)
+        del runtime
+    if args.time:
+        runtimes = [found for model in models for found in startable(model, options, say)]
+        milliseconds = time_side_by_side(runtimes, args.time) * 1e3
+        medians = np.median(milliseconds, axis=1)
+        rows = [(found.name, found.device, found.precision, f'{median:.1f}',
+                 f'{np.percentile(values, 95):.1f}', f'{medians.max() / median:.2f}')
+                for found, median, values in zip(runtimes, medians, milliseconds, strict=True)]
+        print()
+        print_table([TIME_HEADINGS, *rows])
 
 
 def row(name: str) -> tuple[str, ...]:
@@ -44,3 +68,11 @@ def row(name: str) -> tuple[str, ...]:
     missing = '. '.join(f'{device}: {error}' for device, error in facts.missing.items())
     return (name, facts.version, suffix, ', '.join(facts.devices) or '-',
             ', '.join(facts.precisions) or '-', missing)
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows of text in columns."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for cells in rows:
+        print('  '.join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)
+                        ).rstrip())
