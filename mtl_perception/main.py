@@ -27,6 +27,8 @@ COMMANDS = {
     'export': ('mtl_perception.export_command', 'write a checkpoint as ONNX'),
     'runtimes': ('mtl_perception.inference.runtimes_command',
                  'say what can run a model on this machine'),
+    'build-engine': ('mtl_perception.inference.build_engine_command',
+                     'build an engine of TensorRT before it is needed'),
     'info': ('mtl_perception.info_command', 'say what a model is and costs'),
 }
 """Subcommand -> its module, which has `add_arguments(parser)` and `run(args)`, and its help."""

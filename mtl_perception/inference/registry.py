@@ -33,6 +33,7 @@ class Entry:
 ONNX = '.onnx'
 
 ENTRIES = {
+    'tensorrt': Entry(ONNX, 'mtl_perception.inference.tensorrt_runtime', 'TensorRtRuntime'),
     'openvino': Entry(ONNX, 'mtl_perception.inference.openvino_runtime', 'OpenVinoRuntime'),
     'onnxruntime': Entry(ONNX, 'mtl_perception.inference.onnx_runtime', 'OnnxRuntime'),
     'torch': Entry('.pt', 'mtl_perception.inference.torch_runtime', 'TorchRuntime'),
@@ -52,6 +53,7 @@ class Choice:
 
 
 AUTO_ORDER = (
+    Choice('tensorrt', 'cuda'),
     Choice('onnxruntime', 'cuda'),
     # Where the CPU does not compute in BF16, ONNX Runtime is faster: docs/deployment.md.
     Choice('openvino', 'cpu', needs='bf16'),

@@ -1,0 +1,93 @@
+"""
+The deployable graph in an ONNX file, compiled by TensorRT for the GPU.
+
+The engine is built at the first start, which takes minutes on a Jetson, and kept; see
+``mtl_perception.inference.trt.engine_cache``, and `mtl build-engine` to build it beforehand.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import numpy as np
+
+from mtl_perception.errors import ModelError, StartError
+from mtl_perception.graph_contract import check_batch, RawOutputs
+from mtl_perception.inference.cache_folder import cache_folder
+from mtl_perception.inference.onnx_file import read_onnx_header
+from mtl_perception.inference.runtime import MAX_BATCH, RuntimeFacts, RuntimeOptions, Say
+from mtl_perception.inference.trt import flavour
+from mtl_perception.inference.trt.engine_cache import engine_name, EngineFolder, open_engine
+from mtl_perception.inference.trt.gpu import current_gpu
+
+# What loads TensorRT is imported where there is a GPU for it.
+
+_PRECISIONS = ('fp32', 'fp16', 'bf16', 'int8')
+
+
+class TensorRtRuntime:
+    """An engine of TensorRT, or of TensorRT for RTX; see ``Runtime``."""
+
+    name: ClassVar[str] = 'tensorrt'
+
+    def __init__(self, path: Path, device: str, options: RuntimeOptions, say: Say) -> None:
+        """Load the ONNX file `path`, building its engine if need be; see ``Runtime``."""
+        header = read_onnx_header(path)
+        self.spec = header.spec
+        self.device = device
+        self.precision = header.precision
+        if options.precision not in ('auto', self.precision):
+            raise StartError(f'it computes in {self.precision} as the model, '
+                             f'not in {options.precision}')
+        gpu = current_gpu()
+        from mtl_perception.inference.trt import building, contexts
+        from mtl_perception.inference.trt.execution import Executor
+        from mtl_perception.inference.trt.library import FLAVOUR
+
+        building.check_capability(gpu.capability)
+        try:
+            model = path.read_bytes()
+        except OSError as error:
+            raise ModelError(f'{path}: cannot be read ({error})') from None
+        folder = EngineFolder(cache_folder(options.cache, self.name), say)
+        name = engine_name(model, FLAVOUR, gpu.capability, gpu.name, MAX_BATCH)
+        self._loader = contexts.Loader()
+        self._engine = open_engine(
+            folder, name,
+            lambda: building.build(model, header.spec, path, gpu.capability, MAX_BATCH, say),
+            self._loader.load, say)
+        contexts.check_engine(self._engine, self.spec, path)
+        self._executor = Executor(
+            self._engine, contexts.Contexts(self._engine, folder, name, gpu.name), self.spec, say)
+
+    @classmethod
+    def facts(cls) -> RuntimeFacts:
+        """
+        Return what TensorRT can do here; it computes in the number format of the model.
+
+        CUDA is asked first: where there is no GPU, TensorRT is not loaded.
+        """
+        found = flavour.flavour()
+        try:
+            gpu = current_gpu()
+        except StartError as error:
+            return RuntimeFacts(str(found), (), (), {'cuda': error})
+        from mtl_perception.inference.trt.building import check_capability
+        from mtl_perception.inference.trt.library import FLAVOUR
+
+        try:
+            check_capability(gpu.capability)
+        except StartError as error:
+            return RuntimeFacts(str(FLAVOUR), (), (), {'cuda': error})
+        return RuntimeFacts(str(FLAVOUR), ('cuda',), _PRECISIONS)
+
+    def run(self, images: np.ndarray) -> RawOutputs:
+        """
+        Run the network; see ``Runtime.run``.
+
+        Batches larger than the engine was built for are run in several turns. Raises StartError
+        where CUDA fails.
+        """
+        check_batch(images, self.spec)
+        return RawOutputs(**self._executor.run(images))

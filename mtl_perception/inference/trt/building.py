@@ -1,0 +1,169 @@
+"""From a network to an engine, with a line on how far it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+import threading
+import time
+from typing import Any
+
+from mtl_perception.errors import StartError
+from mtl_perception.graph_contract import INPUT, input_of
+from mtl_perception.inference.runtime import Say
+from mtl_perception.inference.trt.library import FLAVOUR, LOG, new_builder, trt
+from mtl_perception.inference.trt.parsing import parse
+from mtl_perception.spec import ModelSpec
+
+Capability = tuple[int, int]
+"""Compute capability of a GPU, such as (8, 6)."""
+
+_SECONDS, _PERCENT = 5.0, 10
+"""A line on how far it is comes after so many seconds and so much progress, both."""
+
+_PATIENCE = 30.0
+"""A line comes after so many seconds however little the progress was."""
+
+
+def capabilities() -> dict[Capability, Any]:
+    """
+    Return the compute capabilities that TensorRT for RTX builds for -> its own constants.
+
+    TensorRT itself has none: it builds for the GPU that it sees.
+    """
+    members = getattr(trt, 'ComputeCapability', None)
+    if not FLAVOUR.is_rtx or members is None:
+        return {}
+    return {(int(name[2:-1]), int(name[-1])): value
+            for name, value in sorted(members.__members__.items()) if name[:2] == 'SM'}
+
+
+def check_capability(capability: Capability) -> None:
+    """Raise StartError where the TensorRT that is installed cannot serve such a GPU."""
+    known = capabilities()
+    if FLAVOUR.is_rtx and capability not in known:
+        raise StartError(
+            f'TensorRT {FLAVOUR} does not know GPUs of compute capability {as_text(capability)}, '
+            f'only {", ".join(map(as_text, sorted(known)))}',
+            'install TensorRT itself, the package tensorrt; a Jetson has it from JetPack')
+
+
+def as_text(capability: Capability) -> str:
+    """Return '8.6' for (8, 6)."""
+    return '.'.join(map(str, capability))
+
+
+def build(model: bytes, spec: ModelSpec, where: Path, capability: Capability, batch: int,
+          say: Say) -> memoryview:
+    """
+    Return the serialised engine of an ONNX file's bytes for batches of 1 to `batch` images.
+
+    TensorRT for RTX builds it for GPUs of `capability`, with or without one here; TensorRT itself
+    for the GPU of this machine, which must have it. Kernels are chosen for one image, which is
+    what a node runs. `say` is told how far it is. Raises StartError where TensorRT refuses the
+    model or fails, ModelError where the network contradicts `spec`.
+    """
+    check_capability(capability)
+    builder = new_builder()
+    network = parse(builder, model, spec, where)
+    config = builder.create_builder_config()
+    profile = builder.create_optimization_profile()
+    sizes = tuple(size for size in input_of(spec).shape[1:] if isinstance(size, int))
+    profile.set_shape(INPUT, (1, *sizes), (1, *sizes), (batch, *sizes))
+    config.add_optimization_profile(profile)
+    if FLAVOUR.is_rtx:
+        _target(config, capability)
+    progress = Progress(say)
+    config.progress_monitor = progress
+    say(f'{where}: TensorRT {FLAVOUR} builds its engine for GPUs of compute capability '
+        f'{as_text(capability)}; this takes a while, once')
+    LOG.take()
+    engine = builder.build_serialized_network(network, config)
+    progress.raise_failure()
+    if engine is None:
+        raise StartError(f'TensorRT {FLAVOUR} cannot build its engine ({LOG.take()})',
+                         'take another runtime, or free memory where it is short of it')
+    say(f'engine built in {progress.seconds:.0f} s')
+    return memoryview(engine)  # type: ignore[call-overload, unused-ignore]
+
+
+def _target(config: Any, capability: Capability) -> None:
+    """Set what only TensorRT for RTX has, and no type stubs know."""
+    config.num_compute_capabilities = 1
+    config.set_compute_capability(capabilities()[capability], 0)
+    # Without it a run may allocate memory, and cannot be captured as a CUDA graph.
+    flag = getattr(trt.BuilderFlag, 'REQUIRE_USER_ALLOCATION', None)
+    if flag is not None:
+        config.set_flag(flag)
+
+
+@dataclass
+class _Phase:
+    parent: str | None
+    steps: int
+    done: int = 0
+
+
+class Progress(trt.IProgressMonitor):
+    """
+    Tells `say` how far a build is, at most every few seconds.
+
+    A build consists of phases, whose steps may be phases themselves. TensorRT calls from threads
+    of its own and survives no exception, Ctrl-C's included: the first one ends the build, and
+    `raise_failure` raises it.
+    """
+
+    def __init__(self, say: Say) -> None:
+        """Start the clock."""
+        super().__init__()
+        self._say = say
+        self._lock = threading.Lock()
+        self._phases: dict[str, _Phase] = {}
+        self._failure: BaseException | None = None
+        self._begun = self._told_at = time.monotonic()
+        self._told = 0
+
+    @property
+    def seconds(self) -> float:
+        """Time since the start."""
+        return time.monotonic() - self._begun
+
+    def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+        """Take the start of a phase."""
+        with self._lock:
+            self._phases[phase_name] = _Phase(parent_phase, max(1, num_steps))
+
+    def step_complete(self, phase_name: str, step: int) -> bool:
+        """Take the end of a step; return whether the build goes on."""
+        try:
+            with self._lock:
+                if phase_name in self._phases:
+                    self._phases[phase_name].done = step + 1
+                self._tell()
+        except BaseException as error:
+            self._failure = error
+        return self._failure is None
+
+    def phase_finish(self, phase_name: str) -> None:
+        """Take the end of a phase."""
+        with self._lock:
+            self._phases.pop(phase_name, None)
+
+    def raise_failure(self) -> None:
+        """Raise what ended the build, if anything did."""
+        if self._failure is not None:
+            raise self._failure
+
+    def _tell(self) -> None:
+        percent = max(self._told, round(100 * self._fraction(None)))
+        now = time.monotonic()
+        waited = now - self._told_at
+        if waited >= _PATIENCE or (waited >= _SECONDS and percent >= self._told + _PERCENT):
+            self._told, self._told_at = percent, now
+            self._say(f'building the engine: {percent} % after {self.seconds:.0f} s')
+
+    def _fraction(self, parent: str | None) -> float:
+        """Return how much is done, 0..1, of the phases inside `parent`."""
+        return max((min(1.0, (phase.done + self._fraction(name)) / phase.steps)
+                    for name, phase in self._phases.items() if phase.parent == parent),
+                   default=0.0)

@@ -1,0 +1,103 @@
+"""Engines that are loaded, and contexts in which they run."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Any
+
+from mtl_perception.errors import StartError
+from mtl_perception.graph_contract import check_graph
+from mtl_perception.inference.trt.engine_cache import EngineFolder, LoadError, slug
+from mtl_perception.inference.trt.library import FLAVOUR, LOG, trt
+from mtl_perception.inference.trt.parsing import found
+from mtl_perception.spec import ModelSpec
+
+
+class Loader:
+    """Loads engines; it must live as long as they do."""
+
+    def __init__(self) -> None:
+        """Start TensorRT's runtime; StartError where it does not."""
+        LOG.take()
+        try:
+            self._runtime = trt.Runtime(LOG)
+        except (RuntimeError, TypeError):  # its constructor returned no object
+            raise StartError(f'TensorRT {FLAVOUR} does not start ({LOG.take()})',
+                             "check NVIDIA's driver with nvidia-smi") from None
+
+    def load(self, data: memoryview) -> trt.ICudaEngine:
+        """Return the engine; LoadError where TensorRT does not take it."""
+        LOG.take()
+        engine: trt.ICudaEngine | None = self._runtime.deserialize_cuda_engine(data)
+        if engine is None:
+            raise LoadError(LOG.take())
+        return engine
+
+
+def check_engine(engine: trt.ICudaEngine, spec: ModelSpec, where: Path) -> None:
+    """Raise ModelError where the engine's inputs and outputs are not those of `spec`."""
+    names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
+    inputs, outputs = (
+        found((name, engine.get_tensor_dtype(name), engine.get_tensor_shape(name))
+              for name in names if engine.get_tensor_mode(name) == mode)
+        for mode in (trt.TensorIOMode.INPUT, trt.TensorIOMode.OUTPUT))
+    check_graph(where, spec, inputs, outputs)
+
+
+class Contexts:
+    """
+    Makes contexts of an engine, whose memory for inner results is given by the caller.
+
+    TensorRT for RTX compiles its kernels when they are first needed. They are kept beside the
+    engine, in a file for this GPU alone, and read from there at the next start.
+    """
+
+    def __init__(self, engine: trt.ICudaEngine, folder: EngineFolder, name: str,
+                 gpu: str) -> None:
+        """Take the engine, and the folder and name of its file."""
+        self._engine = engine
+        self._folder = folder
+        self._name = f'{name.removesuffix(".engine")}-{slug(gpu)}.kernels'
+        self._cache: Any = None
+        self._kept = 0
+        self._config = self._runtime_config() if FLAVOUR.is_rtx else None
+
+    def new(self) -> trt.IExecutionContext:
+        """Return a new context; StartError where there is no memory for it."""
+        LOG.take()
+        context: trt.IExecutionContext | None = self._engine.create_execution_context(
+            self._config or trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+        if context is None:
+            raise StartError(f'TensorRT {FLAVOUR} cannot run the engine ({LOG.take()})',
+                             'free memory of the GPU')
+        return context
+
+    def keep(self) -> None:
+        """Keep the kernels that were compiled since the last call."""
+        if self._cache is None:
+            return
+        data = memoryview(self._cache.serialize())
+        if data.nbytes == self._kept:
+            return
+        self._kept = data.nbytes
+        # Without them the next start takes longer, and nothing else.
+        with contextlib.suppress(OSError):
+            self._folder.write(self._name, data)
+
+    def _runtime_config(self) -> Any:
+        """Return what only TensorRT for RTX has, and no type stubs know."""
+        config: Any = self._engine.create_runtime_config()
+        config.set_execution_context_allocation_strategy(
+            trt.ExecutionContextAllocationStrategy.USER_MANAGED)
+        # A graph that is captured keeps the kernels it saw: they must be the final ones, not
+        # those that serve every shape until the final ones are compiled in the background.
+        strategies: Any = trt
+        config.dynamic_shapes_kernel_specialization_strategy = (
+            strategies.DynamicShapesKernelSpecializationStrategy.EAGER)
+        self._cache = config.create_runtime_cache()
+        data = self._folder.read(self._name)
+        if data is not None and self._cache.deserialize(data):
+            self._kept = data.nbytes
+        config.set_runtime_cache(self._cache)
+        return config

@@ -1,0 +1,108 @@
+"""
+An engine at work: one stream, page-locked buffers, a CUDA graph for each size of batch.
+
+A captured graph is for one shape and one context (CUDA Graphs in NVIDIA's TensorRT developer
+guide), so each size of batch has a context of its own. They run one after the other and share
+one piece of the GPU's memory for inner results.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mtl_perception.errors import StartError
+from mtl_perception.graph_contract import INPUT, input_of, outputs_of
+from mtl_perception.inference.runtime import Say
+from mtl_perception.inference.trt.cuda import Buffer, DeviceMemory, Stream
+from mtl_perception.spec import ModelSpec
+
+if TYPE_CHECKING:
+    import tensorrt as trt
+
+    from mtl_perception.inference.trt.contexts import Contexts
+
+
+class Executor:
+    """Runs an engine on batches of any size; one thread at a time."""
+
+    def __init__(self, engine: trt.ICudaEngine, contexts: Contexts, spec: ModelSpec,
+                 say: Say) -> None:
+        """
+        Take memory for the largest batch that the engine was built for.
+
+        StartError where the GPU has not enough of it.
+        """
+        self._contexts = contexts
+        self._say = say
+        _, _, (self.max_batch, *_) = engine.get_tensor_profile_shape(INPUT, 0)
+        self._stream = Stream()
+        self._inner = DeviceMemory(engine.device_memory_size_v2)
+        expected = input_of(spec)
+        self._sizes = tuple(size for size in expected.shape[1:] if isinstance(size, int))
+        self._input = Buffer((self.max_batch, *self._sizes), expected.dtype)
+        largest = self._context(self.max_batch)
+        self._outputs = {
+            tensor.name: Buffer(tuple(largest.get_tensor_shape(tensor.name)), tensor.dtype)
+            for tensor in outputs_of(spec)}
+        self._steps: dict[int, Callable[[], None]] = {}
+
+    def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """
+        Return the outputs for `images`, uint8 [B, H, W, 3], as arrays of the caller's own.
+
+        More images than the engine was built for are run in several turns.
+        """
+        turns = [self._turn(images[first:first + self.max_batch])
+                 for first in range(0, len(images), self.max_batch)]
+        if len(turns) == 1:
+            return turns[0]
+        return {name: np.concatenate([turn[name] for turn in turns]) for name in self._outputs}
+
+    def _turn(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        count = len(images)
+        np.copyto(self._input.host[:count], images)
+        if count not in self._steps:
+            self._steps[count] = self._prepare(count)
+        self._steps[count]()
+        self._stream.wait()
+        return {name: buffer.host[:count].copy() for name, buffer in self._outputs.items()}
+
+    def _prepare(self, count: int) -> Callable[[], None]:
+        """Return what puts a run of `count` images into the stream."""
+        context = self._context(count)
+        for name, buffer in (*self._outputs.items(), (INPUT, self._input)):
+            if not context.set_tensor_address(name, buffer.device.address):
+                raise StartError(f'TensorRT takes no memory for {name}')
+
+        def enqueue() -> None:
+            self._input.upload(count, self._stream)
+            if not context.execute_async_v3(int(self._stream)):
+                raise StartError('TensorRT does not run the engine',
+                                 'start again; if it stays, look for GPU errors in dmesg')
+            for buffer in self._outputs.values():
+                buffer.download(count, self._stream)
+
+        # The first run loads kernels and takes memory, which cannot be captured.
+        enqueue()
+        self._stream.wait()
+        self._contexts.keep()
+        # TensorRT for RTX can tell beforehand.
+        can_capture = getattr(context, 'is_stream_capturable', None)
+        try:
+            if can_capture is not None and not can_capture(int(self._stream)):
+                raise StartError('TensorRT cannot be captured here')
+            return self._stream.capture(enqueue).launch
+        except StartError as error:
+            self._say(f'batches of {count} run without a CUDA graph ({error.reason})')
+            return enqueue
+
+    def _context(self, count: int) -> trt.IExecutionContext:
+        """Return a new context for batches of `count`."""
+        context = self._contexts.new()
+        context.set_device_memory(self._inner.address, self._inner.size)
+        if not context.set_input_shape(INPUT, (count, *self._sizes)):
+            raise StartError(f'the engine takes no batch of {count} images')
+        return context

@@ -1,0 +1,65 @@
+"""
+The TensorRT library: importing this module loads it; StartError where that fails.
+
+Types are those of TensorRT 10 (`tensorrt-stubs`), which TensorRT for RTX has too.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+from mtl_perception.errors import StartError
+from mtl_perception.inference.runtime import one_line
+from mtl_perception.inference.trt.flavour import Flavour, load
+
+if TYPE_CHECKING:
+    import tensorrt as trt
+
+    FLAVOUR: Flavour
+else:
+    FLAVOUR, trt = load()
+
+
+class ErrorLog(trt.ILogger):
+    """Keeps TensorRT's last errors and drops the rest; nothing is printed."""
+
+    def __init__(self) -> None:
+        """Start without errors."""
+        super().__init__()
+        self._errors: deque[str] = deque(maxlen=20)
+
+    def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
+        """Take a message from any thread of TensorRT."""
+        if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
+            self._errors.append(msg)
+
+    def take(self) -> str:
+        """Return the first of the errors since the last call in one line: it is the cause."""
+        errors = list(self._errors)
+        self._errors.clear()
+        return one_line(Exception(without_echo(errors[0]))) if errors else 'it does not say why'
+
+
+LOG = ErrorLog()
+"""TensorRT keeps the first logger that it is given for the whole process, so there is one."""
+
+
+def without_echo(text: str) -> str:
+    """
+    Return an error of TensorRT without what it adds where there is no driver.
+
+    It says the same CUDA error after every other one; that one has a line of its own.
+    """
+    lines = [line for line in text.splitlines() if not line.startswith('[checkMacros')]
+    return ' '.join(lines) or text
+
+
+def new_builder() -> trt.Builder:
+    """Return a builder; StartError where this TensorRT has none here, as without a GPU."""
+    LOG.take()
+    try:
+        return trt.Builder(LOG)
+    except (RuntimeError, TypeError):  # its constructor returned no object
+        raise StartError(f'TensorRT {FLAVOUR} does not start ({LOG.take()})',
+                         "check NVIDIA's driver with nvidia-smi") from None
