@@ -30,6 +30,8 @@ def call(name: str, *arguments: object) -> Any:
     except (RuntimeError, OSError) as error:  # older bindings, where the driver is not there
         raise StartError(f'{name}: {one_line(error)}') from None
     if code != runtime.cudaError_t.cudaSuccess:
+        # Or TensorRT, which looks for it after its own calls, would take it for its own.
+        runtime.cudaGetLastError()
         raise StartError(f'{name}: {code.name} ({_text(code)})',
                          'start again; if it stays, look for GPU errors in dmesg')
     return values[0] if len(values) == 1 else tuple(values) or None
@@ -61,15 +63,13 @@ class Stream:
         try:
             enqueue()
         except BaseException:
-            # A stream stays in capture until this call, which fails too and leaves its code.
-            runtime.cudaStreamEndCapture(self.handle)
+            # A stream stays in capture until this call, which may fail or not.
+            code, graph = runtime.cudaStreamEndCapture(self.handle)
+            if code == runtime.cudaError_t.cudaSuccess:
+                runtime.cudaGraphDestroy(graph)
             runtime.cudaGetLastError()
             raise
-        try:
-            graph = call('cudaStreamEndCapture', self.handle)
-        except StartError:
-            runtime.cudaGetLastError()
-            raise
+        graph = call('cudaStreamEndCapture', self.handle)
         try:
             return Graph(call('cudaGraphInstantiate', graph, 0), self)
         finally:

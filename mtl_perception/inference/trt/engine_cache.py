@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 import contextlib
+import errno
 import fcntl
 import hashlib
 import os
@@ -143,8 +144,11 @@ class EngineFolder:
         """Return the folder, made for its owner alone where it is not there."""
         if self.path is None:
             raise OSError('this user has no home folder')
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.mkdir(mode=0o700, exist_ok=True)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.mkdir(mode=0o700, exist_ok=True)
+        except FileExistsError:
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)) from None
         return self.path
 
     @staticmethod

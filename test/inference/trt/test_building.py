@@ -1,3 +1,4 @@
+from itertools import pairwise
 import threading
 
 import pytest
@@ -55,7 +56,7 @@ def test_how_far_it_is_rises_and_is_told_now_and_then(build, building, monkeypat
     build(say=lines.append)
     told = [int(line.split()[3]) for line in lines if line.startswith('building the engine: ')]
     assert 2 <= len(told) <= 10
-    assert all(later - earlier >= 10 for earlier, later in zip(told, told[1:], strict=False))
+    assert all(later - earlier >= 10 for earlier, later in pairwise(told))
     assert told[-1] <= 100
 
 

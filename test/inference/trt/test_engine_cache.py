@@ -118,7 +118,7 @@ def test_an_engine_that_tensorrt_does_not_load_is_replaced_once(case):
 
 def test_one_that_was_just_built_and_does_not_load_ends_it(case):
     case.refused = {ENGINE}
-    with pytest.raises(StartError, match='just built .it is of another driver.; update the'):
+    with pytest.raises(StartError, match=r'just built \(it is of another driver\); update the'):
         case.open()
     assert case.built == 1
 

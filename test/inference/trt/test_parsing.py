@@ -75,7 +75,7 @@ def test_an_operator_that_nobody_knows_and_an_old_opset_are_refused(
         check_parses(save(model, tmp_path / 'unknown.onnx'))
     model = paint_proto()
     model.opset_import[0].version = 3
-    with pytest.raises(StartError, match='refuses it: .*opset'):
+    with pytest.raises(StartError, match=r'refuses it: .*opset'):
         check_parses(save(model, tmp_path / 'old.onnx'))
 
 
@@ -85,7 +85,7 @@ def test_a_file_that_is_no_model_is_refused_before_tensorrt_sees_it(
     model = paint_proto()
     model.graph.output[0].name = 'corners'
     model.graph.node[-1].output[0] = 'label_map'
-    with pytest.raises(ModelError, match="outputs are classes, corners, .*; its spec asks for"):
+    with pytest.raises(ModelError, match=r'outputs are classes, corners, .*; its spec asks for'):
         check_parses(save(model, tmp_path / 'other.onnx'))
     model = paint_proto()
     onnx.save(model, tmp_path / 'outside.onnx', save_as_external_data=True, size_threshold=0,

@@ -1,0 +1,179 @@
+"""
+How an engine is run, on a CUDA that is this process's memory.
+
+It shows the order of calls, whose memory is whose and what becomes of error codes; what a GPU
+computes is in test_tensorrt_runtime.py, for machines that have one.
+"""
+
+import gc
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mtl_perception.errors import StartError
+from mtl_perception.inference.onnx_file import read_onnx_header
+
+real = pytest.importorskip('cuda.bindings.runtime')
+
+_found = spec_from_file_location('fake_cuda', Path(__file__).with_name('fake_cuda.py'))
+fake_cuda = module_from_spec(_found)
+_found.loader.exec_module(fake_cuda)
+
+FAILED = real.cudaError_t.cudaErrorIllegalAddress
+
+
+@pytest.fixture
+def runtime(monkeypatch):
+    from mtl_perception.inference.trt import cuda
+    fake = fake_cuda.FakeRuntime(real)
+    monkeypatch.setattr(cuda, 'runtime', fake)
+    return fake
+
+
+@pytest.fixture
+def start(runtime, paint_model):
+    """Return a function that starts an executor and returns it with its contexts and lines."""
+    def start(**arguments):
+        from mtl_perception.inference.trt.execution import Executor
+        spec = read_onnx_header(paint_model(**arguments)).spec
+        width, height = spec.input_size
+        contexts = fake_cuda.FakeContexts(fake_cuda.FakeEngine(runtime, height, width, 4))
+        lines = []
+        return Executor(contexts.engine, contexts, spec, lines.append), contexts, lines
+
+    return start
+
+
+def batch(count, offset=0):
+    """Return images of which each says its number in its first pixel."""
+    images = np.zeros((count, 64, 96, 3), np.uint8)
+    images[:, 0, 0] = np.arange(count)[:, None] + np.array([offset + 1, offset + 2, offset + 3])
+    return images
+
+
+def check(outputs, count, offset=0):
+    numbers = np.arange(count) + offset
+    assert {name: (values.dtype.name, values.shape) for name, values in outputs.items()} == {
+        'boxes': ('float32', (count, 6, 4)), 'scores': ('float32', (count, 6)),
+        'classes': ('int32', (count, 6)), 'label_map': ('uint8', (count, 16, 24))}
+    assert (outputs['boxes'] == (numbers + 1)[:, None, None]).all()
+    assert (outputs['scores'] == (numbers + 2)[:, None]).all()
+    assert (outputs['classes'] == (numbers + 3)[:, None]).all()
+    assert (outputs['label_map'] == (numbers + 1)[:, None, None]).all()
+
+
+def test_outputs_are_those_of_the_images_for_each_size_of_batch(start):
+    executor, _, lines = start()
+    for count in (1, 3, 1, 4, 2, 3):
+        check(executor.run(batch(count, count)), count, count)
+    assert lines == []
+
+
+def test_each_size_is_captured_once_after_a_first_run_and_then_launched(start, runtime):
+    executor, contexts, _ = start()
+    for count in (1, 1, 1, 3, 1, 3):
+        executor.run(batch(count))
+    assert runtime.calls['cudaStreamBeginCapture'] == 2
+    assert runtime.calls['cudaGraphLaunch'] == 6
+    used = [context for context in contexts.contexts if context.runs]
+    assert [(context.count, context.runs) for context in used] == [(1, 2), (3, 2)]
+    assert contexts.kept == 2
+    # All share one memory for inner results.
+    assert len({context.inner for context in contexts.contexts}) == 1
+
+
+def test_more_images_than_the_engine_was_built_for_are_run_in_turns(start, runtime):
+    executor, contexts, _ = start()
+    check(executor.run(batch(9)), 9)
+    assert sorted(context.count for context in contexts.contexts if context.runs) == [1, 4]
+    assert runtime.calls['cudaGraphLaunch'] == 3
+
+
+def test_outputs_are_the_callers_and_images_are_only_read(start):
+    executor, _, _ = start()
+    images = batch(2)
+    images.setflags(write=False)
+    outputs = executor.run(images)
+    executor.run(batch(2, 50))
+    check(outputs, 2)
+    for values in outputs.values():
+        values[...] = 0
+    check(executor.run(images), 2)
+
+
+def test_a_model_of_one_task_has_its_outputs_only(start):
+    executor, _, _ = start(detection=False)
+    assert set(executor.run(batch(1))) == {'label_map'}
+
+
+@pytest.mark.parametrize('name', ['cudaStreamBeginCapture', 'cudaStreamEndCapture',
+                                  'cudaGraphInstantiate', 'execute_async_v3'])
+def test_what_cannot_be_captured_runs_without_a_graph_and_is_told_once(
+        start, runtime, monkeypatch, name):
+    executor, _, lines = start()
+    if name == 'execute_async_v3':
+        run = fake_cuda.FakeContext.execute_async_v3
+        monkeypatch.setattr(fake_cuda.FakeContext, name,
+                            lambda self, stream: runtime.captured is None and run(self, stream))
+    else:
+        runtime.fails[name] = real.cudaError_t.cudaErrorStreamCaptureUnsupported
+    for offset in (0, 5):
+        check(executor.run(batch(2, offset)), 2, offset)
+    assert runtime.captured is None
+    assert runtime.calls['cudaGraphLaunch'] == 0
+    assert len(lines) == 1
+    assert lines[0].startswith('batches of 2 run without a CUDA graph (')
+    assert name in lines[0] or name == 'execute_async_v3'
+    # The code must not turn up at a later call that has nothing to do with it.
+    assert runtime.last_error == real.cudaError_t.cudaSuccess
+    del executor
+    gc.collect()
+    assert runtime.live == set()
+
+
+def test_a_context_that_cannot_be_captured_is_not_tried(start, runtime, monkeypatch):
+    monkeypatch.setattr(fake_cuda.FakeContext, 'is_stream_capturable',
+                        lambda self, stream: False, raising=False)
+    executor, _, lines = start()
+    check(executor.run(batch(2)), 2)
+    assert runtime.calls['cudaStreamBeginCapture'] == 0 and len(lines) == 1
+
+
+@pytest.mark.parametrize('name', ['cudaStreamCreateWithFlags', 'cudaMalloc', 'cudaHostAlloc'])
+def test_a_failure_at_the_start_names_call_and_code_and_frees_everything(start, runtime, name):
+    runtime.fails[name] = real.cudaError_t.cudaErrorMemoryAllocation
+    with pytest.raises(StartError) as caught:
+        start()
+    assert str(caught.value).startswith(f'{name}: cudaErrorMemoryAllocation (out of memory); ')
+    del caught
+    gc.collect()
+    assert runtime.live == set()
+
+
+@pytest.mark.parametrize('name', ['cudaMemcpyAsync', 'cudaStreamSynchronize', 'cudaGraphLaunch'])
+def test_a_failure_of_a_run_names_call_and_code(start, runtime, name):
+    executor, _, _ = start()
+    executor.run(batch(1))
+    runtime.fails[name] = FAILED
+    with pytest.raises(StartError, match=f'{name}: cudaErrorIllegalAddress .*dmesg'):
+        executor.run(batch(2 if name == 'cudaMemcpyAsync' else 1))
+
+
+def test_an_engine_that_does_not_run_is_one_line(start, monkeypatch):
+    executor, _, _ = start()
+    monkeypatch.setattr(fake_cuda.FakeContext, 'execute_async_v3', lambda self, stream: False)
+    with pytest.raises(StartError, match='TensorRT does not run the engine'):
+        executor.run(batch(1))
+
+
+def test_everything_is_freed_with_the_executor(start, runtime):
+    executor, _, _ = start()
+    for count in (1, 4):
+        executor.run(batch(count))
+    # A stream, five buffers on both sides, memory for inner results and two graphs.
+    assert len(runtime.live) == 1 + 2 * 5 + 1 + 2
+    del executor
+    gc.collect()
+    assert runtime.live == set()
