@@ -43,6 +43,14 @@ def test_each_known_capability_is_built_for(build, building):
     assert bytes(build((7, 5))) != bytes(build((12, 0)))
 
 
+def test_rtx_is_told_the_gpu_and_that_its_runs_will_be_captured(building, rtx):
+    config = rtx.new_builder().create_builder_config()
+    building._target(config, (8, 9))
+    assert config.num_compute_capabilities == 1
+    assert config.get_compute_capability(0) == rtx.trt.ComputeCapability.SM89
+    assert config.get_flag(rtx.trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
+
+
 def test_a_gpu_that_rtx_does_not_know_needs_tensorrt_itself(build):
     for capability, text in (((8, 7), '8.7'), ((9, 0), '9.0')):
         with pytest.raises(StartError, match=f'does not know GPUs of compute capability {text}, '
