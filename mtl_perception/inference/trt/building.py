@@ -24,6 +24,9 @@ _SECONDS, _PERCENT = 5.0, 10
 _PATIENCE = 30.0
 """A line comes after so many seconds however little the progress was."""
 
+_LOOK = 0.1
+"""Seconds between two looks at how far it is."""
+
 
 def capabilities() -> dict[Capability, Any]:
     """
@@ -78,13 +81,36 @@ def build(model: bytes, spec: ModelSpec, where: Path, capability: Capability, ba
     say(f'{where}: TensorRT {FLAVOUR} builds its engine for GPUs of compute capability '
         f'{as_text(capability)}; this takes a while, once')
     LOG.take()
-    engine = builder.build_serialized_network(network, config)
-    progress.raise_failure()
+    engine = _build(builder, network, config, progress)
     if engine is None:
         raise StartError(f'TensorRT {FLAVOUR} cannot build its engine ({LOG.take()})',
                          'take another runtime, or free memory where it is short of it')
     say(f'engine built in {progress.seconds:.0f} s')
     return memoryview(engine)  # type: ignore[call-overload, unused-ignore]
+
+
+def _build(builder: trt.Builder, network: trt.INetworkDefinition, config: trt.IBuilderConfig,
+           progress: Progress) -> trt.IHostMemory | None:
+    """
+    Return the engine, None where it fails; what is raised here, as by Ctrl-C, ends the build.
+
+    It is built in a thread of its own. TensorRT calls back into Python all the time, and an
+    exception there is lost: only the first thread of a process gets those of Ctrl-C.
+    """
+    engines: list[trt.IHostMemory | None] = []
+    thread = threading.Thread(
+        target=lambda: engines.append(builder.build_serialized_network(network, config)),
+        name='TensorRT builder', daemon=True)
+    thread.start()
+    try:
+        while thread.is_alive():
+            thread.join(_LOOK)
+            progress.tell()
+    except BaseException:
+        progress.cancel()
+        thread.join()
+        raise
+    return engines[0] if engines else None
 
 
 def _target(config: Any, capability: Capability) -> None:
@@ -106,11 +132,10 @@ class _Phase:
 
 class Progress(trt.IProgressMonitor):
     """
-    Tells `say` how far a build is, at most every few seconds.
+    Knows how far a build is, and tells it every few seconds at most.
 
-    A build consists of phases, whose steps may be phases themselves. TensorRT calls from threads
-    of its own and survives no exception, Ctrl-C's included: the first one ends the build, and
-    `raise_failure` raises it.
+    A build consists of phases, whose steps may be phases themselves. TensorRT reports them, from
+    threads of its own.
     """
 
     def __init__(self, say: Say) -> None:
@@ -119,7 +144,7 @@ class Progress(trt.IProgressMonitor):
         self._say = say
         self._lock = threading.Lock()
         self._phases: dict[str, _Phase] = {}
-        self._failure: BaseException | None = None
+        self._is_cancelled = False
         self._begun = self._told_at = time.monotonic()
         self._told = 0
 
@@ -128,6 +153,20 @@ class Progress(trt.IProgressMonitor):
         """Time since the start."""
         return time.monotonic() - self._begun
 
+    def tell(self) -> None:
+        """Tell how far it is, if it is time to."""
+        with self._lock:
+            percent = max(self._told, round(100 * self._fraction(None)))
+        now = time.monotonic()
+        waited = now - self._told_at
+        if waited >= _PATIENCE or (waited >= _SECONDS and percent >= self._told + _PERCENT):
+            self._told, self._told_at = percent, now
+            self._say(f'building the engine: {percent} % after {self.seconds:.0f} s')
+
+    def cancel(self) -> None:
+        """Have the build end after its current step."""
+        self._is_cancelled = True
+
     def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
         """Take the start of a phase."""
         with self._lock:
@@ -135,32 +174,15 @@ class Progress(trt.IProgressMonitor):
 
     def step_complete(self, phase_name: str, step: int) -> bool:
         """Take the end of a step; return whether the build goes on."""
-        try:
-            with self._lock:
-                if phase_name in self._phases:
-                    self._phases[phase_name].done = step + 1
-                self._tell()
-        except BaseException as error:
-            self._failure = error
-        return self._failure is None
+        with self._lock:
+            if phase_name in self._phases:
+                self._phases[phase_name].done = step + 1
+        return not self._is_cancelled
 
     def phase_finish(self, phase_name: str) -> None:
         """Take the end of a phase."""
         with self._lock:
             self._phases.pop(phase_name, None)
-
-    def raise_failure(self) -> None:
-        """Raise what ended the build, if anything did."""
-        if self._failure is not None:
-            raise self._failure
-
-    def _tell(self) -> None:
-        percent = max(self._told, round(100 * self._fraction(None)))
-        now = time.monotonic()
-        waited = now - self._told_at
-        if waited >= _PATIENCE or (waited >= _SECONDS and percent >= self._told + _PERCENT):
-            self._told, self._told_at = percent, now
-            self._say(f'building the engine: {percent} % after {self.seconds:.0f} s')
 
     def _fraction(self, parent: str | None) -> float:
         """Return how much is done, 0..1, of the phases inside `parent`."""

@@ -1,4 +1,7 @@
 from itertools import pairwise
+import signal
+import subprocess
+import sys
 import threading
 
 import pytest
@@ -60,10 +63,11 @@ def test_a_gpu_that_rtx_does_not_know_needs_tensorrt_itself(build):
 
 def test_how_far_it_is_rises_and_is_told_now_and_then(build, building, monkeypatch):
     monkeypatch.setattr(building, '_SECONDS', 0.0)
+    monkeypatch.setattr(building, '_LOOK', 0.001)
     lines = []
     build(say=lines.append)
     told = [int(line.split()[3]) for line in lines if line.startswith('building the engine: ')]
-    assert 2 <= len(told) <= 10
+    assert 1 <= len(told) <= 10
     assert all(later - earlier >= 10 for earlier, later in pairwise(told))
     assert told[-1] <= 100
 
@@ -74,11 +78,14 @@ def test_progress_counts_phases_inside_of_phases(building, monkeypatch):
     progress = building.Progress(lines.append)
     progress.phase_start('all', None, 4)
     progress.step_complete('all', 0)
+    progress.tell()
     progress.phase_start('part', 'all', 2)
     progress.step_complete('part', 0)
+    progress.tell()
     progress.phase_finish('part')
     progress.step_complete('all', 1)
     progress.step_complete('unheard of', 1)
+    progress.tell()
     assert [line.split(' %')[0] for line in lines] == [
         'building the engine: 25', 'building the engine: 38', 'building the engine: 50']
 
@@ -87,31 +94,61 @@ def test_progress_is_not_told_every_moment_but_a_word_comes_when_it_lasts(buildi
     now = [100.0]
     monkeypatch.setattr(building.time, 'monotonic', lambda: now[0])
     lines = []
-    progress = building.Progress(lines.append)
-    progress.phase_start('all', None, 1000)
-    for step in range(1000):
-        now[0] += 0.3
-        progress.step_complete('all', step)
+
+    def steps(count, seconds):
+        progress = building.Progress(lines.append)
+        progress.phase_start('all', None, 1000)
+        for step in range(count):
+            now[0] += seconds
+            progress.step_complete('all', step)
+            progress.tell()
+
+    steps(1000, 0.3)
     assert len(lines) == 10  # 300 s in steps of 10 %
-    progress = building.Progress(lines.append)
-    progress.phase_start('all', None, 1000)
-    for step in range(10):
-        now[0] += 10
-        progress.step_complete('all', step)
+    steps(10, 10)
     assert lines[10:] == ['building the engine: 0 % after 30 s', 'building the engine: 1 % after '
-                         '60 s', 'building the engine: 1 % after 90 s']
+                          '60 s', 'building the engine: 1 % after 90 s']
 
 
-def test_ctrl_c_ends_a_build(build, building, monkeypatch):
+def test_what_is_raised_meanwhile_ends_a_build(build, building, monkeypatch):
     monkeypatch.setattr(building, '_SECONDS', 0.0)
-    told_by = []
+    monkeypatch.setattr(building, '_LOOK', 0.001)
+    cancelled = []
+    cancel = building.Progress.cancel
+    monkeypatch.setattr(building.Progress, 'cancel',
+                        lambda self: (cancelled.append(self), cancel(self)))
 
-    def interrupt(line):
+    def fail(line):
         if line.startswith('building the engine'):
-            told_by.append(threading.current_thread())
-            raise KeyboardInterrupt
+            raise BrokenPipeError
 
-    with pytest.raises(KeyboardInterrupt):
-        build(say=interrupt)
-    assert len(told_by) == 1
+    with pytest.raises(BrokenPipeError):
+        build(say=fail)
+    assert len(cancelled) == 1
+    assert not any(thread.name == 'TensorRT builder' for thread in threading.enumerate())
     assert build().nbytes  # TensorRT goes on
+
+
+CTRL_C = """
+import sys
+import time
+from mtl_perception.inference.trt import building
+from mtl_perception.main import main
+
+building.Progress.step_complete = lambda self, name, step: (
+    print('step', flush=True), time.sleep(0.05), not self._is_cancelled)[-1]
+sys.exit(main(['build-engine', *sys.argv[1:], '--compute-capability', '8.6']))
+"""
+
+
+def test_ctrl_c_ends_the_command_quietly(paint_model, rtx, tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, '-c', CTRL_C, paint_model(), '-o', tmp_path], text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout.readline() == 'step\n'
+    process.send_signal(signal.SIGINT)
+    output, error = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert error.splitlines()[1:] == ['mtl: interrupted'] and 'builds its engine' in error
+    assert output.count('step') <= 3
+    assert [path.name for path in (tmp_path / 'tensorrt').iterdir()] == ['lock']
