@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 import threading
@@ -26,6 +27,8 @@ _PATIENCE = 30.0
 
 _LOOK = 0.1
 """Seconds between two looks at how far it is."""
+
+_THREAD = 'TensorRT builder'
 
 
 def capabilities() -> dict[Capability, Any]:
@@ -97,20 +100,16 @@ def _build(builder: trt.Builder, network: trt.INetworkDefinition, config: trt.IB
     It is built in a thread of its own. TensorRT calls back into Python all the time, and an
     exception there is lost: only the first thread of a process gets those of Ctrl-C.
     """
-    engines: list[trt.IHostMemory | None] = []
-    thread = threading.Thread(
-        target=lambda: engines.append(builder.build_serialized_network(network, config)),
-        name='TensorRT builder', daemon=True)
-    thread.start()
-    try:
-        while thread.is_alive():
-            thread.join(_LOOK)
-            progress.tell()
-    except BaseException:
-        progress.cancel()
-        thread.join()
-        raise
-    return engines[0] if engines else None
+    with ThreadPoolExecutor(1, _THREAD) as pool:
+        future = pool.submit(builder.build_serialized_network, network, config)
+        try:
+            while not wait([future], _LOOK).done:
+                progress.tell()
+        except BaseException:
+            progress.cancel()
+            raise  # once the thread has ended: TensorRT does not survive the end of Python
+        engine: trt.IHostMemory | None = future.result()
+    return engine
 
 
 def _target(config: Any, capability: Capability) -> None:
