@@ -73,6 +73,10 @@ class Contexts:
                              'free memory of the GPU')
         return context
 
+    def why(self) -> str:
+        """Return TensorRT's last complaint in one line."""
+        return LOG.take()
+
     def keep(self) -> None:
         """Keep the kernels that were compiled since the last call."""
         if self._cache is None:
@@ -92,9 +96,9 @@ class Contexts:
             trt.ExecutionContextAllocationStrategy.USER_MANAGED)
         # A graph that is captured keeps the kernels it saw: they must be the final ones, not
         # those that serve every shape until the final ones are compiled in the background.
-        strategies: Any = trt
+        rtx: Any = trt
         config.dynamic_shapes_kernel_specialization_strategy = (
-            strategies.DynamicShapesKernelSpecializationStrategy.EAGER)
+            rtx.DynamicShapesKernelSpecializationStrategy.EAGER)
         self._cache = config.create_runtime_cache()
         data = self._folder.read(self._name)
         if data is not None and self._cache.deserialize(data):

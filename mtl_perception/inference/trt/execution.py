@@ -75,12 +75,12 @@ class Executor:
         context = self._context(count)
         for name, buffer in (*self._outputs.items(), (INPUT, self._input)):
             if not context.set_tensor_address(name, buffer.device.address):
-                raise StartError(f'TensorRT takes no memory for {name}')
+                raise StartError(f'TensorRT takes no memory for {name} ({self._contexts.why()})')
 
         def enqueue() -> None:
             self._input.upload(count, self._stream)
             if not context.execute_async_v3(int(self._stream)):
-                raise StartError('TensorRT does not run the engine',
+                raise StartError(f'TensorRT does not run the engine ({self._contexts.why()})',
                                  'start again; if it stays, look for GPU errors in dmesg')
             for buffer in self._outputs.values():
                 buffer.download(count, self._stream)
@@ -104,5 +104,6 @@ class Executor:
         context = self._contexts.new()
         context.set_device_memory(self._inner.address, self._inner.size)
         if not context.set_input_shape(INPUT, (count, *self._sizes)):
-            raise StartError(f'the engine takes no batch of {count} images')
+            raise StartError(
+                f'the engine takes no batch of {count} images ({self._contexts.why()})')
         return context

@@ -199,3 +199,6 @@ class FakeContexts:
 
     def keep(self):
         self.kept += 1
+
+    def why(self):
+        return 'it is tired'

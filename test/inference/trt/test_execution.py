@@ -164,7 +164,7 @@ def test_a_failure_of_a_run_names_call_and_code(start, runtime, name):
 def test_an_engine_that_does_not_run_is_one_line(start, monkeypatch):
     executor, _, _ = start()
     monkeypatch.setattr(fake_cuda.FakeContext, 'execute_async_v3', lambda self, stream: False)
-    with pytest.raises(StartError, match='TensorRT does not run the engine'):
+    with pytest.raises(StartError, match=r'TensorRT does not run the engine \(it is tired\); '):
         executor.run(batch(1))
 
 
