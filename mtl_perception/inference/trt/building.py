@@ -101,8 +101,8 @@ def _build(builder: trt.Builder, network: trt.INetworkDefinition, config: trt.IB
     exception there is lost: only the first thread of a process gets those of Ctrl-C.
     """
     with ThreadPoolExecutor(1, _THREAD) as pool:
-        future = pool.submit(builder.build_serialized_network, network, config)
         try:
+            future = pool.submit(builder.build_serialized_network, network, config)
             while not wait([future], _LOOK).done:
                 progress.tell()
         except BaseException:

