@@ -23,6 +23,10 @@ PIP := $(BIN)/python -m pip install -qq --disable-pip-version-check
 # The sourced ROS 2 was built against its own NumPy and has plugins for its own pytest: keep those.
 CONSTRAIN := $(if $(ROS_DISTRO),-c $(STAMPS)/constraints.txt)
 
+# Types of TensorRT, which is not installed: beside the packages, where Python would find a module
+# without code.
+STUBS := $(VENV)/stubs
+
 NODE_TESTS := test/interfaces test/nodes test/test_demo.py test/test_node_processes.py \
   test/test_shared_memory.py test/test_transport.py
 
@@ -74,7 +78,7 @@ setup-openvino: setup $(STAMPS)/openvino
 setup-tensorrt: setup $(STAMPS)/tensorrt
 	@:
 
-setup-test: setup-openvino setup-tensorrt $(STAMPS)/test
+setup-test: setup-openvino setup-tensorrt $(STAMPS)/test $(STAMPS)/stubs
 	@:
 
 demo: setup
@@ -97,7 +101,7 @@ test-jazzy:
 
 lint: setup-test
 	@$(BIN)/ruff check
-	@$(BIN)/mypy
+	@MYPYPATH=$(STUBS) $(BIN)/mypy
 
 clean:
 	@rm -rf .venv .venv-* build install log out runs *.egg-info
@@ -164,3 +168,10 @@ $(STAMPS)/tensorrt: requirements-tensorrt.txt $(STAMPS)/package
 
 $(STAMPS)/test: requirements-test.txt $(STAMPS)/package
 	$(call step,Installing test tools,$(PIP) $(CONSTRAIN) -r requirements-test.txt)
+
+# They have parameters of names and defaults that Python does not allow.
+$(STAMPS)/stubs: $(STAMPS)/package
+	$(call step,Installing types of TensorRT,set -e; rm -rf $(STUBS); \
+	  $(PIP) --no-deps --target $(STUBS) 'tensorrt-stubs~=10.13.0'; \
+	  sed -i -e 's/\bin: /in_: /g' -e '/def add_scale_nd/s/channel_axis: int/& = .../' \
+	    $(STUBS)/tensorrt_bindings/tensorrt.pyi)

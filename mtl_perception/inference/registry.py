@@ -78,7 +78,7 @@ def open_runtime(path: str | Path, options: RuntimeOptions | None = None,
     Load the model file `path` and return it ready to run.
 
     'auto' takes the first of `AUTO_ORDER` that reads the file, has the device that is asked for
-    and starts; `say` is told in one line what that is and why nothing better was taken. Raises
+    and starts; `say` is told in one line what runs and why nothing better does. Raises
     ModelError where the file is not a model, ConfigError for an impossible choice, StartError
     where what is asked for cannot start here; what is cheap to see is seen before anything is
     loaded.
@@ -92,9 +92,8 @@ def open_runtime(path: str | Path, options: RuntimeOptions | None = None,
         except StartError as error:
             refused.append(Refusal(choice, error))
             continue
-        if options.runtime == 'auto':
-            say(f'runtime {runtime.name} on {runtime.device}, {runtime.precision}'
-                + (f' ({reasons(refused)})' if refused else ''))
+        say(f'runtime {runtime.name} on {runtime.device}, {runtime.precision}'
+            + (f' ({reasons(refused)})' if refused else ''))
         return runtime
     if options.runtime != 'auto':
         raise StartError(f'{path}: the runtime {options.runtime} does not start: '

@@ -43,10 +43,8 @@ def run(args: argparse.Namespace) -> None:
     print_table([HEADINGS, *(row(name) for name in ENTRIES)])
     for model in models:
         lines: list[str] = []
-        runtime = open_runtime(model, options, lines.append)
-        chosen = f'runtime {runtime.name} on {runtime.device}, {runtime.precision}'
-        print(f'\n{model}: {lines[-1] if options.runtime == "auto" else chosen}', flush=True)
-        del runtime
+        open_runtime(model, options, lines.append)
+        print(f'\n{model}: {lines[-1]}', flush=True)
     if args.time:
         runtimes = [found for model in models for found in startable(model, options, say)]
         milliseconds = time_side_by_side(runtimes, args.time) * 1e3

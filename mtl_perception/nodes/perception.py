@@ -158,9 +158,8 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
         self._pipeline, self._model = pipeline, model
         self._publications = Publications(self, pipeline.spec)
         self._publications.publish_labels(parameters.score_threshold)
-        spec, runtime = pipeline.spec, pipeline.runtime
-        log(f'model {model}: {spec.architecture} {spec.backbone}, input {width}x{height}, '
-            f'{runtime.name} on {runtime.device}, {runtime.precision}')
+        spec = pipeline.spec
+        log(f'model {model}: {spec.architecture} {spec.backbone}, input {width}x{height}')
         log('; '.join(
             f'{task} of {", ".join(getattr(spec, task).names)}' for task in spec.tasks))
         log(f'{self.resolve_topic_name("image")} ({parameters.reliability}, depth '
