@@ -100,7 +100,8 @@ def overlaps(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize(('runtime', 'device', 'precision'), [
-    ('openvino', 'cpu', 'fp32'), ('openvino', 'cpu', 'bf16'), ('onnxruntime', 'cuda', 'fp32')])
+    ('openvino', 'cpu', 'fp32'), ('openvino', 'cpu', 'bf16'), ('onnxruntime', 'cuda', 'fp32'),
+    ('tensorrt', 'cuda', 'fp32')])
 def test_says_the_same(images, expected, runtime, device, precision, tmp_path):
     options = RuntimeOptions(runtime, device, precision, cache=tmp_path)
     try:

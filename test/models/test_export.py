@@ -1,12 +1,15 @@
 from dataclasses import replace
+import re
 
 import numpy as np
 import pytest
 
 from mtl_perception.errors import ModelError
+from mtl_perception.export_command import tensorrt_verdict
 from mtl_perception.inference.registry import open_runtime
 from mtl_perception.labels import LabelSet
 from mtl_perception.main import main
+from mtl_perception.resources import model_path
 from mtl_perception.spec import ModelSpec
 
 torch = pytest.importorskip('torch')
@@ -89,7 +92,10 @@ def test_command_exports_a_single_task_at_full_resolution(tmp_path, capsys):
     cv2.imwrite(str(tmp_path / 'a.png'), np.full((50, 60, 3), 90, np.uint8))
     assert main(['export', str(tmp_path / 'm.pt'), '--images', str(tmp_path),
                  '--label-stride', '1']) == 0
-    assert 'of labels equal' in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert 'of labels equal' in printed
+    # Where TensorRT is installed, which tests of the Makefile have it.
+    assert re.search(r'\nTensorRT RTX [0-9.]+ takes it\n', printed) or 'not tried' in printed
     outputs = open_runtime(tmp_path / 'm.onnx').run(np.zeros((2, 96, 160, 3), np.uint8))
     assert outputs.boxes is None and outputs.label_map.shape == (2, 96, 160)
 
@@ -102,3 +108,21 @@ def test_without_pictures_frames_are_drawn_and_an_empty_folder_is_one_line(tmp_p
     assert '2 drawn frames' in capsys.readouterr().out
     assert main(['export', str(tmp_path / 'm.pt'), '--images', str(tmp_path / 'none')]) == 1
     assert capsys.readouterr().err.count('\n') == 1
+
+
+def test_what_tensorrt_refuses_is_told_and_kept(tmp_path):
+    pytest.importorskip('tensorrt_rtx')
+    onnx = pytest.importorskip('onnx')
+    model = onnx.load(model_path())
+    cast, transpose = model.graph.node[:2]
+    assert (cast.op_type, transpose.op_type) == ('Cast', 'Transpose')
+    # The other way round, as TensorRT does not take it.
+    transpose.input[0], transpose.output[0] = 'images', 'moved'
+    cast.input[0], cast.output[0] = 'moved', model.graph.node[2].input[0]
+    del model.graph.node[:2]
+    model.graph.node.insert(0, transpose)
+    model.graph.node.insert(1, cast)
+    onnx.save(model, tmp_path / 'm.onnx')
+    verdict = tensorrt_verdict(tmp_path / 'm.onnx')
+    assert re.match(r'for other runtimes only: TensorRT RTX .* refuses it: .*UInt8', verdict)
+    assert '\n' not in verdict

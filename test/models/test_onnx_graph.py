@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mtl_perception.inference.onnx_file import read_onnx_header
+from mtl_perception.inference.runtime import MAX_BATCH, silent
 from mtl_perception.labels import LabelSet
 from mtl_perception.resources import model_path
 from mtl_perception.spec import ModelSpec
@@ -75,8 +76,24 @@ def test_casts_first_and_is_static_but_for_the_batch(exported):
     assert read_onnx_header(exported).spec in SPECS.values()
 
 
+def test_tensorrt_parses_it_and_builds_its_engine(exported):
+    check_builds(exported)
+
+
 def test_the_shipped_model_too():
     check_static(model_path())
+    check_builds(model_path())
+
+
+def check_builds(path: Path) -> None:
+    """Check that TensorRT for RTX makes an engine of the file for a GPU that is not here."""
+    pytest.importorskip('tensorrt_rtx')
+    from mtl_perception.inference.trt import building, parsing
+
+    assert parsing.check_parses(path).startswith('RTX ')
+    engine = building.build(
+        path.read_bytes(), read_onnx_header(path).spec, path, (8, 6), MAX_BATCH, silent)
+    assert len(engine) > 1e6
 
 
 def test_batch_norms_that_share_weights_are_folded_each_into_its_own():
