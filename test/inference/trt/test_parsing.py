@@ -10,6 +10,7 @@ from mtl_perception.errors import ModelError, StartError
 from mtl_perception.inference.onnx_file import read_onnx_header
 from mtl_perception.inference.trt import flavour, parsing
 from mtl_perception.inference.trt.parsing import check_parses, found, parse
+from mtl_perception.resources import model_path
 
 
 def save(model, path):
@@ -21,6 +22,10 @@ def test_a_good_model_is_taken_quietly(paint_model, library, capfd):
     for arguments in ({}, {'detection': False}, {'segmentation': False}):
         assert check_parses(paint_model(**arguments)) == str(library.FLAVOUR)
     assert capfd.readouterr() == ('', '')
+
+
+def test_the_shipped_model_is_taken(library):
+    assert check_parses(model_path()) == str(library.FLAVOUR)
 
 
 def test_the_network_is_strongly_typed_and_keeps_the_files_formats(
