@@ -75,7 +75,9 @@ def build(model: bytes, spec: ModelSpec, where: Path, capability: Capability, ba
     config = builder.create_builder_config()
     profile = builder.create_optimization_profile()
     sizes = tuple(size for size in input_of(spec).shape[1:] if isinstance(size, int))
-    profile.set_shape(INPUT, (1, *sizes), (1, *sizes), (batch, *sizes))
+    # Tuples will do, though its types ask for Dims.
+    shapes: list[Any] = [(count, *sizes) for count in (1, 1, batch)]
+    profile.set_shape(INPUT, *shapes)
     config.add_optimization_profile(profile)
     if FLAVOUR.is_rtx:
         _target(config, capability)

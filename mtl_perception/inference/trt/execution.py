@@ -17,6 +17,7 @@ from mtl_perception.errors import StartError
 from mtl_perception.graph_contract import INPUT, input_of, outputs_of
 from mtl_perception.inference.runtime import Say
 from mtl_perception.inference.trt.cuda import Buffer, DeviceMemory, Stream
+from mtl_perception.inference.trt.parsing import sizes_of
 from mtl_perception.spec import ModelSpec
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ class Executor:
         """
         self._contexts = contexts
         self._say = say
-        _, _, (self.max_batch, *_) = engine.get_tensor_profile_shape(INPUT, 0)
+        _, _, largest_input = engine.get_tensor_profile_shape(INPUT, 0)
+        self.max_batch = sizes_of(largest_input)[0]
         self._stream = Stream()
         self._inner = DeviceMemory(engine.device_memory_size_v2)
         expected = input_of(spec)
@@ -45,7 +47,7 @@ class Executor:
         self._input = Buffer((self.max_batch, *self._sizes), expected.dtype)
         largest = self._context(self.max_batch)
         self._outputs = {
-            tensor.name: Buffer(tuple(largest.get_tensor_shape(tensor.name)), tensor.dtype)
+            tensor.name: Buffer(sizes_of(largest.get_tensor_shape(tensor.name)), tensor.dtype)
             for tensor in outputs_of(spec)}
         self._steps: dict[int, Callable[[], None]] = {}
 

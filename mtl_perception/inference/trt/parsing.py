@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
 from mtl_perception.errors import StartError
 from mtl_perception.graph_contract import check_graph, Found
@@ -56,7 +56,8 @@ def parse(builder: trt.Builder, model: bytes, spec: ModelSpec,
 
     network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
     parser = trt.OnnxParser(network, LOG)
-    if not parser.parse(model):
+    accepted: Any = parser.parse(model)
+    if not accepted:
         errors = [parser.get_error(index) for index in range(min(parser.num_errors, _REASONS))]
         why = '; '.join(map(_reason, errors)) or LOG.take()
         LOG.take()
@@ -73,8 +74,14 @@ def parse(builder: trt.Builder, model: bytes, spec: ModelSpec,
 
 def found(tensors: Iterable[tuple[str, trt.DataType, trt.Dims]]) -> dict[str, Found]:
     """Return name, number format and sizes of TensorRT's tensors as the contract reads them."""
-    return {name: (_DTYPES.get(dtype.name, dtype.name), tuple(shape))
+    return {name: (_DTYPES.get(dtype.name, dtype.name), sizes_of(shape))
             for name, dtype, shape in tensors}
+
+
+def sizes_of(dimensions: trt.Dims) -> tuple[int, ...]:
+    """Return the sizes as a tuple: its types do not say that Dims is a sequence."""
+    sequence: Any = dimensions
+    return tuple(sequence)
 
 
 def _reason(error: trt.ParserError) -> str:
