@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator, Sequence
 import contextlib
 from importlib import import_module
+import os
 import signal
 import sys
 import threading
@@ -52,9 +53,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             args = parser.parse_args(arguments)
         with _noting_interrupts(interrupted):
             command.run(args)
+            sys.stdout.flush()
     except MtlError as error:
         print(f'mtl: error: {error}', file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # Such as `mtl runtimes | head`. What is still to be flushed would fail as well.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     except (Exception, KeyboardInterrupt) as error:
         # A module of C that is being imported makes an ImportError of KeyboardInterrupt.
         if interrupted or isinstance(error, KeyboardInterrupt):
