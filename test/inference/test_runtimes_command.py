@@ -30,7 +30,7 @@ def test_names_what_is_missing_with_its_remedy(paint_model, capsys, monkeypatch)
     output = capsys.readouterr().out
     for name in ENTRIES:
         assert f'{name} is not installed; install {name}' in output
-    assert output.splitlines()[-1].endswith('runtime onnxruntime on cpu, fp32')
+    assert ': runtime onnxruntime on ' in output.splitlines()[-1]
 
 
 def test_times_what_starts(paint_model, capsys):
