@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -49,7 +50,7 @@ class OpenVinoRuntime:
         if folder is not None:
             settings['CACHE_DIR'] = str(folder)
         try:
-            compiled = openvino.Core().compile_model(path, 'CPU', settings)
+            compiled = _core().compile_model(path, 'CPU', settings)
         except Exception as error:  # its exceptions have no base class of their own
             raise StartError(f'OpenVINO cannot load it ({one_line(error)})',
                              'export it again, or update openvino') from None
@@ -59,7 +60,7 @@ class OpenVinoRuntime:
     @classmethod
     def facts(cls) -> RuntimeFacts:
         """Return what OpenVINO can do on this CPU."""
-        capabilities = openvino.Core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
+        capabilities = _core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
         return RuntimeFacts(
             openvino.__version__.partition('-')[0], ('cpu',),
             ('bf16', 'fp32', 'int8') if 'BF16' in capabilities else ('fp32', 'int8'))
@@ -71,3 +72,15 @@ class OpenVinoRuntime:
         # Its own memory, which the next run writes over.
         return RawOutputs(**{
             name: self._request.get_tensor(name).data.copy() for name in self._outputs})
+
+
+@cache
+def _core() -> openvino.Core:
+    """
+    Return the process's only Core, which is never freed.
+
+    Its CPU plugin gives the thread an alternate stack for signals. Where there were several, the
+    thread may be left with one that is freed, and the next signal (Ctrl-C, the end of a child)
+    kills the process.
+    """
+    return openvino.Core()

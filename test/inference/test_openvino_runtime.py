@@ -116,3 +116,27 @@ def test_it_prints_nothing(paint_model, cache):
         [sys.executable, '-c', code, str(paint_model()), str(cache)], capture_output=True,
         check=True, text=True)
     assert (done.stdout, done.stderr) == ('', '')
+
+
+def test_signals_arrive_after_models_have_come_and_gone(paint_model, cache):
+    # Python handles them on the thread's alternate stack, which OpenVINO replaces.
+    code = """
+import faulthandler, gc, os, signal, sys
+from mtl_perception.inference.registry import open_runtime, RuntimeOptions
+from pathlib import Path
+faulthandler.enable()
+signal.signal(signal.SIGUSR1, lambda *_: print('alive', flush=True))
+options = RuntimeOptions('openvino', cache=Path(sys.argv[2]))
+first, second = open_runtime(sys.argv[1], options), open_runtime(sys.argv[1], options)
+for number in range(3):
+    os.kill(os.getpid(), signal.SIGUSR1)
+    if number == 0:
+        del first
+    if number == 1:
+        del second
+    gc.collect()
+"""
+    done = subprocess.run(
+        [sys.executable, '-c', code, str(paint_model()), str(cache)], capture_output=True,
+        text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (0, 'alive\n' * 3)
