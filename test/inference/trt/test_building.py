@@ -130,11 +130,14 @@ def test_what_is_raised_meanwhile_ends_a_build(build, building, monkeypatch):
 
 
 CTRL_C = """
+import signal
 import sys
 import time
 from mtl_perception.inference.trt import building
 from mtl_perception.main import main
 
+# A test run in the background has it ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 building.Progress.step_complete = lambda self, name, step: (
     print('step', flush=True), time.sleep(0.05), not self._is_cancelled)[-1]
 sys.exit(main(['build-engine', *sys.argv[1:], '--compute-capability', '8.6']))
