@@ -39,7 +39,7 @@ class OpenVinoRuntime:
         if computed not in (usual, *others):
             raise StartError(f'this CPU does not compute in {computed}', 'take precision fp32')
         # Layers that are quantised stay so; the rest is computed in the format of the hint.
-        self.precision = 'int8' if header.precision == 'int8' else computed
+        self.precision = f'int8/{computed}' if header.precision == 'int8' else computed
         settings: dict[str, Any] = {
             'PERFORMANCE_HINT': 'LATENCY',
             'INFERENCE_PRECISION_HINT': _HINTS[computed],

@@ -76,7 +76,7 @@ class Runtime(Protocol):
     device: str
     """'cpu' or 'cuda'."""
     precision: str
-    """Number format that the network is computed in: 'fp32', 'bf16', 'int8', ..."""
+    """Number format that the network is computed in: 'fp32', 'bf16', 'int8/bf16', ..."""
     spec: ModelSpec
 
     def __init__(self, path: Path, device: str, options: RuntimeOptions, say: Say) -> None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 import time
 
 import numpy as np
 
 from mtl_perception.errors import StartError
-from mtl_perception.inference.registry import choices, load, start
+from mtl_perception.inference.registry import choices, start
 from mtl_perception.inference.runtime import PRECISIONS, Runtime, RuntimeOptions, Say, silent
 
 WARM_UPS = 3
@@ -24,23 +25,18 @@ def startable(path: Path, options: RuntimeOptions, say: Say = silent) -> Iterato
     Raises ModelError where `path` is not a model.
     """
     found = []
+    precisions = PRECISIONS if options.precision == 'auto' else (options.precision,)
     for choice in choices(path, options):
-        try:
-            facts = load(choice.runtime).facts()
-        except StartError:
-            continue
-        for precision in PRECISIONS[1:] if options.precision == 'auto' else (options.precision,):
-            if choice.needs or (choice.runtime, choice.device, precision) in found \
-                    or precision not in facts.precisions:
-                continue
-            chosen = RuntimeOptions(choice.runtime, choice.device, precision, options.threads,
-                                    options.cache)
+        for precision in precisions:
+            chosen = replace(options, device=choice.device, precision=precision)
             try:
-                runtime = start(choice, path, chosen, say)
+                runtime = start(replace(choice, needs=''), path, chosen, say)
             except StartError:
                 continue
-            found.append((choice.runtime, choice.device, precision))
-            yield runtime
+            kind = runtime.name, runtime.device, runtime.precision
+            if kind not in found:
+                found.append(kind)
+                yield runtime
 
 
 def time_side_by_side(runtimes: Sequence[Runtime], runs: int, batch: int = 1) -> np.ndarray:
