@@ -7,7 +7,7 @@ score, as networks do. Its label map is the strongest of the three colours, aver
 or `dark`.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from hypothesis import settings
@@ -108,6 +108,15 @@ def paint_graph(spec: ModelSpec) -> onnx.ModelProto:
     helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
     onnx.checker.check_model(model)
     return model
+
+
+@pytest.fixture(scope='session', autouse=True)
+def user_cache(tmp_path_factory) -> Iterator[Path]:
+    """Have runtimes keep what they compile in a folder of the tests', also in processes."""
+    folder = tmp_path_factory.mktemp('cache')
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv('XDG_CACHE_HOME', str(folder))
+        yield folder
 
 
 @pytest.fixture(scope='session')

@@ -15,7 +15,7 @@ from mtl_perception.errors import ConfigError, ModelError, StartError
 from mtl_perception.extras import remedy
 from mtl_perception.inference.model_file import check_model_file
 from mtl_perception.inference.onnx_file import read_onnx_header
-from mtl_perception.inference.runtime import Runtime, RuntimeOptions, Say, silent
+from mtl_perception.inference.runtime import one_line, Runtime, RuntimeOptions, Say, silent
 from mtl_perception.spec import ModelSpec
 
 
@@ -162,7 +162,7 @@ def start(choice: Choice, path: Path, options: RuntimeOptions, say: Say = silent
 
 
 def load(name: str) -> type[Runtime]:
-    """Return the class of the runtime `name`; StartError where its package is not installed."""
+    """Return the class of the runtime `name`; StartError where its package does not load."""
     entry = ENTRIES[name]
     try:
         factory: type[Runtime] = getattr(import_module(entry.module), entry.factory)
@@ -171,6 +171,12 @@ def load(name: str) -> type[Runtime]:
         if how is None:
             raise
         raise StartError(f'{error.name} is not installed', how) from None
+    except (ImportError, OSError) as error:
+        if (getattr(error, 'name', None) or '').startswith(__package__.partition('.')[0]):
+            raise
+        # Installed, but not for this Python, NumPy or system; its own words are on stderr.
+        raise StartError(f'its package does not load ({one_line(error)})',
+                         'install it again') from None
     return factory
 
 

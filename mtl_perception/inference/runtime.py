@@ -115,6 +115,6 @@ def usable_cores() -> int:
 
 
 def one_line(error: Exception) -> str:
-    """Return the error's text as one line of bearable length."""
-    text = ' '.join(str(error).split())
+    """Return the error's text, or its kind, as one line of bearable length."""
+    text = ' '.join(str(error).split()) or type(error).__name__
     return text if len(text) <= 300 else text[:297] + '...'

@@ -28,6 +28,9 @@ from mtl_perception.spec import METADATA_KEY, ModelSpec
 OPSET = 18
 """ONNX operator set of the graph: read by ONNX Runtime 1.14, OpenVINO 2023 and TensorRT 10."""
 
+IR_VERSION = 8
+"""Version of the file format that came with `OPSET`; ONNX Runtime 1.17 reads none above 9."""
+
 MAX_BOX_ERROR = 0.5
 MAX_SCORE_ERROR = 1e-3
 MIN_EQUAL_LABELS = 0.999
@@ -82,6 +85,8 @@ def export_onnx(network: nn.Module, spec: ModelSpec, path: Path,
         model = onnx.load(temporary)
         fold(model)
         forget_sources(model)
+        # The exporter writes a later one, of which the graph uses nothing.
+        model.ir_version = IR_VERSION
         onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, temporary)

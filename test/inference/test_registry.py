@@ -79,6 +79,21 @@ def test_a_defect_is_no_missing_package(paint_model, monkeypatch):
         open_runtime(paint_model())
 
 
+def test_a_package_that_is_broken_is_passed_over(paint_model, monkeypatch, tmp_path):
+    _without(monkeypatch, 'tensorrt', 'tensorrt_rtx', 'cuda')
+    for module in [name for name in sys.modules if name.partition('.')[0] == 'openvino']:
+        monkeypatch.delitem(sys.modules, module)
+    package = tmp_path / 'openvino'
+    package.mkdir()
+    (package / '__init__.py').write_text("raise ImportError('libopenvino.so: no such file')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    lines = []
+    assert open_runtime(paint_model(), say=lines.append).name == 'onnxruntime'
+    assert 'its package does not load (libopenvino.so: no such file)' in lines[-1]
+    with pytest.raises(StartError, match='openvino does not start: its package does not load'):
+        open_runtime(paint_model(), RuntimeOptions('openvino'))
+
+
 def test_openvino_comes_first_where_the_cpu_computes_bf16(paint_model, monkeypatch):
     openvino = pytest.importorskip('mtl_perception.inference.openvino_runtime')
     options = RuntimeOptions(device='cpu')

@@ -6,11 +6,6 @@ from mtl_perception.inference.registry import ENTRIES
 from mtl_perception.main import main
 
 
-@pytest.fixture(autouse=True)
-def cache(tmp_path, monkeypatch):
-    monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path / 'cache'))
-
-
 def test_prints_every_runtime_and_what_auto_takes(paint_model, capsys):
     path = paint_model()
     assert main(['runtimes', str(path), '--device', 'cpu']) == 0
