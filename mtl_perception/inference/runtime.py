@@ -25,7 +25,7 @@ PRECISIONS = ('auto', 'fp32', 'bf16')
 MAX_THREADS = 256
 
 MAX_BATCH = 4
-"""Most images in one run of the pipeline; it bounds the memory that a large picture takes."""
+"""Most images in one run of the pipeline; it bounds the memory that a large image takes."""
 
 Say = Callable[[str], object]
 """Takes a line for the user: a log of a node, or the terminal."""

@@ -25,7 +25,7 @@ def _open(path, cache, say=silent, **options):
     return OpenVinoRuntime(path, 'cpu', RuntimeOptions(cache=cache, **options), say)
 
 
-def _pictures(count=3):
+def _images(count=3):
     images = np.zeros((count, 64, 96, 3), np.uint8)
     images[-1, 8:20, 16:40] = (255, 0, 0)
     return images
@@ -36,7 +36,7 @@ def test_says_what_onnx_runtime_says_for_any_batch(paint_model, cache):
     runtime = _open(path, cache, precision='fp32')
     other = open_runtime(path, RuntimeOptions('onnxruntime'))
     for count in (1, 3, 2, 1):
-        ours, theirs = runtime.run(_pictures(count)), other.run(_pictures(count))
+        ours, theirs = runtime.run(_images(count)), other.run(_images(count))
         found = theirs.scores > 0  # Equal ones may be in any order.
         for name in ('boxes', 'scores', 'classes', 'label_map'):
             mine, expected = getattr(ours, name), getattr(theirs, name)
@@ -48,17 +48,17 @@ def test_says_what_onnx_runtime_says_for_any_batch(paint_model, cache):
 
 
 def test_a_model_of_one_task_leaves_the_other_out(paint_model, cache):
-    detects = _open(paint_model(segmentation=False), cache).run(_pictures())
+    detects = _open(paint_model(segmentation=False), cache).run(_images())
     assert detects.label_map is None and detects.boxes is not None
-    segments = _open(paint_model(detection=False), cache).run(_pictures())
+    segments = _open(paint_model(detection=False), cache).run(_images())
     assert segments.boxes is None and segments.label_map is not None
 
 
 def test_outputs_are_the_callers(paint_model, cache):
     runtime = _open(paint_model(), cache)
-    first = runtime.run(_pictures(1))
+    first = runtime.run(_images(1))
     copy = first.boxes.copy(), first.label_map.copy()
-    runtime.run(255 - _pictures(1))
+    runtime.run(255 - _images(1))
     assert np.array_equal(first.boxes, copy[0]) and np.array_equal(first.label_map, copy[1])
 
 
@@ -78,19 +78,19 @@ def test_precision_is_what_was_asked_for_whatever_lies_in_the_cache(paint_model,
 
 
 def test_what_is_compiled_is_kept_and_a_broken_file_is_not_used(paint_model, cache):
-    expected = _open(paint_model(), cache).run(_pictures()).boxes
+    expected = _open(paint_model(), cache).run(_images()).boxes
     (blob,) = (cache / 'openvino').iterdir()
     whole = blob.read_bytes()
     for content in (whole, whole[:len(whole) // 2], b'', b'rubbish'):
         blob.chmod(0o600)
         blob.write_bytes(content)
-        assert np.array_equal(_open(paint_model(), cache).run(_pictures()).boxes, expected)
+        assert np.array_equal(_open(paint_model(), cache).run(_images()).boxes, expected)
 
 
 def test_a_folder_that_cannot_be_made_is_told_and_done_without(paint_model, cache):
     cache.write_text('no folder')
     lines = []
-    assert _open(paint_model(), cache, lines.append).run(_pictures()).boxes is not None
+    assert _open(paint_model(), cache, lines.append).run(_images()).boxes is not None
     assert len(lines) == 1 and str(cache) in lines[0] and 'is not kept' in lines[0]
 
 
