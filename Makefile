@@ -56,7 +56,7 @@ need = $(if $(shell { $(1); } > /dev/null 2>&1 && echo yes),,$(error $(2)))
 help:
 	@echo 'make setup           what runs the package, in $(VENV); without torch (under 4 minutes)'
 	@echo 'make setup-train     torch and the rest of training on top of it'
-	@echo 'make setup-openvino  OpenVINO on top of it, for CPUs and GPUs of Intel'
+	@echo 'make setup-openvino  OpenVINO on top of it, for CPUs'
 	@echo 'make setup-tensorrt  TensorRT on top of it, for GPUs of NVIDIA'
 	@echo 'make demo            a flight through camera, perception and recorder; results in out/demo'
 	@echo '                     FLIGHT=folder|video|bag of your own, ARGS="more options of mtl demo"'

@@ -23,8 +23,6 @@ from mtl_perception.errors import ModelError
 from mtl_perception.spec import ModelSpec
 
 INPUT = 'images'
-DETECTION_OUTPUTS = ('boxes', 'scores', 'classes')
-SEGMENTATION_OUTPUTS = ('label_map',)
 
 BATCH = 'batch'
 BOXES = 'boxes'

@@ -12,10 +12,16 @@ from importlib import import_module
 from pathlib import Path
 
 from mtl_perception.errors import ConfigError, ModelError, StartError
-from mtl_perception.extras import remedy
 from mtl_perception.inference.model_file import check_model_file
 from mtl_perception.inference.onnx_file import read_onnx_header
-from mtl_perception.inference.runtime import one_line, Runtime, RuntimeOptions, Say, silent
+from mtl_perception.inference.runtime import (
+    not_installed,
+    one_line,
+    Runtime,
+    RuntimeOptions,
+    Say,
+    silent,
+)
 from mtl_perception.spec import ModelSpec
 
 
@@ -167,10 +173,7 @@ def load(name: str) -> type[Runtime]:
     try:
         factory: type[Runtime] = getattr(import_module(entry.module), entry.factory)
     except ModuleNotFoundError as error:
-        how = remedy(error.name or '')
-        if how is None:
-            raise
-        raise StartError(f'{error.name} is not installed', how) from None
+        raise not_installed(error) from None
     except (ImportError, OSError) as error:
         if (getattr(error, 'name', None) or '').startswith(__package__.partition('.')[0]):
             raise

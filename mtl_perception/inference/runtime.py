@@ -17,6 +17,7 @@ from typing import ClassVar, Protocol
 import numpy as np
 
 from mtl_perception.errors import ConfigError, StartError
+from mtl_perception.extras import remedy
 from mtl_perception.graph_contract import RawOutputs
 from mtl_perception.spec import ModelSpec
 
@@ -105,6 +106,14 @@ class Runtime(Protocol):
 
 def silent(line: str) -> None:
     """Take a line for the user and drop it."""
+
+
+def not_installed(error: ModuleNotFoundError) -> StartError:
+    """Return what to tell of a missing package; one that is none of ours raises `error` itself."""
+    how = remedy(error.name or '')
+    if how is None:
+        raise error
+    return StartError(f'{error.name} is not installed', how)
 
 
 def usable_cores() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 import time
@@ -24,19 +25,16 @@ def startable(path: Path, options: RuntimeOptions, say: Say = silent) -> Iterato
     `options` say which runtime, device and precision alone are asked for; 'auto' is all of them.
     Raises ModelError where `path` is not a model.
     """
-    found = []
-    precisions = PRECISIONS if options.precision == 'auto' else (options.precision,)
-    for choice in choices(path, options):
-        for precision in precisions:
-            chosen = replace(options, device=choice.device, precision=precision)
-            try:
-                runtime = start(replace(choice, needs=''), path, chosen, say)
-            except StartError:
-                continue
-            kind = runtime.name, runtime.device, runtime.precision
-            if kind not in found:
-                found.append(kind)
-                yield runtime
+    asked = (options.precision,)
+    for choice in dict.fromkeys(replace(choice, needs='') for choice in choices(path, options)):
+        started = False
+        for precision in PRECISIONS[1:] if options.precision == 'auto' else asked:
+            with contextlib.suppress(StartError):
+                yield start(choice, path, replace(options, precision=precision), say)
+                started = True
+        if not started and options.precision == 'auto':  # in the model's own, such as INT8
+            with contextlib.suppress(StartError):
+                yield start(choice, path, options, say)
 
 
 def time_side_by_side(runtimes: Sequence[Runtime], runs: int, batch: int = 1) -> np.ndarray:

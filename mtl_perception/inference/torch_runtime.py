@@ -17,8 +17,6 @@ from mtl_perception.models.checkpoint import load_checkpoint
 from mtl_perception.models.graph import DeployableGraph
 from mtl_perception.spec import ModelSpec
 
-_Launch = Callable[[Tensor], tuple[Tensor, ...]]
-
 _WARM_UPS = 3
 """Runs before a CUDA graph is captured, as torch's notes on CUDA graphs ask for."""
 
@@ -28,7 +26,7 @@ class TorchRuntime:
 
     name: ClassVar[str] = 'torch'
     precision = 'fp32'
-    _launch: _Launch
+    _launch: Callable[[Tensor], tuple[Tensor, ...]]
 
     def __init__(self, path: Path, device: str, options: RuntimeOptions, say: Say) -> None:
         """Load the checkpoint `path`; the number of threads is torch's, so the whole process's."""
@@ -39,7 +37,7 @@ class TorchRuntime:
         spec, network = load_checkpoint(path)
         self._take(spec, network, device)
         if device == 'cuda':
-            self._launch = _CudaGraphs(self._launch, say)
+            self._launch = _CudaGraphs(self._graph, say)
 
     @classmethod
     def of_network(cls, network: nn.Module, spec: ModelSpec, device: str) -> TorchRuntime:
@@ -63,14 +61,15 @@ class TorchRuntime:
     def _take(self, spec: ModelSpec, network: nn.Module, device: str) -> None:
         self.spec = spec
         self.device = device
-        self._launch = DeployableGraph(network, spec).eval().to(
+        self._graph = DeployableGraph(network, spec).eval().to(
             device, memory_format=torch.channels_last)
+        self._launch = lambda images: self._graph(images.to(device))
 
     def run(self, images: np.ndarray) -> RawOutputs:
         """Run the network; see ``Runtime.run``."""
         check_batch(images, self.spec)
         with torch.inference_mode():
-            outputs = self._launch(torch.from_numpy(images).to(self.device))
+            outputs = self._launch(torch.from_numpy(images))
             # Of a CUDA graph, always the same memory; `cpu` copies it.
             return RawOutputs(**{
                 name: output.cpu().numpy()
@@ -84,36 +83,37 @@ class _CudaGraphs:
     What cannot be captured runs kernel by kernel.
     """
 
-    def __init__(self, launch: _Launch, say: Say) -> None:
-        self._launch = launch
+    def __init__(self, graph: nn.Module, say: Say) -> None:
+        self._graph = graph
         self._say = say
         self._captured: dict[int, tuple[torch.cuda.CUDAGraph, Tensor, tuple[Tensor, ...]]] = {}
         self._can_capture = True
 
     def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return the outputs for `images` on the GPU; the next call may write over them."""
+        """Return the outputs, on the GPU, for `images` on the CPU; the next call writes there."""
         count = len(images)
         if count not in self._captured and self._can_capture:
             self._capture(images)
         if count not in self._captured:
-            return self._launch(images)
+            outputs: tuple[Tensor, ...] = self._graph(images.cuda())
+            return outputs
         graph, inputs, results = self._captured[count]
         inputs.copy_(images)
         graph.replay()
         return results
 
     def _capture(self, images: Tensor) -> None:
-        inputs = images.clone()
+        inputs = images.cuda()
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(_WARM_UPS):
-                self._launch(inputs)
+                self._graph(inputs)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
-                outputs = self._launch(inputs)
+                outputs = self._graph(inputs)
         except RuntimeError as error:
             self._can_capture = False
             self._say(f'torch captures no CUDA graph of this network ({one_line(error)}); it '

@@ -20,8 +20,8 @@ class DeployableGraph(nn.Module):
         self.spec = spec
         self.normalize = Normalize()
         self.network = network
-        # In the image's order x, y, x, y. Not made in `forward`: what is copied to a GPU while
-        # a CUDA graph is captured breaks it off.
+        # Of x0, y0, x1, y1. Not made in `forward`: what is copied to a GPU while a CUDA graph is
+        # captured breaks it off.
         limits = torch.tensor(spec.input_size * 2, dtype=torch.float32)
         self.register_buffer('limits', limits, persistent=False)
 

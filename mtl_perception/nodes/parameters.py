@@ -81,7 +81,7 @@ class PerceptionParameters:
         '', 'path of the model file; empty: the model that comes with the package',
         changes=UNCONFIGURED)
     runtime: str = parameter(
-        'auto', 'what runs the model; auto: the fastest that starts (see mtl runtimes)',
+        'auto', 'what runs the model; auto: the first of an order that starts (see mtl runtimes)',
         choices=RUNTIMES, changes=UNCONFIGURED)
     device: str = parameter(
         'auto', 'where it runs; auto: on a GPU that the runtime can use', choices=DEVICES,

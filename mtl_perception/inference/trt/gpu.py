@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mtl_perception.errors import StartError
 from mtl_perception.extras import remedy
-from mtl_perception.inference.runtime import one_line
+from mtl_perception.inference.runtime import not_installed, one_line
 
 
 @dataclass(frozen=True)
@@ -31,10 +31,7 @@ def current_gpu() -> Gpu:
 
         from mtl_perception.inference.trt.cuda import call
     except ModuleNotFoundError as error:
-        how = remedy(error.name or '')
-        if how is None:
-            raise
-        raise StartError(f'{error.name} is not installed', how) from None
+        raise not_installed(error) from None
     except (ImportError, OSError) as error:
         raise StartError(f'cuda.bindings does not load ({error})',
                          remedy('cuda') or '') from None
