@@ -30,7 +30,8 @@ EXTRAS = {'run': [''], 'train': ['', '-train'], 'openvino': ['', '-openvino'],
 
 def run(*command, **options):
     """Run a command without what the environment of the tests has for Python and ROS."""
-    kept = {name: os.environ[name] for name in ('PATH', 'HOME', 'LANG') if name in os.environ}
+    kept = {name: os.environ[name] for name in ('PATH', 'HOME', 'LANG', 'XDG_CACHE_HOME')
+            if name in os.environ}
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300,
                           env=kept, **options)
 
