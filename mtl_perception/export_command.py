@@ -14,7 +14,7 @@ from mtl_perception.errors import ConfigError, DataError, StartError
 from mtl_perception.extras import remedy
 from mtl_perception.inference.trt.parsing import check_parses
 from mtl_perception.models.checkpoint import load_checkpoint
-from mtl_perception.models.export import export_onnx
+from mtl_perception.models.export import export_onnx, TOLERANCES
 
 SUFFIXES = ('.jpg', '.jpeg', '.png')
 
@@ -27,6 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', type=Path, help='checkpoint (.pt) that `mtl train` wrote')
     parser.add_argument('-o', '--output', type=Path,
                         help='ONNX file to write (default: beside the checkpoint)')
+    parser.add_argument('--precision', choices=tuple(TOLERANCES), default='fp32',
+                        help='number format of the weights and of the network; what decodes boxes '
+                        'stays FP32 (default: %(default)s)')
     parser.add_argument('--images', type=Path,
                         help='picture or folder of pictures on which ONNX is held against torch; '
                         'take some of your own (default: frames of a synthetic flight)')
@@ -48,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
                 else drawn_pictures(spec.input_size, args.limit))
     print(f'exporting, and comparing with torch on {len(pictures)} '
           f'{"pictures" if args.images else "drawn frames"} ...', flush=True)
-    found = export_onnx(network, spec, output, pictures)
+    found = export_onnx(network, spec, output, pictures, args.precision)
     parts = []
     if spec.detection:
         parts.append(f'{found.candidates} candidates within {found.box:.4f} px and '
