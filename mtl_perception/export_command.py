@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 
 from mtl_perception.data.synthetic import SyntheticFlight
-from mtl_perception.errors import ConfigError, DataError, StartError
-from mtl_perception.extras import remedy
-from mtl_perception.inference.trt.parsing import check_parses
+from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.inference.trt.parsing import tensorrt_verdict
 from mtl_perception.models.checkpoint import load_checkpoint
 from mtl_perception.models.export import export_onnx, TOLERANCES
 
@@ -60,17 +59,6 @@ def run(args: argparse.Namespace) -> None:
         parts.append(f'{found.equal_labels:.3%} of labels equal')
     print(f'{output}: {output.stat().st_size / 1e6:.1f} MB; {", ".join(parts)}')
     print(tensorrt_verdict(output))
-
-
-def tensorrt_verdict(path: Path) -> str:
-    """Return in one line what the TensorRT that is installed says of the ONNX file `path`."""
-    try:
-        version = check_parses(path)
-    except StartError as error:
-        return f'for other runtimes only: {error.reason}'
-    if version is None:
-        return f'not tried with TensorRT, which is not installed: {remedy("tensorrt")}'
-    return f'TensorRT {version} takes it'
 
 
 def read_pictures(path: Path, size: tuple[int, int], limit: int) -> list[np.ndarray]:

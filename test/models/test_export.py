@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from mtl_perception.errors import ModelError
-from mtl_perception.export_command import tensorrt_verdict
 from mtl_perception.inference.onnx_file import read_onnx_header
 from mtl_perception.inference.registry import open_runtime
+from mtl_perception.inference.trt.parsing import tensorrt_verdict
 from mtl_perception.labels import LabelSet
 from mtl_perception.main import main
 from mtl_perception.resources import model_path
