@@ -48,10 +48,10 @@ class Tolerance:
 
 TOLERANCES = {
     'fp32': Tolerance(box=0.5, score=1e-3, equal_labels=0.999, shown=0.05),
-    # A value is rounded to 11 bits after each of some 60 layers. Twice to three times the most
-    # that the shipped model was off on 28 pictures of its data sets: 2.1 px, 0.007 and 0.92 (of a
-    # thermal picture, which it never learnt to segment; 0.989 of a colour picture). Below a score
-    # of 0.2, candidates change class or leave the list, and have no twin to compare with.
+    # Weights are rounded to 11 bits (on a CPU, ONNX Runtime rounds no more than them). Twice to
+    # three times the most that the shipped model was off on 28 pictures of its data sets: 2.1 px,
+    # 0.007 and 0.92 (of a thermal picture, which it never learnt to segment; 0.989 of a colour
+    # picture). Below a score of 0.2, candidates change class or leave the list, and have no twin.
     'fp16': Tolerance(box=5, score=0.02, equal_labels=0.8, shown=0.3),
 }
 """Number format of the graph -> what is tolerated between it and torch in FP32."""

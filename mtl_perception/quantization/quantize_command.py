@@ -32,7 +32,7 @@ from mtl_perception.quantization.sensitivity import choose_floating, measure_lay
 from mtl_perception.quantization.verification import verify
 from mtl_perception.spec import METADATA_KEY, ModelSpec
 
-MEASURED = 10
+MEASURED = 7
 """Images on which single layers are measured: one run of the network for each layer and image."""
 
 
