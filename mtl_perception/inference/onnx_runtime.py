@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 import contextlib
 import ctypes
+from functools import cache
 import io
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,9 +14,10 @@ import numpy as np
 import onnxruntime
 
 from mtl_perception.errors import StartError
-from mtl_perception.graph_contract import check_batch, INPUT, input_of, output_names, RawOutputs
+from mtl_perception.graph_contract import INPUT, input_of, output_names, outputs_of, RawOutputs
 from mtl_perception.inference.cache_folder import writable_cache_folder
 from mtl_perception.inference.onnx_file import read_onnx_header
+from mtl_perception.inference.onnx_part import OnnxParts
 from mtl_perception.inference.runtime import (
     MAX_BATCH,
     one_line,
@@ -23,6 +26,7 @@ from mtl_perception.inference.runtime import (
     Say,
     usable_cores,
 )
+from mtl_perception.inference.task_graphs import TaskGraphs
 from mtl_perception.spec import ModelSpec
 
 _FATAL_ONLY = 4
@@ -62,21 +66,23 @@ class OnnxRuntime:
         # from this process's own next step. With all cores shared with another job, a run took
         # 1.5 s without and 2.3 s with it, and what followed the run 5 and 16 ms.
         settings.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        # Parts of the model take turns, so one arena does for all: each part would have its own,
+        # as large as the largest layers.
+        _share_arena()
+        settings.add_session_config_entry('session.use_env_allocators', '1')
         complaints = _load_cuda() if device == 'cuda' else ''
-        providers = _gpu_providers(self.spec, options, say) if device == 'cuda' else [_CPU]
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), settings, providers=providers)
-        except Exception as error:  # its exceptions have no base class of their own
-            raise StartError(f'ONNX Runtime cannot load it ({one_line(error)})',
-                             'export it again, or update onnxruntime') from None
-        self.device = 'cuda' if {_CUDA, _TENSORRT} & {*self._session.get_providers()} else 'cpu'
+        providers: list[_Provider] = (
+            _gpu_providers(self.spec, options, say) if device == 'cuda' else [_CPU])
+        parts = OnnxParts(path)
+        whole = _Session(path, self.spec, settings, providers)
+        self.device = 'cuda' if {_CUDA, _TENSORRT} & whole.providers else 'cpu'
         if self.device != device:
             raise StartError(
                 f'ONNX Runtime can use no GPU{complaints and f" ({complaints})"}',
                 'check the driver and the CUDA and cuDNN libraries, or take the device cpu')
-        self._binding = self._session.io_binding()
-        self._outputs = output_names(self.spec)
+        self._graphs = TaskGraphs(
+            self.spec, whole, lambda spec: _Session(
+                parts.part(output_names(spec)), spec, settings, providers), say)
 
     @classmethod
     def facts(cls) -> RuntimeFacts:
@@ -92,16 +98,56 @@ class OnnxRuntime:
             return RuntimeFacts(version, ('cuda', 'cpu'), ('fp32', 'fp16', 'int8'))
         return RuntimeFacts(version, ('cpu',), ('fp32', 'int8'), {'cuda': missing})
 
-    def run(self, images: np.ndarray) -> RawOutputs:
+    def run(self, images: np.ndarray, tasks: Collection[str] | None = None) -> RawOutputs:
         """Run the network; see ``Runtime.run``."""
-        check_batch(images, self.spec)
-        self._binding.bind_cpu_input(INPUT, images)
-        for name in self._outputs:
-            # Memory of its own for each run: the results are the caller's.
-            self._binding.bind_output(name)
-        self._session.run_with_iobinding(self._binding)
-        values = self._binding.copy_outputs_to_cpu()
-        return RawOutputs(**dict(zip(self._outputs, values, strict=True)))
+        return self._graphs.run(images, tasks)
+
+
+class _Session:
+    """A graph in a session of its own, which writes the outputs into the same memory each time."""
+
+    def __init__(self, model: Path | bytes, spec: ModelSpec, settings: onnxruntime.SessionOptions,
+                 providers: list[_Provider]) -> None:
+        try:
+            self._session = onnxruntime.InferenceSession(
+                model if isinstance(model, bytes) else str(model), settings, providers=providers)
+        except Exception as error:  # its exceptions have no base class of their own
+            raise StartError(f'ONNX Runtime cannot load it ({one_line(error)})',
+                             'export it again, or update onnxruntime') from None
+        self.providers = {*self._session.get_providers()}
+        self._outputs = outputs_of(spec)
+        self._bound: dict[int, tuple[Any, RawOutputs]] = {}
+
+    def run(self, images: np.ndarray) -> RawOutputs:
+        """Return all outputs; see ``Graph``."""
+        count = len(images)
+        if count not in self._bound:
+            return self._first(images)
+        binding, outputs = self._bound[count]
+        binding.bind_cpu_input(INPUT, images)
+        self._session.run_with_iobinding(binding)
+        return outputs
+
+    def _first(self, images: np.ndarray) -> RawOutputs:
+        """Run on the first batch of its size, and bind memory of the shapes that come out."""
+        names = [tensor.name for tensor in self._outputs]
+        values = dict(zip(names, self._session.run(names, {INPUT: images}), strict=True))
+        binding = self._session.io_binding()
+        for tensor in self._outputs:
+            value = values[tensor.name]
+            binding.bind_output(
+                tensor.name, 'cpu', 0, tensor.dtype, value.shape, value.ctypes.data)
+        outputs = RawOutputs(**values)
+        self._bound[len(images)] = binding, outputs
+        return outputs
+
+
+@cache
+def _share_arena() -> None:
+    """Make the arena in the main memory that all sessions of this process share."""
+    onnxruntime.create_and_register_allocator(onnxruntime.OrtMemoryInfo(
+        'Cpu', onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0,
+        onnxruntime.OrtMemType.DEFAULT), None)
 
 
 def _loads(library: str) -> bool:

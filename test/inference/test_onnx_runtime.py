@@ -40,6 +40,34 @@ def test_a_model_of_one_task_leaves_the_other_out(paint_model):
     assert segments.label_map is not None
 
 
+def test_sessions_of_all_tasks_and_sizes_of_batch_say_the_same_without_a_copy(paint_model):
+    runtime = _open(paint_model())
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        for count in (1, 3, 2):
+            images = rng.integers(0, 256, (count, 64, 96, 3)).astype(np.uint8)
+            whole = {name: values.copy() for name, values in vars(runtime.run(images)).items()}
+            again = runtime.run(images)
+            assert again.boxes.ctypes.data == runtime.run(images).boxes.ctypes.data
+            assert all(np.array_equal(getattr(again, name), whole[name]) for name in whole)
+            for task, names in (('detection', {'boxes', 'scores', 'classes'}),
+                                ('segmentation', {'label_map'})):
+                runtime.run(images, [task])
+                runtime._graphs.wait()
+                part = vars(runtime.run(images, {task}))
+                assert {name for name in part if part[name] is not None} == names
+                assert all(np.array_equal(part[name], whole[name]) for name in names)
+
+
+def test_images_may_be_read_only(paint_model):
+    images = np.zeros((1, 64, 96, 3), np.uint8)
+    images[0, 8:20, 16:40] = (255, 0, 0)
+    images.setflags(write=False)
+    runtime = _open(paint_model())
+    for _ in range(2):
+        assert runtime.run(images).boxes[0, 0].tolist() == [16, 8, 40, 20]
+
+
 @pytest.mark.parametrize('images', [
     np.zeros((1, 64, 96, 3), np.float32), np.zeros((64, 96, 3), np.uint8),
     np.zeros((1, 96, 64, 3), np.uint8), np.zeros((1, 64, 96, 4), np.uint8)])
