@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import io
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,6 +13,7 @@ import onnxruntime
 from mtl_perception.errors import StartError
 from mtl_perception.graph_contract import check_batch, INPUT, input_of, output_names, RawOutputs
 from mtl_perception.inference.cache_folder import writable_cache_folder
+from mtl_perception.inference.machine import CUDA_DRIVER, has_cuda_driver, loads
 from mtl_perception.inference.onnx_file import read_onnx_header
 from mtl_perception.inference.runtime import (
     MAX_BATCH,
@@ -28,7 +28,6 @@ from mtl_perception.spec import ModelSpec
 _FATAL_ONLY = 4
 _CPU, _CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
 _TENSORRT, _TENSORRT_LIBRARY = 'TensorrtExecutionProvider', 'libnvinfer.so.10'
-_CUDA_DRIVER = 'libcuda.so.1'
 
 _Provider = str | tuple[str, dict[str, Any]]
 
@@ -85,8 +84,8 @@ class OnnxRuntime:
         if _CUDA not in onnxruntime.get_available_providers():
             missing = StartError('this ONNX Runtime is built without CUDA',
                                  'pip install onnxruntime-gpu instead of onnxruntime')
-        elif not _loads(_CUDA_DRIVER):
-            missing = StartError(f'there is no CUDA driver ({_CUDA_DRIVER})',
+        elif not has_cuda_driver():
+            missing = StartError(f'there is no CUDA driver ({CUDA_DRIVER})',
                                  'check it with nvidia-smi')
         else:
             return RuntimeFacts(version, ('cuda', 'cpu'), ('fp32', 'fp16', 'int8'))
@@ -104,15 +103,6 @@ class OnnxRuntime:
         return RawOutputs(**dict(zip(self._outputs, values, strict=True)))
 
 
-def _loads(library: str) -> bool:
-    """Return whether the dynamic loader finds the library."""
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
-
-
 def _load_cuda() -> str:
     """Load the CUDA libraries that pip has installed; return what is missing, in one line."""
     if not hasattr(onnxruntime, 'preload_dlls'):  # before 1.21
@@ -128,7 +118,7 @@ def _gpu_providers(spec: ModelSpec, options: RuntimeOptions, say: Say) -> list[_
     providers: list[_Provider] = [_CUDA, _CPU]
     if _TENSORRT not in onnxruntime.get_available_providers():
         return providers
-    if not _loads(_TENSORRT_LIBRARY):  # ONNX Runtime would print a page about it
+    if not loads(_TENSORRT_LIBRARY):  # ONNX Runtime would print a page about it
         return providers
     shape = [f'{INPUT}:{"x".join(map(str, (count, *input_of(spec).shape[1:])))}'
              for count in (1, 1, MAX_BATCH)]
