@@ -16,7 +16,7 @@ CUDA_DRIVER = 'libcuda.so.1'
 
 _CPU_INFO = Path('/proc/cpuinfo')
 _BF16_FLAGS = {'avx512f', 'avx_ne_convert'}
-"""One of these has every x86 CPU on which OpenVINO computes in BF16 (its `precision_support.cpp`)."""
+"""One of these has every x86 CPU on which OpenVINO computes in BF16: its precision_support.cpp."""
 
 
 def has_cuda_driver() -> bool:

@@ -14,6 +14,8 @@ from mtl_perception.errors import StartError
 from mtl_perception.graph_contract import check_batch, INPUT, input_of, output_names, RawOutputs
 from mtl_perception.inference.cache_folder import writable_cache_folder
 from mtl_perception.inference.machine import CUDA_DRIVER, has_cuda_driver, loads
+from mtl_perception.inference.one_by_one import run_one_by_one
+from mtl_perception.inference.onnx_arena import bind_outputs, first_run, take_what_is_needed
 from mtl_perception.inference.onnx_file import read_onnx_header
 from mtl_perception.inference.runtime import (
     MAX_BATCH,
@@ -61,6 +63,8 @@ class OnnxRuntime:
         # from this process's own next step. With all cores shared with another job, a run took
         # 1.5 s without and 2.3 s with it, and what followed the run 5 and 16 ms.
         settings.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        if device == 'cpu':
+            take_what_is_needed(settings)
         complaints = _load_cuda() if device == 'cuda' else ''
         providers = _gpu_providers(self.spec, options, say) if device == 'cuda' else [_CPU]
         try:
@@ -76,6 +80,7 @@ class OnnxRuntime:
                 'check the driver and the CUDA and cuDNN libraries, or take the device cpu')
         self._binding = self._session.io_binding()
         self._outputs = output_names(self.spec)
+        self._first_run = first_run() if device == 'cpu' else None
 
     @classmethod
     def facts(cls) -> RuntimeFacts:
@@ -94,12 +99,20 @@ class OnnxRuntime:
     def run(self, images: np.ndarray) -> RawOutputs:
         """Run the network; see ``Runtime.run``."""
         check_batch(images, self.spec)
-        self._binding.bind_cpu_input(INPUT, images)
-        for name in self._outputs:
-            # Memory of its own for each run: the results are the caller's.
-            self._binding.bind_output(name)
-        self._session.run_with_iobinding(self._binding)
-        values = self._binding.copy_outputs_to_cpu()
+        return run_one_by_one(self._run, images) if self.device == 'cpu' else self._run(images)
+
+    def _run(self, images: np.ndarray) -> RawOutputs:
+        binding, options = self._binding, self._first_run
+        binding.bind_cpu_input(INPUT, images)
+        bound = bind_outputs(self._session, binding, len(images)) if options else None
+        if bound is None:
+            for name in self._outputs:
+                # Memory of its own for each run: the results are the caller's.
+                binding.bind_output(name)
+        self._session.run_with_iobinding(binding, options)
+        self._first_run = None
+        values = [bound[name] for name in self._outputs] if bound else \
+            binding.copy_outputs_to_cpu()
         return RawOutputs(**dict(zip(self._outputs, values, strict=True)))
 
 

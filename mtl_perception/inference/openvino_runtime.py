@@ -10,8 +10,9 @@ import numpy as np
 import openvino
 
 from mtl_perception.errors import StartError
-from mtl_perception.graph_contract import check_batch, INPUT, output_names, RawOutputs
+from mtl_perception.graph_contract import check_batch, INPUT, input_of, output_names, RawOutputs
 from mtl_perception.inference.cache_folder import writable_cache_folder
+from mtl_perception.inference.one_by_one import run_one_by_one
 from mtl_perception.inference.onnx_file import read_onnx_header
 from mtl_perception.inference.runtime import (
     one_line,
@@ -50,7 +51,10 @@ class OpenVinoRuntime:
         if folder is not None:
             settings['CACHE_DIR'] = str(folder)
         try:
-            compiled = _core().compile_model(path, 'CPU', settings)
+            model = _core().read_model(path)
+            # For one image: faster than with any number of them, and with a third less memory.
+            model.reshape({INPUT: [1, *input_of(self.spec).shape[1:]]})
+            compiled = _core().compile_model(model, 'CPU', settings)
         except Exception as error:  # its exceptions have no base class of their own
             raise StartError(f'OpenVINO cannot load it ({one_line(error)})',
                              'export it again, or update openvino') from None
@@ -68,6 +72,9 @@ class OpenVinoRuntime:
     def run(self, images: np.ndarray) -> RawOutputs:
         """Run the network; see ``Runtime.run``."""
         check_batch(images, self.spec)
+        return run_one_by_one(self._run, images)
+
+    def _run(self, images: np.ndarray) -> RawOutputs:
         self._request.infer({INPUT: images}, share_inputs=True)
         # Its own memory, which the next run writes over.
         return RawOutputs(**{

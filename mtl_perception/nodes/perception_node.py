@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 from mtl_perception.nodes.early_signals import hold_signals
-from mtl_perception.unused_modules import leave_out_unused
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,7 +14,6 @@ if TYPE_CHECKING:
 def main(args: list[str] | None = None) -> int:
     """Run the node with ROS arguments (`sys.argv` by default); return the exit code."""
     hold_signals()
-    leave_out_unused()
     from mtl_perception.nodes.process import run_node
 
     return run_node(_make, args)

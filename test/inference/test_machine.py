@@ -30,7 +30,7 @@ def test_what_cannot_be_seen_may_be(tmp_path, monkeypatch):
     assert may_compute_bf16(info)
 
 
-def test_openvino_agrees(monkeypatch):
+def test_openvino_agrees():
     runtime = pytest.importorskip('mtl_perception.inference.openvino_runtime')
     assert may_compute_bf16() or 'bf16' not in runtime.OpenVinoRuntime.facts().precisions
 
