@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Collection
 import contextlib
-import ctypes
-from functools import cache
 import io
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,8 +12,11 @@ import numpy as np
 import onnxruntime
 
 from mtl_perception.errors import StartError
-from mtl_perception.graph_contract import INPUT, input_of, output_names, outputs_of, RawOutputs
+from mtl_perception.graph_contract import INPUT, input_of, output_names, RawOutputs
 from mtl_perception.inference.cache_folder import writable_cache_folder
+from mtl_perception.inference.machine import CUDA_DRIVER, has_cuda_driver, loads
+from mtl_perception.inference.one_by_one import run_one_by_one
+from mtl_perception.inference.onnx_arena import bind_outputs, first_run, take_what_is_needed
 from mtl_perception.inference.onnx_file import read_onnx_header
 from mtl_perception.inference.onnx_part import OnnxParts
 from mtl_perception.inference.runtime import (
@@ -32,7 +33,6 @@ from mtl_perception.spec import ModelSpec
 _FATAL_ONLY = 4
 _CPU, _CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
 _TENSORRT, _TENSORRT_LIBRARY = 'TensorrtExecutionProvider', 'libnvinfer.so.10'
-_CUDA_DRIVER = 'libcuda.so.1'
 
 _Provider = str | tuple[str, dict[str, Any]]
 
@@ -66,10 +66,8 @@ class OnnxRuntime:
         # from this process's own next step. With all cores shared with another job, a run took
         # 1.5 s without and 2.3 s with it, and what followed the run 5 and 16 ms.
         settings.add_session_config_entry('session.intra_op.allow_spinning', '0')
-        # Parts of the model take turns, so one arena does for all: each part would have its own,
-        # as large as the largest layers.
-        _share_arena()
-        settings.add_session_config_entry('session.use_env_allocators', '1')
+        if device == 'cpu':
+            take_what_is_needed(settings)
         complaints = _load_cuda() if device == 'cuda' else ''
         providers: list[_Provider] = (
             _gpu_providers(self.spec, options, say) if device == 'cuda' else [_CPU])
@@ -91,8 +89,8 @@ class OnnxRuntime:
         if _CUDA not in onnxruntime.get_available_providers():
             missing = StartError('this ONNX Runtime is built without CUDA',
                                  'pip install onnxruntime-gpu instead of onnxruntime')
-        elif not _loads(_CUDA_DRIVER):
-            missing = StartError(f'there is no CUDA driver ({_CUDA_DRIVER})',
+        elif not has_cuda_driver():
+            missing = StartError(f'there is no CUDA driver ({CUDA_DRIVER})',
                                  'check it with nvidia-smi')
         else:
             return RuntimeFacts(version, ('cuda', 'cpu'), ('fp32', 'fp16', 'int8'))
@@ -115,48 +113,33 @@ class _Session:
             raise StartError(f'ONNX Runtime cannot load it ({one_line(error)})',
                              'export it again, or update onnxruntime') from None
         self.providers = {*self._session.get_providers()}
-        self._outputs = outputs_of(spec)
+        self._is_on_cpu = self.providers == {_CPU}
+        self._outputs = output_names(spec)
         self._bound: dict[int, tuple[Any, RawOutputs]] = {}
 
     def run(self, images: np.ndarray) -> RawOutputs:
         """Return all outputs; see ``Graph``."""
+        return run_one_by_one(self._run, images) if self._is_on_cpu else self._run(images)
+
+    def _run(self, images: np.ndarray) -> RawOutputs:
         count = len(images)
+        options = None
         if count not in self._bound:
-            return self._first(images)
-        binding, outputs = self._bound[count]
+            binding = self._session.io_binding()
+            outputs = bind_outputs(self._session, binding, count)
+            if outputs is None:
+                return self._unbound(images)
+            self._bound[count] = binding, RawOutputs(**outputs)
+            options = first_run() if self._is_on_cpu else None
+        binding, raw = self._bound[count]
         binding.bind_cpu_input(INPUT, images)
-        self._session.run_with_iobinding(binding)
-        return outputs
+        self._session.run_with_iobinding(binding, options)
+        return raw
 
-    def _first(self, images: np.ndarray) -> RawOutputs:
-        """Run on the first batch of its size, and bind memory of the shapes that come out."""
-        names = [tensor.name for tensor in self._outputs]
-        values = dict(zip(names, self._session.run(names, {INPUT: images}), strict=True))
-        binding = self._session.io_binding()
-        for tensor in self._outputs:
-            value = values[tensor.name]
-            binding.bind_output(
-                tensor.name, 'cpu', 0, tensor.dtype, value.shape, value.ctypes.data)
-        outputs = RawOutputs(**values)
-        self._bound[len(images)] = binding, outputs
-        return outputs
-
-
-@cache
-def _share_arena() -> None:
-    """Make the arena in the main memory that all sessions of this process share."""
-    onnxruntime.create_and_register_allocator(onnxruntime.OrtMemoryInfo(
-        'Cpu', onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0,
-        onnxruntime.OrtMemType.DEFAULT), None)
-
-
-def _loads(library: str) -> bool:
-    """Return whether the dynamic loader finds the library."""
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
+    def _unbound(self, images: np.ndarray) -> RawOutputs:
+        """Run with outputs in new memory: the graph does not say how large they are."""
+        values = self._session.run(self._outputs, {INPUT: images})
+        return RawOutputs(**dict(zip(self._outputs, values, strict=True)))
 
 
 def _load_cuda() -> str:
@@ -174,7 +157,7 @@ def _gpu_providers(spec: ModelSpec, options: RuntimeOptions, say: Say) -> list[_
     providers: list[_Provider] = [_CUDA, _CPU]
     if _TENSORRT not in onnxruntime.get_available_providers():
         return providers
-    if not _loads(_TENSORRT_LIBRARY):  # ONNX Runtime would print a page about it
+    if not loads(_TENSORRT_LIBRARY):  # ONNX Runtime would print a page about it
         return providers
     shape = [f'{INPUT}:{"x".join(map(str, (count, *input_of(spec).shape[1:])))}'
              for count in (1, 1, MAX_BATCH)]

@@ -11,8 +11,9 @@ import numpy as np
 import openvino
 
 from mtl_perception.errors import StartError
-from mtl_perception.graph_contract import INPUT, output_names, RawOutputs
+from mtl_perception.graph_contract import INPUT, input_of, output_names, RawOutputs
 from mtl_perception.inference.cache_folder import writable_cache_folder
+from mtl_perception.inference.one_by_one import run_one_by_one
 from mtl_perception.inference.onnx_file import read_onnx_header
 from mtl_perception.inference.onnx_part import OnnxParts
 from mtl_perception.inference.runtime import (
@@ -76,8 +77,10 @@ class _Compiled:
 
     def __init__(self, model: Path | bytes, spec: ModelSpec, settings: dict[str, Any]) -> None:
         try:
-            compiled = _core().compile_model(
-                _core().read_model(model) if isinstance(model, bytes) else model, 'CPU', settings)
+            graph = _core().read_model(model)
+            # For one image: faster than with any number of them, and with a third less memory.
+            graph.reshape({INPUT: [1, *input_of(spec).shape[1:]]})
+            compiled = _core().compile_model(graph, 'CPU', settings)
         except Exception as error:  # its exceptions have no base class of their own
             raise StartError(f'OpenVINO cannot load it ({one_line(error)})',
                              'export it again, or update openvino') from None
@@ -86,6 +89,9 @@ class _Compiled:
 
     def run(self, images: np.ndarray) -> RawOutputs:
         """Return all outputs; see ``Graph``."""
+        return run_one_by_one(self._run, images)
+
+    def _run(self, images: np.ndarray) -> RawOutputs:
         self._request.infer({INPUT: images}, share_inputs=True)
         return RawOutputs(**{
             name: self._request.get_tensor(name).data for name in self._outputs})

@@ -21,6 +21,7 @@ from std_msgs.msg import Header
 from mtl_perception.encodings import check_image, decode_image, FrameError, RawImage
 from mtl_perception.errors import MtlError
 from mtl_perception.inference.pipeline import Pipeline
+from mtl_perception.memory import give_back_freed_memory
 from mtl_perception.nodes.diagnostics import diagnostics_message, NodeState
 from mtl_perception.nodes.frame_statistics import FrameStatistics, StageTimes
 from mtl_perception.nodes.image_input import ImageInput
@@ -171,6 +172,7 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
         pipeline = Pipeline(model, parameters.options(), parameters.runtime_options(), log)
         width, height = pipeline.spec.input_size
         pipeline.warm_up()
+        give_back_freed_memory()
         self._pipeline, self._model = pipeline, model
         self._publications = Publications(self, pipeline.spec, self._follow_subscribers)
         self._publications.publish_labels(parameters.score_threshold)

@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 
 from mtl_perception.errors import StartError
-from mtl_perception.inference import onnx_runtime
+from mtl_perception.inference import machine
 from mtl_perception.inference.onnx_runtime import OnnxRuntime
 from mtl_perception.inference.registry import open_runtime
 from mtl_perception.inference.runtime import RuntimeOptions, silent
@@ -124,12 +124,12 @@ def test_an_operator_set_that_it_does_not_know(paint_proto, tmp_path, opset):
 def test_with_cuda_but_without_a_driver_the_driver_is_missed(monkeypatch):
     monkeypatch.setattr(onnxruntime, 'get_available_providers',
                         lambda: ['CUDAExecutionProvider', 'CPUExecutionProvider'])
-    monkeypatch.setattr(onnx_runtime, '_CUDA_DRIVER', 'libno_such_driver.so.1')
+    monkeypatch.setattr(machine, 'CUDA_DRIVER', 'libno_such_driver.so.1')
     facts = OnnxRuntime.facts()
     assert facts.devices == ('cpu',)
-    assert 'no CUDA driver (libno_such_driver.so.1)' in str(facts.missing['cuda'])
+    assert 'no CUDA driver (libcuda.so.1)' in str(facts.missing['cuda'])
     # Any library that is there stands for the driver.
-    monkeypatch.setattr(onnx_runtime, '_CUDA_DRIVER', 'libc.so.6')
+    monkeypatch.setattr(machine, 'CUDA_DRIVER', 'libc.so.6')
     assert OnnxRuntime.facts().devices == ('cuda', 'cpu')
 
 
