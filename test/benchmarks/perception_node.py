@@ -54,8 +54,8 @@ class Measured:
     """Percent of one core."""
     memory: dict[str, float] = field(default_factory=dict)
     """At the end."""
-    growth: float = 0.0
-    """Of the resident memory since the warm-up."""
+    course: list[float] = field(default_factory=list)
+    """Resident memory after the warm-up and after each tenth of the time."""
     threads: int = 0
     maps: dict[str, float] = field(default_factory=dict)
     """Resident memory by mapped file, largest first."""
@@ -122,12 +122,14 @@ def measure(args: argparse.Namespace) -> Measured:
 
             fly(args.warm_up)
             pid = nodes.pid(NODE)
-            before, cpu, begin = memory_of(pid), cpu_seconds(pid), time.monotonic()
-            fly(args.seconds)
+            measured.course.append(memory_of(pid)['resident'])
+            cpu, begin = cpu_seconds(pid), time.monotonic()
+            for _ in range(10):
+                fly(args.seconds / 10)
+                measured.course.append(memory_of(pid)['resident'])
             measured.seconds = time.monotonic() - begin
             measured.cpu = 100 * (cpu_seconds(pid) - cpu) / measured.seconds
             measured.memory = memory_of(pid)
-            measured.growth = measured.memory['resident'] - before['resident']
             measured.threads = len(list(Path(f'/proc/{pid}/task').iterdir()))
             measured.maps = dict(maps_of(pid)[:args.maps])
     return measured
@@ -221,7 +223,9 @@ def table(measured: Measured) -> Iterator[str]:
            f'{measured.threads} threads')
     yield 'memory [MB]: ' + ', '.join(
         f'{name} {value:.1f}' for name, value in measured.memory.items()
-        ) + f'; resident since the warm-up {measured.growth:+.1f}'
+        )
+    yield ('resident after the warm-up, then each tenth of the time: '
+           + ', '.join(f'{value:.1f}' for value in measured.course))
     for name, value in measured.maps.items():
         yield f'{value:8.1f}  {name}'
 
