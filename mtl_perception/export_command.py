@@ -10,11 +10,10 @@ import cv2
 import numpy as np
 
 from mtl_perception.data.synthetic import SyntheticFlight
-from mtl_perception.errors import ConfigError, DataError, StartError
-from mtl_perception.extras import remedy
-from mtl_perception.inference.trt.parsing import check_parses
+from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.inference.trt.parsing import tensorrt_verdict
 from mtl_perception.models.checkpoint import load_checkpoint
-from mtl_perception.models.export import export_onnx
+from mtl_perception.models.export import export_onnx, TOLERANCES
 
 SUFFIXES = ('.jpg', '.jpeg', '.png')
 
@@ -27,6 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('checkpoint', type=Path, help='checkpoint (.pt) that `mtl train` wrote')
     parser.add_argument('-o', '--output', type=Path,
                         help='ONNX file to write (default: beside the checkpoint)')
+    parser.add_argument('--precision', choices=tuple(TOLERANCES), default='fp32',
+                        help='number format of the weights and of the network; what decodes boxes '
+                        'stays FP32 (default: %(default)s)')
     parser.add_argument('--images', type=Path,
                         help='picture or folder of pictures on which ONNX is held against torch; '
                         'take some of your own (default: frames of a synthetic flight)')
@@ -48,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
                 else drawn_pictures(spec.input_size, args.limit))
     print(f'exporting, and comparing with torch on {len(pictures)} '
           f'{"pictures" if args.images else "drawn frames"} ...', flush=True)
-    found = export_onnx(network, spec, output, pictures)
+    found = export_onnx(network, spec, output, pictures, args.precision)
     parts = []
     if spec.detection:
         parts.append(f'{found.candidates} candidates within {found.box:.4f} px and '
@@ -57,17 +59,6 @@ def run(args: argparse.Namespace) -> None:
         parts.append(f'{found.equal_labels:.3%} of labels equal')
     print(f'{output}: {output.stat().st_size / 1e6:.1f} MB; {", ".join(parts)}')
     print(tensorrt_verdict(output))
-
-
-def tensorrt_verdict(path: Path) -> str:
-    """Return in one line what the TensorRT that is installed says of the ONNX file `path`."""
-    try:
-        version = check_parses(path)
-    except StartError as error:
-        return f'for other runtimes only: {error.reason}'
-    if version is None:
-        return f'not tried with TensorRT, which is not installed: {remedy("tensorrt")}'
-    return f'TensorRT {version} takes it'
 
 
 def read_pictures(path: Path, size: tuple[int, int], limit: int) -> list[np.ndarray]:

@@ -27,6 +27,8 @@ COMMANDS = {
     'experiment': ('mtl_perception.training.experiment_command',
                    'train networks alike and compare them'),
     'export': ('mtl_perception.export_command', 'write a checkpoint as ONNX'),
+    'quantize': ('mtl_perception.quantization.quantize_command',
+                 'write an ONNX model in INT8'),
     'runtimes': ('mtl_perception.inference.runtimes_command',
                  'say what can run a model on this machine'),
     'build-engine': ('mtl_perception.inference.build_engine_command',

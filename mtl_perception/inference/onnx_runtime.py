@@ -50,7 +50,9 @@ class OnnxRuntime:
         """Load the ONNX file `path`; see ``Runtime``."""
         header = read_onnx_header(path)
         self.spec = header.spec
-        self.precision = header.precision
+        # On a CPU, it has hardly any kernels for FP16: it casts weights and values to FP32.
+        self.precision = ('fp32' if (device, header.precision) == ('cpu', 'fp16')
+                          else header.precision)
         if options.precision not in ('auto', self.precision):
             raise StartError(f'it computes in {self.precision} as the model, '
                              f'not in {options.precision}')

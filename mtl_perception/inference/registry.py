@@ -61,6 +61,8 @@ class Choice:
     device: str
     needs: str = ''
     """Precision without which it is not taken in this place of the order."""
+    files: str = ''
+    """Number format of the only files for which it has this place in the order; '': of any."""
 
 
 AUTO_ORDER = (
@@ -68,6 +70,8 @@ AUTO_ORDER = (
     Choice('onnxruntime', 'cuda'),
     # Where the CPU does not compute in BF16, ONNX Runtime is faster: docs/deployment.md.
     Choice('openvino', 'cpu', needs='bf16'),
+    # ONNX Runtime is slow in INT8 on any CPU.
+    Choice('openvino', 'cpu', files='int8'),
     Choice('onnxruntime', 'cpu'),
     Choice('openvino', 'cpu'),
     Choice('torch', 'cuda'),
@@ -130,7 +134,8 @@ def choices(path: Path, options: RuntimeOptions) -> list[Choice]:
     """
     Return what may run the model file `path`, in the order in which it is tried; never empty.
 
-    Raises ModelError where `path` cannot be a model, ConfigError where `options` rule out all.
+    The order depends on what the file says of itself. Raises ModelError where `path` cannot be a
+    model, ConfigError where `options` rule out all.
     """
     if options.runtime not in RUNTIMES:
         raise ConfigError(f'no runtime {options.runtime!r}; there are {", ".join(RUNTIMES)}')
@@ -144,13 +149,17 @@ def choices(path: Path, options: RuntimeOptions) -> list[Choice]:
                 f'{path}: the runtime {options.runtime} reads {suffix} files; choose the runtime '
                 f'auto or another model')
         order = [choice for choice in AUTO_ORDER
-                 if choice.runtime == options.runtime and not choice.needs]
+                 if choice.runtime == options.runtime
+                 and not (choice.needs or choice.files)]
     order = [choice for choice in order if ENTRIES[choice.runtime].suffix == path.suffix]
     if not order:
         suffixes = dict.fromkeys(entry.suffix for entry in ENTRIES.values())
         raise ModelError(
             f'{path}: no runtime reads {path.suffix or "a file without suffix"}; '
             f'a model is a file {" or ".join(suffixes)}')
+    if any(choice.files for choice in order):
+        precision = read_onnx_header(path).precision
+        order = [choice for choice in order if choice.files in ('', precision)]
     usable = [choice for choice in order if options.device in ('auto', choice.device)]
     if not usable:
         raise ConfigError(

@@ -26,7 +26,8 @@ def startable(path: Path, options: RuntimeOptions, say: Say = silent) -> Iterato
     Raises ModelError where `path` is not a model.
     """
     asked = (options.precision,)
-    for choice in dict.fromkeys(replace(choice, needs='') for choice in choices(path, options)):
+    for choice in dict.fromkeys(replace(choice, needs='', files='')
+                                for choice in choices(path, options)):
         started = False
         for precision in PRECISIONS[1:] if options.precision == 'auto' else asked:
             with contextlib.suppress(StartError):

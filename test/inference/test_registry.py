@@ -1,5 +1,8 @@
 import sys
 
+import numpy as np
+import onnx
+from onnx import numpy_helper
 import pytest
 
 from mtl_perception.errors import ConfigError, ModelError, StartError
@@ -7,6 +10,7 @@ from mtl_perception.inference import registry
 from mtl_perception.inference.onnx_runtime import OnnxRuntime
 from mtl_perception.inference.registry import choices, ENTRIES, open_runtime
 from mtl_perception.inference.runtime import RuntimeFacts, RuntimeOptions
+from mtl_perception.inference.timing import startable
 
 
 def _without(monkeypatch, *packages):
@@ -105,6 +109,20 @@ def test_openvino_comes_first_where_the_cpu_computes_bf16(paint_model, monkeypat
         monkeypatch.setattr(openvino.OpenVinoRuntime, 'device', 'cpu', raising=False)
         monkeypatch.setattr(openvino.OpenVinoRuntime, 'precision', 'bf16', raising=False)
         assert open_runtime(paint_model(), options).name == name
+
+
+def test_openvino_comes_first_for_int8_on_any_cpu(paint_model, paint_proto, tmp_path):
+    pytest.importorskip('openvino')
+    model = paint_proto()
+    model.graph.initializer.append(numpy_helper.from_array(np.zeros(5000, np.int8), 'weights'))
+    path = tmp_path / 'int8.onnx'
+    onnx.save(model, path)
+    options = RuntimeOptions(device='cpu', precision='fp32')
+    opened = open_runtime(path, options)
+    assert (opened.name, opened.precision) == ('openvino', 'int8/fp32')
+    assert open_runtime(paint_model(), options).name == 'onnxruntime'
+    assert [choice.runtime for choice in choices(path, RuntimeOptions('openvino'))] == ['openvino']
+    assert len({*startable(path, options)}) == 1
 
 
 def test_the_order_knows_every_runtime_and_no_other():

@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from mtl_perception.errors import ModelError
-from mtl_perception.export_command import tensorrt_verdict
+from mtl_perception.inference.onnx_file import read_onnx_header
 from mtl_perception.inference.registry import open_runtime
+from mtl_perception.inference.trt.parsing import tensorrt_verdict
 from mtl_perception.labels import LabelSet
 from mtl_perception.main import main
 from mtl_perception.resources import model_path
@@ -128,3 +129,11 @@ def test_what_tensorrt_refuses_is_told_and_kept(tmp_path):
     verdict = tensorrt_verdict(tmp_path / 'm.onnx')
     assert re.match(r'for other runtimes only: TensorRT RTX .* refuses it: .*UInt8', verdict)
     assert '\n' not in verdict
+
+
+def test_command_exports_half_precision(tmp_path, capsys):
+    save_checkpoint(build_model(SPEC), SPEC, tmp_path / 'm.pt')
+    assert main(['export', str(tmp_path / 'm.pt'), '--precision', 'fp16', '--limit', '2']) == 0
+    assert 'of labels equal' in capsys.readouterr().out
+    header = read_onnx_header(tmp_path / 'm.onnx')
+    assert (header.precision, header.spec) == ('fp16', SPEC)

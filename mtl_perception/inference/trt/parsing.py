@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
 from mtl_perception.errors import StartError
+from mtl_perception.extras import remedy
 from mtl_perception.graph_contract import check_graph, Found
 from mtl_perception.inference.onnx_file import read_onnx_header
 from mtl_perception.inference.runtime import one_line
@@ -41,6 +42,17 @@ def check_parses(path: Path) -> str | None:
         return None
     parse(builder, path.read_bytes(), header.spec, path)
     return str(FLAVOUR)
+
+
+def tensorrt_verdict(path: Path) -> str:
+    """Return in one line what the TensorRT that is installed says of the ONNX file `path`."""
+    try:
+        version = check_parses(path)
+    except StartError as error:
+        return f'for other runtimes only: {error.reason}'
+    if version is None:
+        return f'not tried with TensorRT, which is not installed: {remedy("tensorrt")}'
+    return f'TensorRT {version} takes it'
 
 
 def parse(builder: trt.Builder, model: bytes, spec: ModelSpec,

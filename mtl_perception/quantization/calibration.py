@@ -1,0 +1,68 @@
+"""Images as the network gets them, over which the ranges of its values are measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from mtl_perception.data.manifest import Manifest
+from mtl_perception.data.readers import open_set
+from mtl_perception.errors import ConfigError
+from mtl_perception.inference.letterbox import Canvas
+from mtl_perception.inference.pictures import open_pictures
+from mtl_perception.inference.tiles import plan_tiles
+from mtl_perception.spec import ModelSpec
+
+SPLIT = 'train'
+"""Never a split on which a score is taken."""
+
+MAX_COUNT = 2000
+"""Most images: at 640x640, 2.5 GB of them."""
+
+
+def images_of_folder(path: Path, spec: ModelSpec, tiles: str, count: int) -> np.ndarray:
+    """
+    Return up to `count` inputs of the network of `spec`: uint8 [N, H, W, 3] RGB.
+
+    `path` is an image, a folder of images or a video; they are evenly spread over it, letterboxed
+    and cut as the pipeline does. Of each image, one of its `tiles` is taken. Raises DataError
+    where an image cannot be read.
+    """
+    items = list(open_pictures(path).items)
+    return _inputs((items[index].read() for index in spread(len(items), count)), 'bgr', spec,
+                   tiles)
+
+
+def images_of_manifest(manifest: Manifest, spec: ModelSpec, tiles: str, count: int) -> np.ndarray:
+    """
+    Return inputs like `images_of_folder`, of the training split of all sets of `manifest`.
+
+    Each set gives its equal share of `count`, and one at least. Raises ConfigError where no set
+    has a training split, DataError for data that are missing or broken.
+    """
+    sets = [open_set(item, manifest) for item in manifest.sets if SPLIT in item.splits]
+    if not sets:
+        raise ConfigError(f'no data set of the manifest has a split {SPLIT!r} to calibrate on')
+    each = max(1, count // len(sets))
+    return _inputs((data.read(SPLIT, index).image for data in sets
+                    for index in spread(len(data.stems(SPLIT)), each)), 'rgb', spec, tiles)
+
+
+def spread(count: int, most: int) -> Sequence[int]:
+    """Return at most `most` of `count` indices, evenly spread and in their order."""
+    most = min(most, count)
+    return [(2 * index + 1) * count // (2 * most) for index in range(most)]
+
+
+def _inputs(images: Iterator[np.ndarray], order: str, spec: ModelSpec, tiles: str) -> np.ndarray:
+    canvas = Canvas(spec.input_size)
+    batch = canvas.batch(1)
+    inputs = []
+    for number, image in enumerate(images):
+        parts = plan_tiles((image.shape[1], image.shape[0]), spec.input_size, tiles)
+        x0, y0, x1, y1 = parts[number % len(parts)].box
+        canvas.place(0, image[y0:y1, x0:x1], order)
+        inputs.append(batch[0].copy())
+    return np.stack(inputs)
