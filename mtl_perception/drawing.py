@@ -17,47 +17,51 @@ _DARK, _LIGHT = (0, 0, 0), (255, 255, 255)
 Rectangle = tuple[int, int, int, int]
 
 
-def color_label_map(label_map: np.ndarray, label_set: LabelSet) -> np.ndarray:
+def color_label_map(label_map: np.ndarray, label_set: LabelSet,
+                    out: np.ndarray | None = None) -> np.ndarray:
     """
     Return `label_map` (uint8 [H, W], class indices) in its classes' colours: uint8 [H, W, 3] RGB.
 
-    A value without a class is black.
+    A value without a class is black. `out` is memory for the result.
     """
-    return cv2.applyColorMap(label_map, label_set.palette()[:, None])
+    return cv2.applyColorMap(label_map, label_set.palette()[:, None], dst=out)
 
 
 def draw_overlay(image_rgb: np.ndarray, perception: Perception, spec: ModelSpec, *,
-                 mask_opacity: float = 0.45) -> np.ndarray:
+                 mask_opacity: float = 0.45, out: np.ndarray | None = None) -> np.ndarray:
     """
     Return `image_rgb` (uint8 [H, W, 3]) tinted by its label map, its boxes drawn and named.
 
     `mask_opacity` in 0..1 is how much of the tint is seen; borders between classes are drawn
     opaque. Lines and letters grow with the picture. Every box is drawn, in its class's colour; its
     name and score are left out where there is no room beside it. The label map may be smaller than
-    the picture. The result is the caller's.
+    the picture. The result is the caller's, and lies in `out` where that is given (uint8
+    [H, W, 3], contiguous).
     """
-    canvas = np.array(image_rgb, np.uint8, order='C')
+    canvas = np.empty(image_rgb.shape, np.uint8) if out is None else out
     if perception.label_map is not None and spec.segmentation:
-        canvas = _tinted(canvas, perception.label_map, spec.segmentation, mask_opacity)
+        _tint(np.ascontiguousarray(image_rgb), perception.label_map, spec.segmentation,
+              mask_opacity, canvas)
+    else:
+        np.copyto(canvas, image_rgb)
     if perception.detections is not None and spec.detection:
         _draw_boxes(canvas, perception.detections, spec.detection)
     return canvas
 
 
-def _tinted(image: np.ndarray, label_map: np.ndarray, label_set: LabelSet,
-            opacity: float) -> np.ndarray:
+def _tint(image: np.ndarray, label_map: np.ndarray, label_set: LabelSet, opacity: float,
+          out: np.ndarray) -> None:
     height, width = image.shape[:2]
     if label_map.shape != (height, width):
         label_map = cv2.resize(label_map, (width, height), interpolation=cv2.INTER_NEAREST)
     colors = color_label_map(label_map, label_set)
-    tinted = cv2.addWeighted(image, 1 - opacity, colors, opacity, 0)
+    cv2.addWeighted(image, 1 - opacity, colors, opacity, 0, dst=out)
     if opacity > 0:
         # Where the largest and the smallest index of a pixel and its neighbours differ.
         edges = cv2.morphologyEx(label_map, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8))
-        cv2.copyTo(colors, edges, tinted)
+        cv2.copyTo(colors, edges, out)
     if label_map.max() >= len(label_set):
-        cv2.copyTo(image, (label_map >= len(label_set)).view(np.uint8), tinted)
-    return tinted
+        cv2.copyTo(image, (label_map >= len(label_set)).view(np.uint8), out)
 
 
 def _draw_boxes(canvas: np.ndarray, detections: Detections, label_set: LabelSet) -> None:

@@ -14,6 +14,7 @@ import threading
 from mtl_perception import __version__
 from mtl_perception.errors import MtlError
 from mtl_perception.extras import missing_package
+from mtl_perception.unused_modules import leave_out_unused
 
 COMMANDS = {
     'demo': ('mtl_perception.demo', 'fly the synthetic town through the nodes and report'),
@@ -40,6 +41,7 @@ COMMANDS = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return its exit code (1: an error in one line, 130: Ctrl-C)."""
     arguments = sys.argv[1:] if arguments is None else arguments
+    leave_out_unused()
     parser = argparse.ArgumentParser(prog='mtl', description=__doc__)
     parser.add_argument('--version', action='version', version=f'mtl_perception {__version__}')
     subparsers = parser.add_subparsers(dest='command', required=True)

@@ -17,6 +17,21 @@ _MIB = 1024 * 1024
 _NEVER = -1
 
 
+def give_back_freed_memory() -> None:
+    """
+    Give what this process has freed back to the system, once: after a start, not between frames.
+
+    What loading a model leaves behind would otherwise stay. Does nothing where the C library is
+    not glibc.
+    """
+    try:
+        trim = ctypes.CDLL(None).malloc_trim
+    except (AttributeError, OSError):
+        return
+    trim.argtypes = [ctypes.c_size_t]
+    trim(0)
+
+
 def keep_freed_memory(everything: bool = False) -> None:
     """
     Keep what this process frees for its next use: up to 256 MiB of it, in blocks up to 32 MiB.

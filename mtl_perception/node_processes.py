@@ -101,6 +101,10 @@ class NodeProcesses:
         """Return whether the node still runs."""
         return self._processes[name].poll() is None
 
+    def pid(self, name: str) -> int:
+        """Return the process id of the node."""
+        return self._processes[name].pid
+
     def check(self, may_end: str = '') -> None:
         """Raise MtlError with a node's own words where one failed, or ended but `may_end`."""
         for name, process in self._processes.items():

@@ -7,7 +7,8 @@ it into checkpoints and ONNX files, `inference` reads it back from there.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Collection
+from dataclasses import dataclass, field, fields, replace
 import json
 from typing import Any
 
@@ -75,6 +76,19 @@ class ModelSpec:
     def tasks(self) -> tuple[str, ...]:
         """Names of the tasks that are switched on."""
         return tuple(task for task in ('detection', 'segmentation') if getattr(self, task))
+
+    def only(self, tasks: Collection[str]) -> ModelSpec:
+        """
+        Return the spec with no other tasks switched on than `tasks`.
+
+        Raises ValueError where there are none, or one that is not switched on here.
+        """
+        if not tasks or not set(tasks) <= set(self.tasks):
+            raise ValueError(
+                f'tasks {sorted(tasks)} are not some of {", ".join(self.tasks)}')
+        return replace(
+            self, detection=self.detection if 'detection' in tasks else None,
+            segmentation=self.segmentation if 'segmentation' in tasks else None)
 
     def to_json(self) -> str:
         """Return the spec as JSON text; `from_json` reads it back."""

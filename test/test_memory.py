@@ -38,3 +38,29 @@ def test_freed_blocks_are_taken_again_without_page_faults():
     assert faults('everything', 64) < 100
     assert faults('frames', 64) > pages / 2  # more than a frame takes goes back to the system
     assert faults('frames', 24) < 100
+
+
+# Frees small blocks under a heap whose top is in use; prints the MB that stay, before and after.
+HOLES = """
+import os
+from mtl_perception.memory import give_back_freed_memory, keep_freed_memory
+def resident():
+    with open('/proc/self/statm') as file:
+        return int(file.read().split()[1]) * os.sysconf('SC_PAGE_SIZE') / 1e6
+keep_freed_memory()
+begin = resident()
+blocks = [bytes(100_000) for _ in range(400)]
+top = bytes(100_000)
+del blocks
+print(resident() - begin)
+give_back_freed_memory()
+print(resident() - begin)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='a matter of glibc')
+def test_what_a_start_has_freed_goes_back():
+    done = subprocess.run([sys.executable, '-c', HOLES], check=True, capture_output=True,
+                          text=True)
+    kept, after = map(float, done.stdout.split())
+    assert kept > 30 and after < 5

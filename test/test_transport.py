@@ -1,5 +1,4 @@
 from collections import namedtuple
-from importlib import metadata
 import os
 from pathlib import Path
 import xml.etree.ElementTree as ElementTree
@@ -37,8 +36,11 @@ def test_images_get_room_where_nothing_is_chosen():
 
 @pytest.mark.parametrize(('version', 'name'), [
     ('3.3.15', 'FASTRTPS'), ('7.1.6', 'FASTRTPS'), ('9.1.2', 'FASTDDS')])
-def test_wheels_are_known_by_their_rclpy(version, name, monkeypatch):
-    monkeypatch.setattr(metadata, 'version', {'rclpy': version}.get)
+def test_wheels_are_known_by_their_rclpy(version, name, monkeypatch, tmp_path):
+    (tmp_path / 'rclpy').mkdir()
+    (tmp_path / 'rclpy' / '__init__.py').touch()
+    (tmp_path / f'rclpy-{version}.dist-info').mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
     assert profile_variable({}) == f'{name}_DEFAULT_PROFILES_FILE'
 
 

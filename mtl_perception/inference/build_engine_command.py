@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 import contextlib
+import itertools
 from pathlib import Path
 import re
 
 from mtl_perception.errors import ConfigError, ModelError, StartError
+from mtl_perception.graph_contract import output_names
 from mtl_perception.inference.cache_folder import cache_folder
 from mtl_perception.inference.model_file import check_model_file
 from mtl_perception.inference.onnx_file import read_onnx_header
+from mtl_perception.inference.onnx_part import OnnxParts
 from mtl_perception.inference.runtime import MAX_BATCH
 from mtl_perception.inference.runtime_arguments import say
 from mtl_perception.inference.trt.engine_cache import engine_name, EngineFolder, reason
@@ -26,6 +29,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('-o', '--output', metavar='DIR', type=Path,
                         help='folder to write into, given as --cache where the model is run '
                              '(default: ~/.cache/mtl_perception)')
+    parser.add_argument('--each-task', action='store_true',
+                        help='also the engine of each task alone, which a node runs while nobody '
+                             'subscribes to the other')
     parser.add_argument('--compute-capability', metavar='X.Y', type=_capability, nargs='+',
                         help='GPUs to build for, such as 8.6; TensorRT for RTX builds for any '
                              '(default: the GPU of this machine)')
@@ -61,17 +67,21 @@ def run(args: argparse.Namespace) -> None:
         wanted = [gpu.capability]
     for capability in wanted:
         building.check_capability(capability)
-    model = path.read_bytes()
+    parts = OnnxParts(path)
+    models = [(parts.whole(), spec)]
+    if args.each_task and len(spec.tasks) > 1:
+        models += [(parts.part(output_names(part)), part)
+                   for part in (spec.only([task]) for task in spec.tasks)]
     folder = EngineFolder(output, say)
     with _writing(output):
         lock = folder.lock()
     with lock:
-        for capability in dict.fromkeys(wanted):
+        for capability, (model, part) in itertools.product(dict.fromkeys(wanted), models):
             name = engine_name(model, FLAVOUR, capability, gpu.name if gpu else None, MAX_BATCH)
             if folder.read(name) is not None:
                 print(f'{output / name}: there already')
                 continue
-            data = building.build(model, spec, path, capability, MAX_BATCH, say)
+            data = building.build(model, part, path, capability, MAX_BATCH, say)
             with _writing(output):
                 written = folder.write(name, data)
             print(f'{written}: {written.stat().st_size / 1e6:.1f} MB')

@@ -12,8 +12,10 @@ its own scale because width and height are rounded to whole pixels one by one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+import math
 
 import cv2
 import numpy as np
@@ -24,6 +26,10 @@ ORDERS = ('rgb', 'bgr')
 
 PAD_VALUE = 114
 """Grey of the input outside the picture, on all channels; training pads with it too."""
+
+
+Window = tuple[int, int, int, int]
+"""x0, y0, x1, y1 in whole pixels; x1 and y1 are the first outside."""
 
 
 @dataclass(frozen=True)
@@ -57,40 +63,54 @@ class Letterbox:
         mapped = (boxes / np.array(self.scale * 2)).astype(np.float32)
         return np.clip(mapped, 0, np.array([width, height, width, height], np.float32), out=mapped)
 
-    def labels_to_source(self, label_map: np.ndarray, stride: int,
-                         window: tuple[int, int, int, int] | None = None) -> np.ndarray:
+    def labels_to_source(self, label_map: np.ndarray, stride: int, window: Window, out: np.ndarray,
+                         scratch: Scratch) -> None:
         """
-        Return the label of each source pixel's centre: uint8 [height, width].
+        Write the label of each source pixel's centre into `out`, uint8 [height, width].
 
         `label_map` is uint8 [h, w] with one value for `stride` network pixels on each axis.
-        `window` (x0, y0, x1, y1) in source pixels limits the result to a part of the image.
+        `window` (x0, y0, x1, y1) in source pixels is the part of the image that `out` is.
         """
-        x0, y0, x1, y1 = window or (0, 0, *self.source)
-        columns = self._columns[x0:x1] // stride
-        rows = self._rows[y0:y1] // stride
-        # Columns first and few rows of them; whole rows are then copied as they are.
+        x0, y0, x1, y1 = window
+        if stride == 1 and self.size == self.source:
+            np.copyto(out, label_map[y0:y1, x0:x1])
+            return
+        columns = _cells(self.source[0], self.size[0], stride)[x0:x1]
+        rows = _cells(self.source[1], self.size[1], stride)[y0:y1]
+        # Columns first and few rows of them; whole rows are then copied as they are. ('clip': with
+        # its default, 'raise', NumPy would write into memory of its own first.)
         first, last = int(rows[0]), int(rows[-1])
-        return label_map[first:last + 1].take(columns, axis=1).take(rows - first, axis=0)
-
-    @cached_property
-    def _columns(self) -> np.ndarray:
-        return _centres(self.source[0], self.size[0])
-
-    @cached_property
-    def _rows(self) -> np.ndarray:
-        return _centres(self.source[1], self.size[1])
+        wide = scratch.take('labels', (last + 1 - first, len(columns)))
+        np.take(label_map[first:last + 1], columns, axis=1, out=wide, mode='clip')
+        np.take(wide, rows - first, axis=0, out=out, mode='clip')
 
 
-def _centres(source: int, network: int) -> np.ndarray:
-    """Return the index of the network pixel in which the centre of each source pixel lies."""
+@lru_cache(maxsize=128)
+def _cells(source: int, network: int, stride: int) -> np.ndarray:
+    """Return the index of the label under the centre of each source pixel: int [source]."""
     # (i + 1/2) * network / source in whole numbers: no rounding at the borders of pixels.
-    return (2 * np.arange(source) + 1) * network // (2 * source)
+    return (2 * np.arange(source) + 1) * network // (2 * source) // stride
 
 
 @lru_cache(maxsize=64)
 def letterbox_of(source: tuple[int, int], network: tuple[int, int]) -> Letterbox:
     """Return the one Letterbox for these sizes, with what it has computed already."""
     return Letterbox(source, network)
+
+
+class Scratch:
+    """Memory for inner results, reused from frame to frame; for one thread."""
+
+    def __init__(self) -> None:
+        self._memory: dict[str, np.ndarray] = {}
+
+    def take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """Return uint8 of this shape that lasts until `name` is asked for again."""
+        count = math.prod(shape)
+        memory = self._memory.get(name)
+        if memory is None or memory.size < count:
+            memory = self._memory[name] = np.empty(count, np.uint8)
+        return memory[:count].reshape(shape)
 
 
 class Canvas:
@@ -105,7 +125,23 @@ class Canvas:
         self._network = network
         self._images = np.empty((0, network[1], network[0], 3), np.uint8)
         self._painted: list[Letterbox | None] = []
-        self._scratch: dict[str, np.ndarray] = {}
+        self._scratch = Scratch()
+
+    def load(self, images: Sequence[np.ndarray], order: str,
+             ) -> tuple[np.ndarray, list[Letterbox]]:
+        """
+        Return the network's input for `images` and where each lies in it.
+
+        The images are those that `place` takes. The input is uint8 [B, H, W, 3] RGB, contiguous,
+        and valid until the next call; it is the image itself where that is such an input already.
+        """
+        if len(images) == 1 and order == 'rgb':
+            image, = images
+            width, height = self._network
+            if image.shape == (height, width, 3) and image.flags.c_contiguous:
+                return image[None], [letterbox_of(self._network, self._network)]
+        batch = self.batch(len(images))
+        return batch, [self.place(slot, image, order) for slot, image in enumerate(images)]
 
     def batch(self, count: int) -> np.ndarray:
         """Return the first `count` images: uint8 [count, H, W, 3] RGB, contiguous, a view."""
@@ -134,7 +170,7 @@ class Canvas:
         is_rgb = image.ndim == 3 and order == 'rgb'
         image = self._halved(image, letterbox.size)
         if (image.shape[1], image.shape[0]) != letterbox.size:
-            resized = target if is_rgb else self._take('resized', (
+            resized = target if is_rgb else self._scratch.take('resized', (
                 *target.shape[:2], *image.shape[2:]))
             # Taking the mean over each pixel's area is dear, and matters below half the size.
             shrinks = any(2 * net < src for net, src in zip(
@@ -162,15 +198,7 @@ class Canvas:
         height, width = image.shape[:2]
         while width > 2 * size[0] and height > 2 * size[1] and not (width | height) & 1:
             width, height = width // 2, height // 2
-            half = self._take(f'half {level}', (height, width, *image.shape[2:]))
+            half = self._scratch.take(f'half {level}', (height, width, *image.shape[2:]))
             cv2.resize(image, (width, height), dst=half, interpolation=cv2.INTER_AREA)
             image, level = half, level + 1
         return image
-
-    def _take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Return memory of this shape that lasts until `name` is asked for again."""
-        count = int(np.prod(shape))
-        memory = self._scratch.get(name)
-        if memory is None or memory.size < count:
-            memory = self._scratch[name] = np.empty(count, np.uint8)
-        return memory[:count].reshape(shape)

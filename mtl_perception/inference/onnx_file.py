@@ -10,13 +10,13 @@ them asks for memory. Field numbers are those of ``onnx.proto`` (https://github.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 import mmap
 from pathlib import Path
 
 from mtl_perception.errors import ModelError
 from mtl_perception.graph_contract import check_graph
+from mtl_perception.inference.protobuf import BrokenError, fields_of, Span, span_of, text_of
 from mtl_perception.spec import METADATA_KEY, ModelSpec
 
 _MODEL_GRAPH, _MODEL_METADATA = 7, 14
@@ -38,10 +38,6 @@ _DTYPES = {1: 'float32', 2: 'uint8', 3: 'int8', 4: 'uint16', 5: 'int16', 6: 'int
 """Names of the TensorProto data types that inputs and outputs come in."""
 
 _MAX_METADATA_BYTES = 1 << 20
-
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-
-Span = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -66,10 +62,6 @@ class _Walked:
     outputs: dict[str, tuple[str, list[int | str | None]]] = field(default_factory=dict)
 
 
-class _BrokenError(Exception):
-    """The bytes are not the protobuf message that they should be."""
-
-
 def read_onnx_header(path: Path) -> OnnxHeader:
     """
     Return what the ONNX file `path` is, reading a few kilobytes of it.
@@ -84,7 +76,7 @@ def read_onnx_header(path: Path) -> OnnxHeader:
                 raise ModelError(
                     f'{path}: a Git LFS pointer, not the model itself; run `git lfs pull`')
             found = _walk_model(data)
-    except _BrokenError as error:
+    except BrokenError as error:
         raise ModelError(
             f'{path}: not an ONNX file, or cut off ({error}); copy or export it again') from None
     except (OSError, ValueError) as error:
@@ -113,33 +105,33 @@ _LFS_POINTER = b'version https://git-lfs'
 def _walk_model(data: mmap.mmap) -> _Walked:
     found = _Walked()
     graphs = 0
-    for number, value in _fields(data, (0, len(data))):
+    for number, value in fields_of(data, (0, len(data))):
         if number == _MODEL_METADATA:
-            start, end = _as_span(value)
+            start, end = span_of(value)
             if end - start > _MAX_METADATA_BYTES:
-                raise _BrokenError(f'{end - start} bytes of metadata in one entry')
-            entry = dict(_fields(data, (start, end)))
-            key, text = (_text(data, entry.get(part, (0, 0))) for part in (
+                raise BrokenError(f'{end - start} bytes of metadata in one entry')
+            entry = dict(fields_of(data, (start, end)))
+            key, text = (text_of(data, entry.get(part, (0, 0))) for part in (
                 _ENTRY_KEY, _ENTRY_VALUE))
             found.metadata[key] = text
         elif number == _MODEL_GRAPH:
             graphs += 1
-            _walk_graph(data, _as_span(value), found)
+            _walk_graph(data, span_of(value), found)
     if graphs != 1:
-        raise _BrokenError('it has no graph')
+        raise BrokenError('it has no graph')
     found.weights.pop('', None)
     return found
 
 
 def _walk_graph(data: mmap.mmap, graph: Span, found: _Walked) -> None:
-    for number, value in _fields(data, graph):
+    for number, value in fields_of(data, graph):
         if number == _GRAPH_INITIALIZER:
-            span = _as_span(value)
+            span = span_of(value)
             precision, is_external = _weights(data, span)
             found.weights[precision] += span[1] - span[0]
             found.is_external |= is_external
         elif number in (_GRAPH_INPUT, _GRAPH_OUTPUT):
-            name, dtype, shape = _tensor(data, _as_span(value))
+            name, dtype, shape = _tensor(data, span_of(value))
             (found.inputs if number == _GRAPH_INPUT else found.outputs)[name] = dtype, shape
 
 
@@ -150,7 +142,7 @@ def _weights(data: mmap.mmap, tensor: Span) -> tuple[str, bool]:
     The name is empty for a format that weights do not have.
     """
     precision, is_external = '', False
-    for number, value in _fields(data, tensor):
+    for number, value in fields_of(data, tensor):
         if number == _TENSOR_DATA_TYPE and isinstance(value, int):
             precision = _PRECISIONS.get(value, '')
         elif number == _TENSOR_DATA_LOCATION:
@@ -160,71 +152,18 @@ def _weights(data: mmap.mmap, tensor: Span) -> tuple[str, bool]:
 
 def _tensor(data: mmap.mmap, info: Span) -> tuple[str, str, list[int | str | None]]:
     """Return name, dtype and sizes (None, or a name, where one is open) of a ValueInfoProto."""
-    entry = dict(_fields(data, info))
-    name = _text(data, entry.get(_VALUE_NAME, (0, 0)))
-    kind = dict(_fields(data, _as_span(entry.get(_VALUE_TYPE, (0, 0)))))
-    tensor = dict(_fields(data, _as_span(kind.get(_TYPE_TENSOR, (0, 0)))))
+    entry = dict(fields_of(data, info))
+    name = text_of(data, entry.get(_VALUE_NAME, (0, 0)))
+    kind = dict(fields_of(data, span_of(entry.get(_VALUE_TYPE, (0, 0)))))
+    tensor = dict(fields_of(data, span_of(kind.get(_TYPE_TENSOR, (0, 0)))))
     code = tensor.get(_TENSOR_TYPE_DTYPE, 0)
     dtype = _DTYPES.get(code, f'type {code}') if isinstance(code, int) else 'no type'
     shape: list[int | str | None] = []
-    for number, value in _fields(data, _as_span(tensor.get(_TENSOR_TYPE_SHAPE, (0, 0)))):
+    for number, value in fields_of(data, span_of(tensor.get(_TENSOR_TYPE_SHAPE, (0, 0)))):
         if number != _SHAPE_SIZE:
             continue
-        size = dict(_fields(data, _as_span(value)))
+        size = dict(fields_of(data, span_of(value)))
         number_of = size.get(_SIZE_VALUE)
         shape.append(number_of if isinstance(number_of, int) else
-                     _text(data, size[_SIZE_NAME]) if _SIZE_NAME in size else None)
+                     text_of(data, size[_SIZE_NAME]) if _SIZE_NAME in size else None)
     return name, dtype, shape
-
-
-def _fields(data: mmap.mmap, span: Span) -> Iterator[tuple[int, int | Span]]:
-    """Yield number and value of each field of the message in `span`: an integer, or its span."""
-    position, end = span
-    while position < end:
-        tag, position = _varint(data, position, end)
-        number, kind = tag >> 3, tag & 7
-        if number == 0:
-            raise _BrokenError(f'byte {position}')
-        value: int | Span
-        if kind == _VARINT:
-            value, position = _varint(data, position, end)
-        elif kind in (_BYTES, _FIXED32, _FIXED64):
-            if kind == _BYTES:
-                length, position = _varint(data, position, end)
-            else:
-                length = 4 if kind == _FIXED32 else 8
-            value = (position, position + length)
-            position += length
-            if position > end:
-                raise _BrokenError(f'{position - end} bytes are missing at the end')
-        else:
-            raise _BrokenError(f'byte {position}')
-        yield number, value
-
-
-def _varint(data: mmap.mmap, position: int, end: int) -> tuple[int, int]:
-    """Return the variable-length integer at `position`, and the position after it."""
-    value = 0
-    for shift in range(0, 70, 7):
-        if position >= end:
-            raise _BrokenError('its last byte is missing')
-        byte = data[position]
-        position += 1
-        value |= (byte & 0x7f) << shift
-        if byte < 0x80:
-            return value, position
-    raise _BrokenError(f'byte {position}')
-
-
-def _as_span(value: int | Span) -> Span:
-    if isinstance(value, int):
-        raise _BrokenError('a number stands where a message should')
-    return value
-
-
-def _text(data: mmap.mmap, value: int | Span) -> str:
-    start, end = _as_span(value)
-    try:
-        return data[start:end].decode('utf-8')
-    except UnicodeDecodeError:
-        raise _BrokenError('a name or its metadata are not text') from None

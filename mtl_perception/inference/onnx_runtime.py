@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 import contextlib
-import ctypes
 import io
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,9 +12,13 @@ import numpy as np
 import onnxruntime
 
 from mtl_perception.errors import StartError
-from mtl_perception.graph_contract import check_batch, INPUT, input_of, output_names, RawOutputs
+from mtl_perception.graph_contract import INPUT, input_of, output_names, RawOutputs
 from mtl_perception.inference.cache_folder import writable_cache_folder
+from mtl_perception.inference.machine import CUDA_DRIVER, has_cuda_driver, loads
+from mtl_perception.inference.one_by_one import run_one_by_one
+from mtl_perception.inference.onnx_arena import bind_outputs, first_run, take_what_is_needed
 from mtl_perception.inference.onnx_file import read_onnx_header
+from mtl_perception.inference.onnx_part import OnnxParts
 from mtl_perception.inference.runtime import (
     MAX_BATCH,
     one_line,
@@ -23,12 +27,12 @@ from mtl_perception.inference.runtime import (
     Say,
     usable_cores,
 )
+from mtl_perception.inference.task_graphs import TaskGraphs
 from mtl_perception.spec import ModelSpec
 
 _FATAL_ONLY = 4
 _CPU, _CUDA = 'CPUExecutionProvider', 'CUDAExecutionProvider'
 _TENSORRT, _TENSORRT_LIBRARY = 'TensorrtExecutionProvider', 'libnvinfer.so.10'
-_CUDA_DRIVER = 'libcuda.so.1'
 
 _Provider = str | tuple[str, dict[str, Any]]
 
@@ -64,21 +68,21 @@ class OnnxRuntime:
         # from this process's own next step. With all cores shared with another job, a run took
         # 1.5 s without and 2.3 s with it, and what followed the run 5 and 16 ms.
         settings.add_session_config_entry('session.intra_op.allow_spinning', '0')
+        if device == 'cpu':
+            take_what_is_needed(settings)
         complaints = _load_cuda() if device == 'cuda' else ''
-        providers = _gpu_providers(self.spec, options, say) if device == 'cuda' else [_CPU]
-        try:
-            self._session = onnxruntime.InferenceSession(
-                str(path), settings, providers=providers)
-        except Exception as error:  # its exceptions have no base class of their own
-            raise StartError(f'ONNX Runtime cannot load it ({one_line(error)})',
-                             'export it again, or update onnxruntime') from None
-        self.device = 'cuda' if {_CUDA, _TENSORRT} & {*self._session.get_providers()} else 'cpu'
+        providers: list[_Provider] = (
+            _gpu_providers(self.spec, options, say) if device == 'cuda' else [_CPU])
+        parts = OnnxParts(path)
+        whole = _Session(path, self.spec, settings, providers)
+        self.device = 'cuda' if {_CUDA, _TENSORRT} & whole.providers else 'cpu'
         if self.device != device:
             raise StartError(
                 f'ONNX Runtime can use no GPU{complaints and f" ({complaints})"}',
                 'check the driver and the CUDA and cuDNN libraries, or take the device cpu')
-        self._binding = self._session.io_binding()
-        self._outputs = output_names(self.spec)
+        self._graphs = TaskGraphs(
+            self.spec, whole, lambda spec: _Session(
+                parts.part(output_names(spec)), spec, settings, providers), say)
 
     @classmethod
     def facts(cls) -> RuntimeFacts:
@@ -87,32 +91,57 @@ class OnnxRuntime:
         if _CUDA not in onnxruntime.get_available_providers():
             missing = StartError('this ONNX Runtime is built without CUDA',
                                  'pip install onnxruntime-gpu instead of onnxruntime')
-        elif not _loads(_CUDA_DRIVER):
-            missing = StartError(f'there is no CUDA driver ({_CUDA_DRIVER})',
+        elif not has_cuda_driver():
+            missing = StartError(f'there is no CUDA driver ({CUDA_DRIVER})',
                                  'check it with nvidia-smi')
         else:
             return RuntimeFacts(version, ('cuda', 'cpu'), ('fp32', 'fp16', 'int8'))
         return RuntimeFacts(version, ('cpu',), ('fp32', 'int8'), {'cuda': missing})
 
-    def run(self, images: np.ndarray) -> RawOutputs:
+    def run(self, images: np.ndarray, tasks: Collection[str] | None = None) -> RawOutputs:
         """Run the network; see ``Runtime.run``."""
-        check_batch(images, self.spec)
-        self._binding.bind_cpu_input(INPUT, images)
-        for name in self._outputs:
-            # Memory of its own for each run: the results are the caller's.
-            self._binding.bind_output(name)
-        self._session.run_with_iobinding(self._binding)
-        values = self._binding.copy_outputs_to_cpu()
+        return self._graphs.run(images, tasks)
+
+
+class _Session:
+    """A graph in a session of its own, which writes the outputs into the same memory each time."""
+
+    def __init__(self, model: Path | bytes, spec: ModelSpec, settings: onnxruntime.SessionOptions,
+                 providers: list[_Provider]) -> None:
+        try:
+            self._session = onnxruntime.InferenceSession(
+                model if isinstance(model, bytes) else str(model), settings, providers=providers)
+        except Exception as error:  # its exceptions have no base class of their own
+            raise StartError(f'ONNX Runtime cannot load it ({one_line(error)})',
+                             'export it again, or update onnxruntime') from None
+        self.providers = {*self._session.get_providers()}
+        self._is_on_cpu = self.providers == {_CPU}
+        self._outputs = output_names(spec)
+        self._bound: dict[int, tuple[Any, RawOutputs]] = {}
+
+    def run(self, images: np.ndarray) -> RawOutputs:
+        """Return all outputs; see ``Graph``."""
+        return run_one_by_one(self._run, images) if self._is_on_cpu else self._run(images)
+
+    def _run(self, images: np.ndarray) -> RawOutputs:
+        count = len(images)
+        options = None
+        if count not in self._bound:
+            binding = self._session.io_binding()
+            outputs = bind_outputs(self._session, binding, count)
+            if outputs is None:
+                return self._unbound(images)
+            self._bound[count] = binding, RawOutputs(**outputs)
+            options = first_run() if self._is_on_cpu else None
+        binding, raw = self._bound[count]
+        binding.bind_cpu_input(INPUT, images)
+        self._session.run_with_iobinding(binding, options)
+        return raw
+
+    def _unbound(self, images: np.ndarray) -> RawOutputs:
+        """Run with outputs in new memory: the graph does not say how large they are."""
+        values = self._session.run(self._outputs, {INPUT: images})
         return RawOutputs(**dict(zip(self._outputs, values, strict=True)))
-
-
-def _loads(library: str) -> bool:
-    """Return whether the dynamic loader finds the library."""
-    try:
-        ctypes.CDLL(library)
-    except OSError:
-        return False
-    return True
 
 
 def _load_cuda() -> str:
@@ -130,7 +159,7 @@ def _gpu_providers(spec: ModelSpec, options: RuntimeOptions, say: Say) -> list[_
     providers: list[_Provider] = [_CUDA, _CPU]
     if _TENSORRT not in onnxruntime.get_available_providers():
         return providers
-    if not _loads(_TENSORRT_LIBRARY):  # ONNX Runtime would print a page about it
+    if not loads(_TENSORRT_LIBRARY):  # ONNX Runtime would print a page about it
         return providers
     shape = [f'{INPUT}:{"x".join(map(str, (count, *input_of(spec).shape[1:])))}'
              for count in (1, 1, MAX_BATCH)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 import math
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from mtl_perception.encodings import MAX_SIDE
 from mtl_perception.errors import ConfigError, DataError
 from mtl_perception.graph_contract import RawOutputs
-from mtl_perception.inference.letterbox import Canvas, Letterbox
+from mtl_perception.inference.letterbox import Canvas, Letterbox, Scratch
 from mtl_perception.inference.nms import suppress
 from mtl_perception.inference.registry import open_runtime
 from mtl_perception.inference.results import Detections, Perception, Timings
@@ -74,6 +74,7 @@ class Pipeline:
             open_runtime(model, runtime, say) if isinstance(model, (str, Path)) else model)
         self.options = options or PipelineOptions()
         self._canvas = Canvas(self.spec.input_size)
+        self._scratch = Scratch()
 
     @property
     def spec(self) -> ModelSpec:
@@ -86,15 +87,18 @@ class Pipeline:
         self._canvas.place(0, np.zeros(self.spec.input_size[::-1], np.uint8), 'rgb')
         self.runtime.run(batch)
 
-    def run(self, image: np.ndarray, order: str = 'rgb') -> Perception:
+    def run(self, image: np.ndarray, order: str = 'rgb', tasks: Collection[str] | None = None,
+            label_map: np.ndarray | None = None) -> Perception:
         """
         Return what the model sees in `image`.
 
         `image` is uint8 [H, W, 3], its channels in `order` ('rgb' or 'bgr'), or [H, W] grey; any
-        strided or read-only view will do. Raises DataError for an image of another kind or of an
-        absurd size.
+        strided or read-only view will do. `tasks` are those of the model that are wanted, all by
+        default; the results of others are None, and cost nothing. The label map is written into
+        `label_map`, uint8 [H, W], where that is given. Raises DataError for an image of another
+        kind or of an absurd size, ValueError for tasks that the model does not have.
         """
-        return self.run_batch([image], order)[0]
+        return self._run([image], order, tasks, label_map)[0]
 
     def run_batch(self, images: Sequence[np.ndarray], order: str = 'rgb') -> list[Perception]:
         """
@@ -103,25 +107,27 @@ class Pipeline:
         The network runs on as many of them, or of their tiles, at once as it takes; the timings of
         each result are those of the whole batch. Otherwise like `run`.
         """
+        return self._run(images, order, None, None)
+
+    def _run(self, images: Sequence[np.ndarray], order: str, tasks: Collection[str] | None,
+             label_map: np.ndarray | None) -> list[Perception]:
         for image in images:
             _check_image(image)
         options = self.options  # once: another thread may replace them meanwhile
         start = time.perf_counter()
-        frames = [_Frame(image, self.spec, options) for image in images]
+        frames = [_Frame(image, self.spec, options, self._scratch, label_map) for image in images]
         views = [(frame, tile) for frame in frames for tile in frame.tiles]
         preprocess = run = 0.0
         for first in range(0, len(views), MAX_BATCH):
             chunk = views[first:first + MAX_BATCH]
             begun = time.perf_counter()
-            batch = self._canvas.batch(len(chunk))
-            letterboxes = [
-                self._canvas.place(slot, frame.image[_slices(tile.box)], order)
-                for slot, (frame, tile) in enumerate(chunk)]
-            placed = time.perf_counter()
-            raw = self.runtime.run(batch)
+            batch, letterboxes = self._canvas.load(
+                [frame.image[_slices(tile.box)] for frame, tile in chunk], order)
+            loaded = time.perf_counter()
+            raw = self.runtime.run(batch, tasks)
             done = time.perf_counter()
-            preprocess += placed - begun
-            run += done - placed
+            preprocess += loaded - begun
+            run += done - loaded
             for slot, (frame, tile) in enumerate(chunk):
                 frame.add(tile, letterboxes[slot], raw, slot)
         seen = [(frame, frame.detections()) for frame in frames]
@@ -135,10 +141,13 @@ class Pipeline:
 class _Frame:
     """An image on its way through the network, tile by tile."""
 
-    def __init__(self, image: np.ndarray, spec: ModelSpec, options: PipelineOptions) -> None:
+    def __init__(self, image: np.ndarray, spec: ModelSpec, options: PipelineOptions,
+                 scratch: Scratch, label_map: np.ndarray | None) -> None:
         self.image = image
         self.tiles = plan_tiles((image.shape[1], image.shape[0]), spec.input_size, options.tiles)
         self.label_map: np.ndarray | None = None
+        self._memory = label_map
+        self._scratch = scratch
         self._spec = spec
         self._options = options
         self._parts: list[Detections] = []
@@ -153,17 +162,15 @@ class _Frame:
                 self._options, len(self._spec.detection or ())))
         if raw.label_map is None:
             return
+        if self.label_map is None:
+            self.label_map = (
+                np.empty(self.image.shape[:2], np.uint8) if self._memory is None else self._memory)
         left, top = tile.box[:2]
         x0, y0, x1, y1 = tile.cell
-        labels = letterbox.labels_to_source(
+        letterbox.labels_to_source(
             raw.label_map[slot], self._spec.label_stride,
-            (x0 - left, y0 - top, x1 - left, y1 - top))
-        if len(self.tiles) == 1:
-            self.label_map = labels
-            return
-        if self.label_map is None:
-            self.label_map = np.empty(self.image.shape[:2], np.uint8)
-        self.label_map[_slices(tile.cell)] = labels
+            (x0 - left, y0 - top, x1 - left, y1 - top), self.label_map[_slices(tile.cell)],
+            self._scratch)
 
     def detections(self) -> Detections | None:
         """Return the detections of all tiles as those of one image; None where there are none."""

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 
 from mtl_perception.errors import ConfigError, ModelError, StartError
+from mtl_perception.inference.machine import CUDA_DRIVER, has_cuda_driver, may_compute_bf16
 from mtl_perception.inference.model_file import check_model_file
 from mtl_perception.inference.onnx_file import read_onnx_header
 from mtl_perception.inference.runtime import (
@@ -34,14 +35,18 @@ class Entry:
     module: str
     factory: str
     """The class in `module` that keeps to ``Runtime``."""
+    needs_driver: bool = False
+    """Whether its device cuda is NVIDIA's only, and not also AMD's under the same name."""
 
 
 ONNX = '.onnx'
 
 ENTRIES = {
-    'tensorrt': Entry(ONNX, 'mtl_perception.inference.tensorrt_runtime', 'TensorRtRuntime'),
+    'tensorrt': Entry(ONNX, 'mtl_perception.inference.tensorrt_runtime', 'TensorRtRuntime',
+                      needs_driver=True),
     'openvino': Entry(ONNX, 'mtl_perception.inference.openvino_runtime', 'OpenVinoRuntime'),
-    'onnxruntime': Entry(ONNX, 'mtl_perception.inference.onnx_runtime', 'OnnxRuntime'),
+    'onnxruntime': Entry(ONNX, 'mtl_perception.inference.onnx_runtime', 'OnnxRuntime',
+                         needs_driver=True),
     'torch': Entry('.pt', 'mtl_perception.inference.torch_runtime', 'TorchRuntime'),
 }
 
@@ -165,15 +170,29 @@ def choices(path: Path, options: RuntimeOptions) -> list[Choice]:
 
 def start(choice: Choice, path: Path, options: RuntimeOptions, say: Say = silent) -> Runtime:
     """Return the runtime of `choice` with the model; StartError where it cannot start."""
+    if options.runtime == options.device == 'auto':
+        _check_machine(choice)
     runtime = load(choice.runtime)
     facts = runtime.facts()
     if choice.device not in facts.devices:
         raise facts.missing.get(choice.device) or StartError(f'it has no device {choice.device}')
     if choice.needs and choice.needs not in facts.precisions:
-        raise StartError(f'this CPU does not compute in {choice.needs}')
+        raise _no_precision(choice)
     if choice.needs and options.precision not in ('auto', choice.needs):
         raise StartError(f'slower in {options.precision}')
     return runtime(path, choice.device, options, say)
+
+
+def _check_machine(choice: Choice) -> None:
+    """Raise StartError where the machine rules `choice` out: its package is not loaded in vain."""
+    if choice.device == 'cuda' and ENTRIES[choice.runtime].needs_driver and not has_cuda_driver():
+        raise StartError(f'there is no CUDA driver ({CUDA_DRIVER})', 'check it with nvidia-smi')
+    if choice.needs == 'bf16' and not may_compute_bf16():
+        raise _no_precision(choice)
+
+
+def _no_precision(choice: Choice) -> StartError:
+    return StartError(f'this CPU does not compute in {choice.needs}')
 
 
 def load(name: str) -> type[Runtime]:

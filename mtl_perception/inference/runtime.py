@@ -8,7 +8,7 @@ is taken is the registry's.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 import os
 from pathlib import Path
@@ -94,12 +94,15 @@ class Runtime(Protocol):
         """Return what the runtime can do here; StartError where it cannot do anything."""
         ...
 
-    def run(self, images: np.ndarray) -> RawOutputs:
+    def run(self, images: np.ndarray, tasks: Collection[str] | None = None) -> RawOutputs:
         """
         Run the network on uint8 [B, H, W, 3] RGB, contiguous, of the spec's input size.
 
-        `images` is only read, and no longer needed when the call returns; the outputs are the
-        caller's. ValueError: another shape or type.
+        `tasks` are those of ``spec.tasks`` whose outputs are wanted, all by default; nothing is
+        computed that only others need, but for the first moments in which a task is asked for
+        alone. `images` is only read, and no longer needed when the call returns. The outputs may
+        lie in the runtime's memory: they are valid until the next run. ValueError: another shape
+        or type, or a task that the model does not have.
         """
         ...
 

@@ -2,24 +2,29 @@
 The deployable graph in an ONNX file, compiled by TensorRT for the GPU.
 
 The engine is built at the first start, which takes minutes on a Jetson, and kept; see
-``mtl_perception.inference.trt.engine_cache``, and `mtl build-engine` to build it beforehand.
+``mtl_perception.inference.trt.engine_cache``, and `mtl build-engine` to build it beforehand. A
+task that is asked for alone has an engine of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
 
-from mtl_perception.errors import ModelError, StartError
-from mtl_perception.graph_contract import check_batch, RawOutputs
+from mtl_perception.errors import StartError
+from mtl_perception.graph_contract import output_names, RawOutputs
 from mtl_perception.inference.cache_folder import cache_folder
 from mtl_perception.inference.onnx_file import read_onnx_header
+from mtl_perception.inference.onnx_part import OnnxParts
 from mtl_perception.inference.runtime import MAX_BATCH, RuntimeFacts, RuntimeOptions, Say
+from mtl_perception.inference.task_graphs import TaskGraphs
 from mtl_perception.inference.trt import flavour
 from mtl_perception.inference.trt.engine_cache import engine_name, EngineFolder, open_engine
 from mtl_perception.inference.trt.gpu import current_gpu
+from mtl_perception.spec import ModelSpec
 
 # What loads TensorRT is imported where there is a GPU for it.
 
@@ -46,20 +51,24 @@ class TensorRtRuntime:
         from mtl_perception.inference.trt.library import FLAVOUR
 
         building.check_capability(gpu.capability)
-        try:
-            model = path.read_bytes()
-        except OSError as error:
-            raise ModelError(f'{path}: cannot be read ({error})') from None
         folder = EngineFolder(cache_folder(options.cache, self.name), say)
-        name = engine_name(model, FLAVOUR, gpu.capability, gpu.name, MAX_BATCH)
+        # It must live as long as the engines that it loads.
         self._loader = contexts.Loader()
-        self._engine = open_engine(
-            folder, name,
-            lambda: building.build(model, header.spec, path, gpu.capability, MAX_BATCH, say),
-            self._loader.load, say)
-        contexts.check_engine(self._engine, self.spec, path)
-        self._executor = Executor(
-            self._engine, contexts.Contexts(self._engine, folder, name, gpu.name), self.spec, say)
+
+        def graph(model: bytes, spec: ModelSpec) -> Executor:
+            name = engine_name(model, FLAVOUR, gpu.capability, gpu.name, MAX_BATCH)
+            engine = open_engine(
+                folder, name,
+                lambda: building.build(model, spec, path, gpu.capability, MAX_BATCH, say),
+                self._loader.load, say)
+            contexts.check_engine(engine, spec, path)
+            return Executor(
+                engine, contexts.Contexts(engine, folder, name, gpu.name), spec, say)
+
+        parts = OnnxParts(path)
+        self._graphs = TaskGraphs(
+            self.spec, graph(parts.whole(), self.spec),
+            lambda spec: graph(parts.part(output_names(spec)), spec), say)
 
     @classmethod
     def facts(cls) -> RuntimeFacts:
@@ -82,12 +91,11 @@ class TensorRtRuntime:
             return RuntimeFacts(str(FLAVOUR), (), (), {'cuda': error})
         return RuntimeFacts(str(FLAVOUR), ('cuda',), _PRECISIONS)
 
-    def run(self, images: np.ndarray) -> RawOutputs:
+    def run(self, images: np.ndarray, tasks: Collection[str] | None = None) -> RawOutputs:
         """
         Run the network; see ``Runtime.run``.
 
         Batches larger than the engine was built for are run in several turns. Raises StartError
         where CUDA fails.
         """
-        check_batch(images, self.spec)
-        return RawOutputs(**self._executor.run(images))
+        return self._graphs.run(images, tasks)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,7 +26,7 @@ class TorchRuntime:
 
     name: ClassVar[str] = 'torch'
     precision = 'fp32'
-    _launch: Callable[[Tensor], tuple[Tensor, ...]]
+    _launch: Callable[[Tensor, tuple[str, ...]], tuple[Tensor, ...]]
 
     def __init__(self, path: Path, device: str, options: RuntimeOptions, say: Say) -> None:
         """Load the checkpoint `path`; the number of threads is torch's, so the whole process's."""
@@ -63,22 +63,26 @@ class TorchRuntime:
         self.device = device
         self._graph = DeployableGraph(network, spec).eval().to(
             device, memory_format=torch.channels_last)
-        self._launch = lambda images: self._graph(images.to(device))
+        self._launch = lambda images, tasks: self._graph(images.to(device), tasks)
 
-    def run(self, images: np.ndarray) -> RawOutputs:
+    def run(self, images: np.ndarray, tasks: Collection[str] | None = None) -> RawOutputs:
         """Run the network; see ``Runtime.run``."""
         check_batch(images, self.spec)
+        spec = self.spec if tasks is None else self.spec.only(tasks)
+        if not images.flags.writeable:
+            images = images.copy()  # no tensor is read-only
         with torch.inference_mode():
-            outputs = self._launch(torch.from_numpy(images))
-            # Of a CUDA graph, always the same memory; `cpu` copies it.
+            outputs = self._launch(torch.from_numpy(images), spec.tasks)
             return RawOutputs(**{
                 name: output.cpu().numpy()
-                for name, output in zip(output_names(self.spec), outputs, strict=True)})
+                for name, output in zip(output_names(spec), outputs, strict=True)})
 
 
 class _CudaGraphs:
     """
-    A graph that is launched as a whole, not kernel by kernel: one capture for each batch size.
+    A graph that is launched as a whole, not kernel by kernel.
+
+    There is one capture for each size of batch and choice of tasks.
 
     What cannot be captured runs kernel by kernel.
     """
@@ -86,37 +90,39 @@ class _CudaGraphs:
     def __init__(self, graph: nn.Module, say: Say) -> None:
         self._graph = graph
         self._say = say
-        self._captured: dict[int, tuple[torch.cuda.CUDAGraph, Tensor, tuple[Tensor, ...]]] = {}
+        self._captured: dict[
+            tuple[int, tuple[str, ...]],
+            tuple[torch.cuda.CUDAGraph, Tensor, tuple[Tensor, ...]]] = {}
         self._can_capture = True
 
-    def __call__(self, images: Tensor) -> tuple[Tensor, ...]:
+    def __call__(self, images: Tensor, tasks: tuple[str, ...]) -> tuple[Tensor, ...]:
         """Return the outputs, on the GPU, for `images` on the CPU; the next call writes there."""
-        count = len(images)
-        if count not in self._captured and self._can_capture:
-            self._capture(images)
-        if count not in self._captured:
-            outputs: tuple[Tensor, ...] = self._graph(images.cuda())
+        key = len(images), tasks
+        if key not in self._captured and self._can_capture:
+            self._capture(images, tasks)
+        if key not in self._captured:
+            outputs: tuple[Tensor, ...] = self._graph(images.cuda(), tasks)
             return outputs
-        graph, inputs, results = self._captured[count]
+        graph, inputs, results = self._captured[key]
         inputs.copy_(images)
         graph.replay()
         return results
 
-    def _capture(self, images: Tensor) -> None:
+    def _capture(self, images: Tensor, tasks: tuple[str, ...]) -> None:
         inputs = images.cuda()
         stream = torch.cuda.Stream()
         stream.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(stream):
             for _ in range(_WARM_UPS):
-                self._graph(inputs)
+                self._graph(inputs, tasks)
         torch.cuda.current_stream().wait_stream(stream)
         graph = torch.cuda.CUDAGraph()
         try:
             with torch.cuda.graph(graph):
-                outputs = self._graph(inputs)
+                outputs = self._graph(inputs, tasks)
         except RuntimeError as error:
             self._can_capture = False
             self._say(f'torch captures no CUDA graph of this network ({one_line(error)}); it '
                       'runs kernel by kernel')
             return
-        self._captured[len(images)] = graph, inputs, outputs
+        self._captured[len(images), tasks] = graph, inputs, outputs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import ClassVar, NamedTuple
 
 from torch import nn, Tensor
@@ -40,8 +41,12 @@ class Architecture(nn.Module):
     CRITERION: ClassVar[str]
     """Name of the detection loss in `training.criteria` that this architecture learns by."""
 
-    def forward(self, images: Tensor) -> NetworkOutputs:
-        """Return the outputs for normalised RGB images [B, 3, H, W] of any size from 32x32."""
+    def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> NetworkOutputs:
+        """
+        Return the outputs for normalised RGB images [B, 3, H, W] of any size from 32x32.
+
+        Of `tasks` alone, where they are given: the heads of others are not run.
+        """
         raise NotImplementedError
 
     @property

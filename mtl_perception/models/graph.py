@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import torch
 from torch import nn, Tensor
 from torch.nn import functional
@@ -25,10 +27,15 @@ class DeployableGraph(nn.Module):
         limits = torch.tensor(spec.input_size * 2, dtype=torch.float32)
         self.register_buffer('limits', limits, persistent=False)
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Return the outputs of the contract, in its order, for uint8 `images` [B, H, W, 3]."""
+    def forward(self, images: Tensor, tasks: Collection[str] | None = None,
+                ) -> tuple[Tensor, ...]:
+        """
+        Return the outputs of the contract, in its order, for uint8 `images` [B, H, W, 3].
+
+        Of `tasks` alone, where they are given.
+        """
         height, width = images.shape[1:3]
-        outputs = self.network(self.normalize(images))
+        outputs = self.network(self.normalize(images), tasks)
         results: tuple[Tensor, ...] = ()
         if outputs.detection is not None:
             boxes, scores, classes = outputs.detection.best(self.spec.candidates)

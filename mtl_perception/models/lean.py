@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from torch import Tensor
 
 from mtl_perception.models.architecture import Architecture, ClassRows
@@ -39,18 +41,18 @@ class LeanNetwork(Architecture):
             channels, stages[0], channels // 2, len(spec.segmentation)
         ) if spec.segmentation else None
 
-    def forward(self, images: Tensor) -> NetworkOutputs:
-        """Return the outputs for normalised RGB images [B, 3, H, W] of any size from 32x32."""
+    def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> NetworkOutputs:
+        """Return the outputs; see ``Architecture.forward``."""
         features = self.backbone(images)
         pyramid = self.pyramid(features)
         detection = label_logits = None
-        if self.detection is not None:
+        if self.detection is not None and (tasks is None or 'detection' in tasks):
             class_logits, offsets = self.detection(pyramid)
             sizes = [(x.shape[-2], x.shape[-1]) for x in pyramid]
             cells = cell_centers(sizes, self.detection.strides, offsets.float())
             boxes = decode_boxes(offsets.float(), cells.centers, cells.strides)
             detection = CellOutputs(class_logits, boxes, cells)
-        if self.segmentation is not None:
+        if self.segmentation is not None and (tasks is None or 'segmentation' in tasks):
             p3 = self.pyramid.levels.index(3)
             label_logits = self.segmentation(pyramid[p3:p3 + 3], features['c2'])
         return NetworkOutputs(detection, label_logits)

@@ -8,6 +8,8 @@ KTH 2017); details of the heads are those of its author's network generator
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from torch import Tensor
 
 from mtl_perception.models.architecture import Architecture, ClassRows
@@ -41,14 +43,17 @@ class ThesisNetwork(Architecture):
             channels, len(spec.segmentation), spec.fcn_stride or DEFAULT_FCN_STRIDE
         ) if spec.segmentation else None
 
-    def forward(self, images: Tensor) -> NetworkOutputs:
-        """Return the outputs for normalised RGB images [B, 3, H, W] of any size from 32x32."""
+    def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> NetworkOutputs:
+        """Return the outputs; see ``Architecture.forward``."""
         features = self.backbone(images)
         stages = [features[stage] for stage in HEAD_STAGES]
         picture = images.shape[-2], images.shape[-1]
-        return NetworkOutputs(
-            self.detection(stages, picture) if self.detection is not None else None,
-            self.segmentation(stages, picture) if self.segmentation is not None else None)
+        detection = label_logits = None
+        if self.detection is not None and (tasks is None or 'detection' in tasks):
+            detection = self.detection(stages, picture)
+        if self.segmentation is not None and (tasks is None or 'segmentation' in tasks):
+            label_logits = self.segmentation(stages, picture)
+        return NetworkOutputs(detection, label_logits)
 
     @property
     def class_parameters(self) -> dict[str, tuple[ClassRows, ...]]:

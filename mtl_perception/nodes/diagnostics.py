@@ -28,6 +28,8 @@ class NodeState:
     model: str
     runtime: str
     """The runtime's name, device and precision."""
+    is_idle: bool
+    """Whether the node is active but nobody subscribes to results."""
     input: InputReport
     bad_frame: str
     """Why the latest bad frame was dropped; empty where there was none."""
@@ -58,6 +60,8 @@ def _images(state: NodeState, summary: Summary) -> DiagnosticStatus:
         level, text = DiagnosticStatus.WARN, '; '.join(troubles)
     elif state.lifecycle != 'active':
         text = 'not active'
+    elif state.is_idle:
+        text = 'idle: nobody subscribes to results'
     stamps = state.input.stamps
     return _status(state, 'images', level, text, {
         'topic': state.input.topic,

@@ -2,14 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+import inspect
+from typing import Any
+
 from rclpy.subscription import Subscription
 
 try:
-    from rclpy.event_handler import SubscriptionEventCallbacks, UnsupportedEventTypeError
+    from rclpy.event_handler import (
+        PublisherEventCallbacks,
+        SubscriptionEventCallbacks,
+        UnsupportedEventTypeError,
+    )
 except ImportError:  # Humble
-    from rclpy.qos_event import SubscriptionEventCallbacks, UnsupportedEventTypeError
+    from rclpy.qos_event import (
+        PublisherEventCallbacks,
+        SubscriptionEventCallbacks,
+        UnsupportedEventTypeError,
+    )
 
 CALLBACKS_GET_INFO = hasattr(Subscription, 'CallbackType')
 """Whether callbacks get the information that comes with a message; those of Humble do not."""
 
-__all__ = ['CALLBACKS_GET_INFO', 'SubscriptionEventCallbacks', 'UnsupportedEventTypeError']
+
+def matched_callbacks(on_change: Callable[[], None]) -> PublisherEventCallbacks | None:
+    """
+    Return the callbacks by which a publisher tells that a subscriber has come or gone.
+
+    None where rclpy does not know of that, as in Humble.
+    """
+    known: Any = PublisherEventCallbacks
+    if 'matched' not in inspect.signature(known).parameters:
+        return None
+    callbacks: PublisherEventCallbacks = known(matched=lambda _: on_change())
+    return callbacks
+
+
+__all__ = [
+    'CALLBACKS_GET_INFO',
+    'SubscriptionEventCallbacks',
+    'UnsupportedEventTypeError',
+    'matched_callbacks',
+]

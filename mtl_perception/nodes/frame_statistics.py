@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter, deque
 from dataclasses import dataclass
+import math
 import threading
 import time
 
@@ -74,6 +75,11 @@ class FrameStatistics:
             self._received += 1
             self._last = now
             self._arrivals.append(now)
+
+    def silence(self) -> float:
+        """Return the seconds since the last image; infinite: there was none yet."""
+        with self._lock:
+            return math.inf if self._last is None else time.monotonic() - self._last
 
     def drop(self, cause: str) -> None:
         """Count an image that came in and will not be processed."""

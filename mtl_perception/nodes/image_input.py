@@ -45,7 +45,12 @@ class ImageInput:
         self._alone = True
         self.reliability = self._fitting()
         """What the subscription asks for at present: 'best_effort' or 'reliable'."""
-        self._subscription = self._subscribe()
+        self._subscription: Subscription | None = self._subscribe()
+
+    @property
+    def is_paused(self) -> bool:
+        """Whether no images are received for the moment."""
+        return self._subscription is None
 
     @property
     def lost(self) -> int:
@@ -64,13 +69,32 @@ class ImageInput:
         if reliability == self.reliability:
             return
         self.reliability = reliability
+        if self._subscription is None:
+            return
         former, self._subscription = self._subscription, self._subscribe()
         self._node.destroy_subscription(former)
         self._node.get_logger().info(f'{self._topic} is received {reliability} from now on')
 
+    def publishers(self) -> int:
+        """Return the number of publishers of the topic, of whatever type."""
+        return self._node.count_publishers(self._topic)
+
+    def pause(self) -> None:
+        """Unsubscribe until `resume`, so that images are not even sent here."""
+        if self._subscription is not None:
+            self._node.destroy_subscription(self._subscription)
+            self._subscription = None
+
+    def resume(self) -> None:
+        """Subscribe again; what was sent meanwhile does not count as lost."""
+        if self._subscription is None:
+            self._gaps.forget()
+            self.reliability = self._fitting()
+            self._subscription = self._subscribe()
+
     def close(self) -> None:
-        """Unsubscribe."""
-        self._node.destroy_subscription(self._subscription)
+        """Unsubscribe for good."""
+        self.pause()
 
     def _fitting(self) -> str:
         """Return the reliability to ask for among the publishers of now."""
@@ -133,3 +157,7 @@ class SequenceGaps:
         self._latest[publisher] = number
         if len(self._latest) > self._MOST:
             del self._latest[next(iter(self._latest))]
+
+    def forget(self) -> None:
+        """Begin anew with the next message of each publisher; the total stays."""
+        self._latest.clear()

@@ -60,6 +60,10 @@ class InputHealth:
         """Return the seconds from a stamp (ns) to now by the node's clock; None: it says none."""
         return self._stamps.age(stamp, self._node.get_clock().now().nanoseconds)
 
+    def interrupt(self) -> None:
+        """Take note that no images were received for a while, because nobody wanted them."""
+        self._stamps.interrupt()
+
     def look(self, images: ImageInput | None, silence: float | None) -> InputReport:
         """
         Return what can be seen, to be called once a second.

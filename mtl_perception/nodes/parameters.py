@@ -109,6 +109,12 @@ class PerceptionParameters:
         PipelineOptions().tiles,
         'tiles a frame is cut into: off, auto (large frames only) or ROWSxCOLUMNS',
         changes=ALWAYS)
+    detection_rate: float = parameter(
+        0.0, 'upper bound of how often objects are detected; 0: in every frame', low=0.0,
+        high=1000.0, unit='Hz', changes=ALWAYS)
+    segmentation_rate: float = parameter(
+        0.0, 'upper bound of how often pixels are labelled; 0: in every frame', low=0.0,
+        high=1000.0, unit='Hz', changes=ALWAYS)
     class_id_format: str = parameter(
         'index', 'class_id of a detection: the class index as a number, or its name',
         choices=('index', 'name'), changes=ALWAYS)
@@ -123,6 +129,9 @@ class PerceptionParameters:
     image_timeout: float = parameter(
         2.0, 'without an image for so long, log and diagnostics warn', low=0.1, high=3600.0,
         unit='s', changes=ALWAYS)
+    idle_timeout: float = parameter(
+        2.0, 'without a subscriber to any result for so long, images are no longer received, '
+        'until there is one', low=0.0, high=86400.0, unit='s', changes=ALWAYS)
     autostart: bool = parameter(
         True, 'configure and activate at start, and exit where that fails; '
         'false: wait for lifecycle transitions')
@@ -136,6 +145,10 @@ class PerceptionParameters:
         return PipelineOptions(
             score_threshold=self.score_threshold, nms_threshold=self.nms_threshold,
             max_detections=self.max_detections, tiles=self.tiles)
+
+    def rates(self) -> dict[str, float]:
+        """Return the upper bound of how often each task is done, in Hz; 0: in every frame."""
+        return {'detection': self.detection_rate, 'segmentation': self.segmentation_rate}
 
     def runtime_options(self) -> RuntimeOptions:
         """Return how the model is to be run."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import threading
 import time
 import traceback
+from typing import Any
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
@@ -20,6 +21,7 @@ from std_msgs.msg import Header
 from mtl_perception.encodings import check_image, decode_image, FrameError, RawImage
 from mtl_perception.errors import MtlError
 from mtl_perception.inference.pipeline import Pipeline
+from mtl_perception.memory import give_back_freed_memory
 from mtl_perception.nodes.diagnostics import diagnostics_message, NodeState
 from mtl_perception.nodes.frame_statistics import FrameStatistics, StageTimes
 from mtl_perception.nodes.image_input import ImageInput
@@ -33,11 +35,18 @@ from mtl_perception.nodes.parameters import (
     PerceptionParameters,
 )
 from mtl_perception.nodes.publications import Publications
+from mtl_perception.nodes.task_rates import TaskRates
 from mtl_perception.nodes.transitions import refuse_impossible_transitions
 from mtl_perception.resources import model_path
 
 _WARN_EVERY = 5.0
 """Seconds between two warnings of the same kind."""
+
+_TICK = 1.0
+"""Seconds between two diagnostics."""
+
+_LOOK_FOR_SUBSCRIBERS = 0.1
+"""Seconds between two looks for a subscriber where the middleware does not tell of one."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,8 @@ class Frame:
     """`time.perf_counter()` in the callback."""
     age: float | None
     """Seconds from the header's stamp to the callback; None where the stamp does not tell."""
+    wanted: frozenset[str]
+    """Names of the results that somebody subscribed to in the callback."""
 
 
 class PerceptionNode(AcceptsSameValues, LifecycleNode):
@@ -61,6 +72,9 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
     `autostart` is false it takes the first two steps by itself, and ends the process where they
     fail. The executor's thread only receives; one worker thread runs the pipeline, so that
     parameters, transitions and diagnostics never wait for the network.
+
+    Only those tasks are done whose results have a subscriber. While no result has one, the node is
+    idle: images are counted and dropped, and after a while no longer received.
     """
 
     def __init__(self) -> None:
@@ -80,11 +94,14 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
         self._slot: NewestFrame[Frame] | None = None
         self._worker: threading.Thread | None = None
         self._activated = 0.0
+        self._wanted_at = 0.0
+        self._was_idle = False
+        self._subscriber_timer: Any = None
         self._bad_frame = ''
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         # They go on where ROS time stands still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._diagnostics_timer = self.create_timer(1.0, self._tell_state, clock=steady)
+        self._diagnostics_timer = self.create_timer(_TICK, self._tell_state, clock=steady)
 
     def start(self) -> None:
         """Configure and activate, if the node is to do so by itself; MtlError where it cannot."""
@@ -155,8 +172,9 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
         pipeline = Pipeline(model, parameters.options(), parameters.runtime_options(), log)
         width, height = pipeline.spec.input_size
         pipeline.warm_up()
+        give_back_freed_memory()
         self._pipeline, self._model = pipeline, model
-        self._publications = Publications(self, pipeline.spec)
+        self._publications = Publications(self, pipeline.spec, self._follow_subscribers)
         self._publications.publish_labels(parameters.score_threshold)
         spec = pipeline.spec
         log(f'model {model}: {spec.architecture} {spec.backbone}, input {width}x{height}')
@@ -176,12 +194,13 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
             target=self._work, args=(self._slot, self._pipeline, self._publications),
             name='perception', daemon=True)
         self._worker.start()
-        self._activated = time.monotonic()
+        self._activated = self._wanted_at = time.monotonic()
         self._health = InputHealth(self)
         self._input = ImageInput(
             self, self._settings.reliability, self._settings.queue_depth, self._on_image)
 
     def _end_work(self) -> None:
+        self._stop_subscriber_timer()
         if self._input is not None:
             self._input.close()
             self._input = None
@@ -195,8 +214,8 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
 
     def _on_image(self, message: Image) -> None:
         arrival = time.perf_counter()
-        slot = self._slot
-        if slot is None:
+        slot, publications = self._slot, self._publications
+        if slot is None or publications is None:
             return
         self._statistics.receive()
         # By hand: rclpy's Time raises for the negative seconds that a broken driver may send.
@@ -209,7 +228,12 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
         except FrameError as error:
             self._drop_bad_frame(error)
             return
-        if slot.put(Frame(image, message.header, arrival, age)):
+        wanted = publications.wanted()
+        if not wanted:
+            self._was_idle = True
+            self._statistics.drop('idle')
+            return
+        if slot.put(Frame(image, message.header, arrival, age, wanted)):
             self._statistics.drop('newer image')
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
@@ -222,10 +246,44 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
             self._publications.publish_labels(self._settings.score_threshold)
         return SetParametersResult(successful=True)
 
+    def _follow_subscribers(self) -> None:
+        """
+        Stop receiving images that nobody has wanted for a while, and begin again at once.
+
+        Where no images come, the subscription costs nothing and stays, for the sake of the
+        diagnostics.
+        """
+        images, publications = self._input, self._publications
+        if images is None or publications is None:
+            return
+        now = time.monotonic()
+        if publications.wanted():
+            self._wanted_at = now
+        if images.is_paused:
+            if publications.wanted() or not images.publishers():
+                self._stop_subscriber_timer()
+                self._health.interrupt()
+                self._activated = now
+                images.resume()
+        elif now - self._wanted_at >= max(self._settings.idle_timeout, _TICK) and (
+                self._statistics.silence() < _TICK):
+            self._was_idle = True
+            images.pause()
+            if not publications.tells:
+                self._subscriber_timer = self.create_timer(
+                    _LOOK_FOR_SUBSCRIBERS, self._follow_subscribers,
+                    clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def _stop_subscriber_timer(self) -> None:
+        if self._subscriber_timer is not None:
+            self.destroy_timer(self._subscriber_timer)
+            self._subscriber_timer = None
+
     def _tell_state(self) -> None:
+        self._follow_subscribers()
         summary = self._statistics.summary()
         silence = None
-        if self._input is not None:
+        if self._input is not None and not self._input.is_paused:
             self._input.follow()
             silence = time.monotonic() - self._activated
             if summary.silence is not None:
@@ -245,8 +303,9 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
             now = Clock(clock_type=ClockType.SYSTEM_TIME).now().to_msg()
         self._diagnostics.publish(diagnostics_message(NodeState(
             name=self.get_fully_qualified_name(), lifecycle=self._lifecycle(),
-            failure=self._failure, model=self._model, runtime=runtime, input=report,
-            bad_frame=bad_frame), summary, now))
+            failure=self._failure, model=self._model, runtime=runtime,
+            is_idle=self._publications is not None and not self._publications.wanted(),
+            input=report, bad_frame=bad_frame), summary, now))
 
     def _lifecycle(self) -> str:
         if self._finalized:
@@ -260,9 +319,13 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
     def _work(
             self, slot: NewestFrame[Frame], pipeline: Pipeline, publications: Publications,
             ) -> None:
+        rates = TaskRates()
         while (frame := slot.take()) is not None:
+            if self._was_idle:
+                # What somebody begins to want is due at once.
+                self._was_idle, rates = False, TaskRates()
             try:
-                self._process(frame, pipeline, publications)
+                self._process(frame, pipeline, publications, rates)
             except FrameError as error:
                 self._drop_bad_frame(error)
             except MtlError as error:
@@ -278,15 +341,21 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
                     throttle_duration_sec=_WARN_EVERY)
 
     def _process(
-            self, frame: Frame, pipeline: Pipeline, publications: Publications) -> None:
+            self, frame: Frame, pipeline: Pipeline, publications: Publications,
+            rates: TaskRates) -> None:
         parameters = self._settings
         begin = time.perf_counter()
+        tasks = rates.due(publications.tasks(frame.wanted), parameters.rates(), frame.arrival)
+        if not tasks:
+            self._statistics.drop('rate limit')
+            return
         pixels, order = decode_image(frame.image)
         pipeline.options = parameters.options()
-        perception = pipeline.run(pixels, order)
+        perception = pipeline.run(
+            pixels, order, tasks, publications.label_map(*pixels.shape[:2]))
         done = time.perf_counter()
         publications.publish(
-            perception, pixels, order, frame.header, parameters.class_id_format)
+            frame.wanted, perception, pixels, order, frame.header, parameters.class_id_format)
         timings = perception.timings
         self._statistics.process(StageTimes(
             age=frame.age, wait=begin - frame.arrival,

@@ -23,6 +23,7 @@ from mtl_perception.nodes.early_signals import ENDING_SIGNALS, hold_signals
 from mtl_perception.nodes.launched import end_with_launch
 from mtl_perception.shared_memory import remove_dead_segments
 from mtl_perception.transport import choose_transport
+from mtl_perception.unused_modules import leave_out_unused
 
 
 class Stop:
@@ -80,6 +81,7 @@ def run_node(
     if not end_with_launch():
         return 1
     keep_freed_memory()
+    leave_out_unused()
     try:
         remove_dead_segments()
         transport = choose_transport(os.environ)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
+
 import cv2
 import numpy as np
 from rclpy.node import Node
@@ -13,38 +15,67 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 from mtl_perception.drawing import color_label_map, draw_overlay
 from mtl_perception.inference.results import Perception
 from mtl_perception.nodes import qos
-from mtl_perception.nodes.messages import (
-    detections_to_message,
-    image_to_message,
-    label_info_message,
-)
+from mtl_perception.nodes.distributions import matched_callbacks, UnsupportedEventTypeError
+from mtl_perception.nodes.message_memory import DetectionMemory, ImageMemory
+from mtl_perception.nodes.messages import label_info_message
 from mtl_perception.spec import ModelSpec
+
+_TASKS = {
+    'detections': ('detection',),
+    'segmentation': ('segmentation',),
+    'segmentation_color': ('segmentation',),
+    'overlay': ('detection', 'segmentation'),
+}
+"""Topics of results -> the tasks that they show."""
 
 
 class Publications:
     """
     The publishers of one model's results.
 
-    A task that the model does not have has no topics. Detections are always published, also when
-    empty; images only while somebody subscribes to them.
+    A task that the model does not have has no topics. A result is published, also where nothing
+    was found, while somebody subscribes to it; a frame's results have the header of its image.
+    Frames come from one thread.
     """
 
-    def __init__(self, node: Node, spec: ModelSpec) -> None:
+    def __init__(self, node: Node, spec: ModelSpec, on_subscriber: Callable[[], None]) -> None:
+        """
+        Advertise the topics.
+
+        `on_subscriber` is called, in the executor's thread, when a subscriber of results comes or
+        goes, where the middleware tells: see `tells`.
+        """
         self._node = node
         self._spec = spec
+        self._on_subscriber = on_subscriber
         self._publishers: dict[str, Publisher] = {}
+        self._images: dict[str, ImageMemory] = {}
+        self._detections = DetectionMemory()
+        self.tells = True
+        """Whether `on_subscriber` is called at all; where not, ask `wanted` now and then."""
         if spec.detection is not None:
             self._advertise('detections', Detection2DArray)
             self._advertise('detections/label_info', LabelInfo)
         if spec.segmentation is not None:
-            self._advertise('segmentation', Image)
+            self._advertise('segmentation', Image, 'mono8')
             self._advertise('segmentation/label_info', LabelInfo)
-            self._advertise('segmentation_color', Image)
-        self._advertise('overlay', Image)
+            self._advertise('segmentation_color', Image, 'rgb8')
+        self._advertise('overlay', Image, 'rgb8')
 
     def topics(self) -> list[str]:
         """Return the resolved names of the topics."""
         return [publisher.topic_name for publisher in self._publishers.values()]
+
+    def wanted(self) -> frozenset[str]:
+        """Return the names of the results that somebody subscribes to at this moment."""
+        return frozenset(
+            name for name in _TASKS if name in self._publishers
+            and self._publishers[name].get_subscription_count() > 0)
+
+    def tasks(self, wanted: Collection[str]) -> frozenset[str]:
+        """Return the model's tasks that these results need."""
+        return frozenset(task for name in wanted for task in _TASKS[name]
+                         if task in self._spec.tasks)
 
     def publish_labels(self, score_threshold: float) -> None:
         """Tell the class names, to those who come later as well."""
@@ -56,29 +87,43 @@ class Publications:
                 self._publishers[f'{task}/label_info'].publish(
                     label_info_message(labels, threshold, stamp))
 
-    def publish(
-            self, perception: Perception, pixels: np.ndarray, order: str, header: Header,
-            class_id_format: str) -> None:
+    def label_map(self, height: int, width: int) -> np.ndarray | None:
         """
-        Publish the results of one frame under the header of its image.
+        Return the memory, uint8 [height, width], from which the next label map is published.
 
-        `pixels` is the image, uint8 [height, width, 3] in `order` or [height, width]; it is
-        looked at only where somebody wants the overlay.
+        None where the model does not segment.
         """
-        if (labels := self._spec.detection) is not None:
-            class_ids = labels.names if class_id_format == 'name' else [
-                str(index) for index in range(len(labels))]
+        if self._spec.segmentation is None:
+            return None
+        return self._images['segmentation'].pixels(height, width)
+
+    def publish(
+            self, wanted: Collection[str], perception: Perception, pixels: np.ndarray, order: str,
+            header: Header, class_id_format: str) -> None:
+        """
+        Publish those results of one frame that are `wanted`, as far as they are there.
+
+        The label map of `perception` is what `label_map` returned. `pixels` is the image, uint8
+        [height, width, 3] in `order` or [height, width]; it is looked at for the overlay only.
+        """
+        labels, names = self._spec.segmentation, self._spec.detection
+        if 'detections' in wanted and names is not None and perception.detections is not None:
+            class_ids = names.names if class_id_format == 'name' else [
+                str(index) for index in range(len(names))]
             self._publishers['detections'].publish(
-                detections_to_message(perception.detections, class_ids, header))
-        if perception.label_map is not None and self._spec.segmentation is not None:
-            if self._wanted('segmentation'):
-                self._image('segmentation', perception.label_map, 'mono8', header)
-            if self._wanted('segmentation_color'):
-                colors = color_label_map(perception.label_map, self._spec.segmentation)
-                self._image('segmentation_color', colors, 'rgb8', header)
-        if self._wanted('overlay'):
-            overlay = draw_overlay(_rgb(pixels, order), perception, self._spec)
-            self._image('overlay', overlay, 'rgb8', header)
+                self._detections.message(perception.detections, class_ids, header))
+        size = perception.height, perception.width
+        if labels is not None and perception.label_map is not None:
+            if 'segmentation' in wanted:
+                self._publish_image('segmentation', header)
+            if 'segmentation_color' in wanted:
+                color_label_map(
+                    perception.label_map, labels, self._images['segmentation_color'].pixels(*size))
+                self._publish_image('segmentation_color', header)
+        if 'overlay' in wanted:
+            draw_overlay(_rgb(pixels, order), perception, self._spec,
+                         out=self._images['overlay'].pixels(*size))
+            self._publish_image('overlay', header)
 
     def destroy(self) -> None:
         """Withdraw the topics."""
@@ -86,15 +131,22 @@ class Publications:
             self._node.destroy_publisher(publisher)
         self._publishers.clear()
 
-    def _advertise(self, name: str, kind: type) -> None:
+    def _advertise(self, name: str, kind: type, encoding: str = '') -> None:
+        if encoding:
+            self._images[name] = ImageMemory(encoding)
         profile = qos.LATCHED if kind is LabelInfo else qos.RESULTS
-        self._publishers[name] = self._node.create_publisher(kind, f'~/{name}', profile)
+        callbacks = None if kind is LabelInfo else matched_callbacks(self._on_subscriber)
+        self.tells &= kind is LabelInfo or callbacks is not None
+        try:
+            publisher: Publisher = self._node.create_publisher(
+                kind, f'~/{name}', profile, event_callbacks=callbacks)
+        except UnsupportedEventTypeError:  # not every middleware tells
+            self.tells = False
+            publisher = self._node.create_publisher(kind, f'~/{name}', profile)
+        self._publishers[name] = publisher
 
-    def _wanted(self, name: str) -> bool:
-        return self._publishers[name].get_subscription_count() > 0
-
-    def _image(self, name: str, image: np.ndarray, encoding: str, header: Header) -> None:
-        self._publishers[name].publish(image_to_message(image, encoding, header))
+    def _publish_image(self, name: str, header: Header) -> None:
+        self._publishers[name].publish(self._images[name].message(header))
 
 
 def _rgb(pixels: np.ndarray, order: str) -> np.ndarray:

@@ -91,6 +91,10 @@ class StampMonitor:
             return None
         return age
 
+    def interrupt(self) -> None:
+        """Take what comes next for a new stream: images between are not missing."""
+        self._stamps.clear()
+
     def report(self) -> StampReport:
         """Return what was seen so far."""
         rate, missing, expected = None, 0, 0

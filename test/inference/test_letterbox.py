@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mtl_perception.errors import ConfigError
-from mtl_perception.inference.letterbox import Canvas, Letterbox, letterbox_of, PAD_VALUE
+from mtl_perception.inference.letterbox import Canvas, Letterbox, letterbox_of, PAD_VALUE, Scratch
 
 NETWORKS = st.sampled_from([(64, 64), (96, 64), (64, 160), (100, 84)])
 SIDES = st.integers(1, 400)
@@ -90,14 +90,23 @@ def test_every_pixel_shows_the_place_that_its_coordinates_say(width, height, net
     assert np.abs((line - expected)[inner].mean()) <= 0.5 * steps + 0.1
 
 
+def _labels(letterbox, label_map, stride, window=None, scratch=None):
+    window = window or (0, 0, *letterbox.source)
+    # A part of a larger array, as that of a tile is.
+    whole = np.full((window[3] - window[1] + 2, window[2] - window[0] + 2), 251, np.uint8)
+    labels = whole[1:-1, 1:-1]
+    letterbox.labels_to_source(label_map, stride, window, labels, scratch or Scratch())
+    assert (whole == 251).sum() == whole.size - labels.size
+    return labels
+
+
 @given(st.integers(1, 120), st.integers(1, 120), NETWORKS, st.sampled_from([1, 4]),
        st.integers(0, 1000))
 def test_each_source_pixel_gets_the_label_under_its_centre(width, height, network, stride, seed):
     letterbox = Letterbox((width, height), network)
     shape = -(-network[1] // stride), -(-network[0] // stride)
     label_map = np.random.default_rng(seed).integers(0, 250, shape, np.uint8)
-    labels = letterbox.labels_to_source(label_map, stride)
-    assert labels.shape == (height, width) and labels.dtype == np.uint8
+    labels = _labels(letterbox, label_map, stride)
 
     def cell(index, axis, side):
         centre = (index + Fraction(1, 2)) * Fraction(letterbox.size[axis], side)
@@ -114,16 +123,29 @@ def test_a_window_of_the_labels_is_that_part_of_all(width, height, data):
     label_map = np.random.default_rng(0).integers(0, 250, (16, 24), np.uint8)
     x0, y0 = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     x1, y1 = data.draw(st.integers(x0 + 1, width)), data.draw(st.integers(y0 + 1, height))
-    part = letterbox.labels_to_source(label_map, 4, (x0, y0, x1, y1))
-    assert np.array_equal(part, letterbox.labels_to_source(label_map, 4)[y0:y1, x0:x1])
+    scratch = Scratch()
+    whole = _labels(letterbox, label_map, 4, scratch=scratch)
+    part = _labels(letterbox, label_map, 4, (x0, y0, x1, y1), scratch)
+    assert np.array_equal(part, whole[y0:y1, x0:x1])
 
 
-def test_labels_are_the_callers_own():
-    letterbox = Letterbox((64, 64), (64, 64))
-    label_map = np.zeros((64, 64), np.uint8)
-    labels = letterbox.labels_to_source(label_map, 1)
-    label_map[:] = 9
-    assert labels.max() == 0
+def test_an_image_that_is_an_input_already_is_not_copied():
+    canvas = Canvas((96, 64))
+    image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    image.setflags(write=False)
+    batch, (letterbox,) = canvas.load([image], 'rgb')
+    assert batch.ctypes.data == image.ctypes.data and batch.shape == (1, 64, 96, 3)
+    assert letterbox.size == letterbox.source == (96, 64)
+    # What is not: another order, rows with padding, grey, several.
+    padded = np.zeros((64, 100, 3), np.uint8)[:, :96]
+    padded[...] = image
+    for images, order in (([image[..., ::-1]], 'bgr'), ([padded], 'rgb'), ([image] * 2, 'rgb')):
+        batch, letterboxes = canvas.load(images, order)
+        assert all(np.array_equal(part, image) for part in batch)
+        assert len(letterboxes) == len(batch) == len(images)
+        assert not np.shares_memory(batch, images[0])
+    batch, _ = canvas.load([image[..., 0]], 'rgb')
+    assert np.array_equal(batch[0, ..., 2], image[..., 0])
 
 
 def test_a_picture_of_the_right_size_is_only_reordered():

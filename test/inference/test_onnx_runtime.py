@@ -7,7 +7,7 @@ import onnxruntime
 import pytest
 
 from mtl_perception.errors import StartError
-from mtl_perception.inference import onnx_runtime
+from mtl_perception.inference import machine
 from mtl_perception.inference.onnx_runtime import OnnxRuntime
 from mtl_perception.inference.registry import open_runtime
 from mtl_perception.inference.runtime import RuntimeOptions, silent
@@ -38,6 +38,34 @@ def test_a_model_of_one_task_leaves_the_other_out(paint_model):
     segments = _open(paint_model(detection=False)).run(images)
     assert (segments.boxes, segments.scores, segments.classes) == (None, None, None)
     assert segments.label_map is not None
+
+
+def test_sessions_of_all_tasks_and_sizes_of_batch_say_the_same_without_a_copy(paint_model):
+    runtime = _open(paint_model())
+    rng = np.random.default_rng(0)
+    for _ in range(2):
+        for count in (1, 3, 2):
+            images = rng.integers(0, 256, (count, 64, 96, 3)).astype(np.uint8)
+            whole = {name: values.copy() for name, values in vars(runtime.run(images)).items()}
+            again = runtime.run(images)
+            assert again.boxes.ctypes.data == runtime.run(images).boxes.ctypes.data
+            assert all(np.array_equal(getattr(again, name), whole[name]) for name in whole)
+            for task, names in (('detection', {'boxes', 'scores', 'classes'}),
+                                ('segmentation', {'label_map'})):
+                runtime.run(images, [task])
+                runtime._graphs.wait()
+                part = vars(runtime.run(images, {task}))
+                assert {name for name in part if part[name] is not None} == names
+                assert all(np.array_equal(part[name], whole[name]) for name in names)
+
+
+def test_images_may_be_read_only(paint_model):
+    images = np.zeros((1, 64, 96, 3), np.uint8)
+    images[0, 8:20, 16:40] = (255, 0, 0)
+    images.setflags(write=False)
+    runtime = _open(paint_model())
+    for _ in range(2):
+        assert runtime.run(images).boxes[0, 0].tolist() == [16, 8, 40, 20]
 
 
 @pytest.mark.parametrize('images', [
@@ -96,12 +124,12 @@ def test_an_operator_set_that_it_does_not_know(paint_proto, tmp_path, opset):
 def test_with_cuda_but_without_a_driver_the_driver_is_missed(monkeypatch):
     monkeypatch.setattr(onnxruntime, 'get_available_providers',
                         lambda: ['CUDAExecutionProvider', 'CPUExecutionProvider'])
-    monkeypatch.setattr(onnx_runtime, '_CUDA_DRIVER', 'libno_such_driver.so.1')
+    monkeypatch.setattr(machine, 'CUDA_DRIVER', 'libno_such_driver.so.1')
     facts = OnnxRuntime.facts()
     assert facts.devices == ('cpu',)
-    assert 'no CUDA driver (libno_such_driver.so.1)' in str(facts.missing['cuda'])
+    assert 'no CUDA driver (libcuda.so.1)' in str(facts.missing['cuda'])
     # Any library that is there stands for the driver.
-    monkeypatch.setattr(onnx_runtime, '_CUDA_DRIVER', 'libc.so.6')
+    monkeypatch.setattr(machine, 'CUDA_DRIVER', 'libc.so.6')
     assert OnnxRuntime.facts().devices == ('cuda', 'cpu')
 
 

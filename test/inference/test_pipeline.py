@@ -41,7 +41,7 @@ class Scripted:
         self._answers = (np.array(boxes, np.float32).reshape(1, -1, 4),
                          np.array([scores], np.float32), np.array([classes], np.int32))
 
-    def run(self, images: np.ndarray) -> RawOutputs:
+    def run(self, images: np.ndarray, tasks=None) -> RawOutputs:
         self.batches.append(len(images))
         boxes, scores, classes = (
             np.repeat(values, len(images), axis=0) for values in self._answers)
@@ -120,6 +120,32 @@ def test_a_task_that_the_model_does_not_have_is_none(paint_model):
     seen = Pipeline(paint_model(size=(160, 128), detection=False),
                     options=PipelineOptions(tiles='2x2')).run(image)
     assert seen.detections is None and seen.label_map.shape == (128, 160)
+
+
+@pytest.mark.parametrize('tiles', ['off', '2x2'])
+def test_only_the_tasks_that_are_asked_for(paint_model, tiles):
+    pipeline = Pipeline(paint_model(size=(160, 128)), PipelineOptions(tiles=tiles))
+    image = _picture(160, 128, red=(10, 10, 40, 30))
+    both = pipeline.run(image, tasks=['segmentation', 'detection'])
+    for _ in range(3):
+        seen = pipeline.run(image, tasks=['detection'])
+        assert seen.label_map is None
+        assert np.array_equal(seen.detections.boxes, both.detections.boxes)
+        seen = pipeline.run(image, tasks={'segmentation'})
+        assert seen.detections is None and np.array_equal(seen.label_map, both.label_map)
+    with pytest.raises(ValueError, match=r'tasks .* are not some of detection, segmentation'):
+        pipeline.run(image, tasks=[])
+
+
+@pytest.mark.parametrize('tiles', ['off', '2x2'])
+@pytest.mark.parametrize('size', [(160, 128), (77, 93), (640, 480)])
+def test_the_label_map_is_written_where_the_caller_wants_it(paint_model, tiles, size):
+    pipeline = Pipeline(paint_model(size=(160, 128)), PipelineOptions(tiles=tiles))
+    image = _picture(*size, red=(10, 10, 40, 30))
+    memory = np.full(size[::-1], 99, np.uint8)
+    seen = pipeline.run(image, label_map=memory)
+    assert seen.label_map is memory
+    assert np.array_equal(memory, pipeline.run(image).label_map)
 
 
 def test_grey_pictures(pipeline):

@@ -1,11 +1,13 @@
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
 import pytest
 
 from mtl_perception.errors import ConfigError, ModelError, StartError
+from mtl_perception.graph_contract import output_names, RawOutputs
 from mtl_perception.inference import tensorrt_runtime
 from mtl_perception.inference.onnx_runtime import OnnxRuntime
 from mtl_perception.inference.registry import open_runtime
@@ -137,6 +139,41 @@ def test_what_build_engine_wrote_is_what_is_looked_for(
     folder = EngineFolder(tmp_path / 'tensorrt', silent)
     assert loaded == [bytes(folder.read(path.name))
                       for path in folder.path.glob('rtx-*-sm86-*.engine')]
+
+
+def test_each_task_alone_has_an_engine_which_build_engine_builds(
+        paint_model, as_if_rtx_3090, tmp_path, monkeypatch):
+    from mtl_perception.inference.trt import building, contexts, execution
+    from mtl_perception.main import main
+    assert main(['build-engine', str(paint_model()), '-o', str(tmp_path), '--each-task',
+                 '--compute-capability', '8.6']) == 0
+    folder = EngineFolder(tmp_path / 'tensorrt', silent)
+    assert len(list(folder.path.glob('*.engine'))) == 3
+
+    class Executor:
+        """Stands in for what needs a GPU; answers with its engine."""
+
+        def __init__(self, engine, _, spec, say):
+            self.engine, self.names = engine, output_names(spec)
+
+        def run(self, images):
+            return RawOutputs(**dict.fromkeys(self.names, self.engine))
+
+    monkeypatch.setattr(contexts, 'Loader', lambda: SimpleNamespace(load=bytes))
+    monkeypatch.setattr(contexts, 'Contexts', lambda *_: None)
+    monkeypatch.setattr(contexts, 'check_engine', lambda *_: None)
+    monkeypatch.setattr(execution, 'Executor', Executor)
+    monkeypatch.setattr(building, 'build', lambda *_: pytest.fail('it was built again'))
+    lines = []
+    runtime = TensorRtRuntime(paint_model(), 'cuda', RuntimeOptions(cache=tmp_path), lines.append)
+    images = np.zeros((1, 64, 96, 3), np.uint8)
+    engines = {runtime.run(images).boxes}
+    for task in ('detection', 'segmentation'):
+        runtime.run(images, [task])
+        runtime._graphs.wait()
+        outputs = runtime.run(images, [task])
+        engines.add(outputs.boxes or outputs.label_map)
+    assert len(engines) == 3 and lines == []
 
 
 def test_a_file_against_the_contract_ends_it_before_cuda_is_asked(

@@ -17,7 +17,7 @@ from mtl_perception.nodes.stamps import StampReport
 
 STATE = NodeState(
     name='/front/perception_node', lifecycle='active', failure='', model='m.onnx',
-    runtime='onnxruntime on cpu, fp32', bad_frame='', input=InputReport(
+    runtime='onnxruntime on cpu, fp32', is_idle=False, bad_frame='', input=InputReport(
         topic='/front/image', publishers=1, reliability='reliable', lost=3, troubles=(), news=(),
         stamps=StampReport(1, 2, 3, 4, '', 10.02, 5, 100)))
 SUMMARY = Summary(
@@ -66,6 +66,14 @@ def test_what_is_wrong_is_said_the_worst_first():
     assert images.level == DiagnosticStatus.WARN
     assert images.message == (
         'no image on /front/image; stamps are zero; bad frames: step 3 is shorter')
+
+
+def test_an_idle_node_says_so_and_is_well():
+    idle, _, _ = statuses(replace(STATE, is_idle=True), replace(
+        SUMMARY, dropped={'idle': 12}))
+    assert idle.level == DiagnosticStatus.OK
+    assert idle.message == 'idle: nobody subscribes to results'
+    assert values(idle)['images dropped, idle'] == '12'
 
 
 def test_what_is_not_known_is_left_empty():

@@ -11,14 +11,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
 from mtl_perception.encodings import decode_image, ENCODINGS
-from mtl_perception.inference.results import Detections
 from mtl_perception.labels import LabelSet
-from mtl_perception.nodes.messages import (
-    detections_to_message,
-    image_to_message,
-    label_info_message,
-    raw_image,
-)
+from mtl_perception.nodes.messages import image_to_message, label_info_message, raw_image
 
 HEADER = Header(stamp=Time(sec=7, nanosec=999999999), frame_id='drone/camera_0 é')
 
@@ -50,30 +44,6 @@ def test_the_pixels_are_seen_where_they_lie():
     pixels, _ = decode_image(raw_image(message))
     message.data[4] = 200
     assert pixels.tolist() == [[0, 0], [200, 0]]
-
-
-def test_detections():
-    detections = Detections(
-        np.array([[10, 20, 30.5, 60], [0, 0, 1, 1]], np.float32),
-        np.array([0.75, 0.5], np.float32), np.array([1, 0], np.int32))
-    message = detections_to_message(detections, ['0', '1'], HEADER)
-    assert message.header == HEADER
-    first, second = message.detections
-    assert first.header == HEADER and second.header == HEADER
-    assert [(r.hypothesis.class_id, r.hypothesis.score) for r in first.results] == [('1', 0.75)]
-    assert [r.hypothesis.class_id for r in second.results] == ['0']
-    box = first.bbox
-    assert (box.center.position.x, box.center.position.y) == (20.25, 40)
-    assert (box.size_x, box.size_y, box.center.theta) == (20.5, 40, 0)
-    named = detections_to_message(detections, ('car', 'person'), HEADER)
-    assert named.detections[0].results[0].hypothesis.class_id == 'person'
-
-
-@pytest.mark.parametrize('nothing', [None, Detections(
-    np.zeros((0, 4), np.float32), np.zeros(0, np.float32), np.zeros(0, np.int32))])
-def test_nothing_seen_is_an_empty_array_with_the_header(nothing):
-    message = detections_to_message(nothing, ['0'], HEADER)
-    assert message.header == HEADER and message.detections == []
 
 
 def test_label_info():

@@ -362,3 +362,85 @@ def test_an_impossible_parameter_is_one_line_and_exit_code_1(start_node, paint):
     node = start_node('perception_node', model=str(paint), score_threshold=7.0)
     assert node.wait() == 1
     assert node.said() == 'error: parameter score_threshold: 7.0 is not within 0.0..1.0\n'
+
+
+class Stream:
+    """Publishes the same picture over and over, each time with a stamp of its own."""
+
+    def __init__(self, node, rate):
+        self.publisher = node.create_publisher(Image, 'image', qos.stream('reliable', 5))
+        self._node = node
+        self._message = image_message(Header(), 'bgr8', 192, 128)
+        self._timer = node.create_timer(1 / rate, self._send)
+
+    def _send(self):
+        self._message.header.stamp = self._node.get_clock().now().to_msg()
+        self.publisher.publish(self._message)
+
+    def end(self):
+        self._timer.cancel()
+
+
+def stamp_of(message):
+    return message.header.stamp.sec + message.header.stamp.nanosec / 1e9
+
+
+@pytest.mark.slow
+def test_without_a_subscriber_nothing_is_done_and_the_first_one_is_served_at_once(
+        start_node, ros_node, wait_until, paint):
+    states, found = [], []
+    ros_node.create_subscription(DiagnosticArray, '/diagnostics', states.append, EVERY)
+
+    def said(key):
+        return next((pair.value for status in states[-1].status for pair in status.values
+                     if pair.key == key), '') if states else ''
+
+    stream = Stream(ros_node, 30)
+    node = start_node('perception_node', model=str(paint), idle_timeout=1.0, detection_rate=0.01)
+    for _ in range(2):
+        before = len(found)
+        wait_until(lambda: stream.publisher.get_subscription_count() == 1)
+        wait_until(lambda: int(said('images dropped, idle') or 0) > 0)
+        # No longer sent, either.
+        wait_until(lambda: stream.publisher.get_subscription_count() == 0)
+        wait_until(lambda: states[-1].status[0].message == 'idle: nobody subscribes to results')
+        assert states[-1].status[0].level == b'\x00'
+        begun = time.time()
+        subscription = ros_node.create_subscription(
+            Detection2DArray, '/perception_node/detections', found.append, EVERY)
+        wait_until(lambda before=before: len(found) > before, 5)
+        # Whatever the rate, which would be a result in 100 s.
+        assert time.time() - begun < 1 and stamp_of(found[-1]) > begun - 0.1
+        wait_until(lambda before=before: said('images processed') == str(before + 1))
+        wait_until(lambda: int(said('images dropped, rate limit') or 0) > 0)
+        assert len(found) == before + 1
+        ros_node.destroy_subscription(subscription)
+    assert said('images lost on the way') == said('stamps going backwards') == '0'
+    # Without a publisher the node listens again, so that it can tell.
+    stream.end()
+    ros_node.destroy_publisher(stream.publisher)
+    wait_until(lambda: 'it has no publisher' in node.said())
+    assert node.end()[0] == 0 and 'rror' not in node.said()
+
+
+@pytest.mark.slow
+def test_each_task_has_its_rate(start_node, results, call, wait_until, ros_node, paint):
+    node = start_node('perception_node', model=str(paint), segmentation_rate=2.0)
+    wait_until(results.connected)
+    stream = Stream(ros_node, 20)
+
+    def frames(messages):
+        return set(map(stamp_of, messages))
+
+    wait_until(lambda: len(results.masks) >= 5)
+    labelled, detected = frames(results.masks), frames(results.detections)
+    assert labelled <= detected and 0.05 < len(labelled) / len(detected) < 0.2
+    call(SetParameters, 'set_parameters', parameters=[
+        Parameter(name, value=value).to_parameter_msg()
+        for name, value in (('segmentation_rate', 0.0), ('detection_rate', 4.0))])
+    del results.masks[:], results.detections[:]
+    wait_until(lambda: len(results.detections) >= 10)
+    labelled, detected = frames(results.masks), frames(results.detections)
+    assert 0.1 < len(detected) / len(labelled) < 0.4
+    stream.end()
+    assert node.end()[0] == 0 and 'rror' not in node.said()

@@ -1,8 +1,12 @@
 """What is published of a frame, and what is not even computed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from sensor_msgs.msg import Image
 from std_msgs.msg import Header
+from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from mtl_perception.inference.results import Detections, Perception, Timings
 from mtl_perception.labels import LabelSet
@@ -12,6 +16,7 @@ from mtl_perception.spec import ModelSpec
 
 CARS = LabelSet.of('car')
 GROUND = LabelSet.of('ground', 'water')
+BOTH = ModelSpec(detection=CARS, segmentation=GROUND)
 
 
 def perception(spec):
@@ -24,7 +29,7 @@ def perception(spec):
 
 
 @pytest.mark.parametrize(('spec', 'topics'), [
-    (ModelSpec(detection=CARS, segmentation=GROUND), {
+    (BOTH, {
         'detections', 'detections/label_info', 'segmentation', 'segmentation/label_info',
         'segmentation_color', 'overlay'}),
     (ModelSpec(detection=CARS), {'detections', 'detections/label_info', 'overlay'}),
@@ -33,17 +38,69 @@ def perception(spec):
 ])
 def test_a_model_has_the_topics_of_its_tasks(spec, topics, idle_node):
     node = idle_node()
-    published = Publications(node, spec)
+    published = Publications(node, spec, lambda: None)
     assert set(published.topics()) == {f'/{node.get_name()}/{name}' for name in topics}
     published.publish_labels(0.5)
-    published.publish(perception(spec), np.zeros((6, 8), np.uint8), 'rgb', Header(), 'index')
+    image = np.zeros((6, 8), np.uint8)
+    published.publish({name for name in topics if '/' not in name}, perception(spec), image, 'rgb',
+                      Header(), 'index')
     published.destroy()
     assert published.topics() == []
 
 
 def test_pictures_that_nobody_wants_are_not_computed(idle_node, monkeypatch):
-    for name in ('draw_overlay', 'color_label_map', 'image_to_message'):
+    for name in ('draw_overlay', 'color_label_map'):
         monkeypatch.setattr(publications, name, lambda *_: pytest.fail('computed in vain'))
-    spec = ModelSpec(detection=CARS, segmentation=GROUND)
-    Publications(idle_node(), spec).publish(
-        perception(spec), np.zeros((6, 8, 3), np.uint8), 'bgr', Header(), 'index')
+    published = Publications(idle_node(), BOTH, lambda: None)
+    assert published.wanted() == frozenset() and published.tasks(()) == frozenset()
+    image = np.zeros((6, 8, 3), np.uint8)
+    for wanted in ((), ('detections',), ('segmentation',)):
+        published.publish(wanted, perception(BOTH), image, 'bgr', Header(), 'index')
+
+
+@pytest.mark.parametrize(('spec', 'tasks'), [
+    (BOTH, {'detections': {'detection'}, 'segmentation': {'segmentation'},
+            'segmentation_color': {'segmentation'}, 'overlay': {'detection', 'segmentation'}}),
+    (ModelSpec(detection=CARS), {'detections': {'detection'}, 'overlay': {'detection'}}),
+])
+def test_what_is_subscribed_to_says_which_tasks_to_do(spec, tasks, idle_node, wait_until):
+    node, other = idle_node(), idle_node()
+    published = Publications(node, spec, lambda: None)
+    other.create_subscription(
+        LabelInfo, f'{node.get_name()}/detections/label_info', print, 1)
+    for name, needed in tasks.items():
+        kind = Detection2DArray if name == 'detections' else Image
+        subscription = other.create_subscription(kind, f'{node.get_name()}/{name}', print, 1)
+        wait_until(lambda name=name: published.wanted() == {name})
+        assert published.tasks(published.wanted()) == needed
+        other.destroy_subscription(subscription)
+        wait_until(lambda: not published.wanted())
+
+
+def test_tells_of_subscribers_that_come_and_go(ros_node, other_node, wait_until):
+    told = []
+    published = Publications(ros_node, BOTH, lambda: told.append(published.wanted()))
+    if not published.tells:
+        pytest.skip('the middleware does not tell')
+    subscription = other_node.create_subscription(
+        Image, f'{ros_node.get_name()}/segmentation', print, 1)
+    wait_until(lambda: told and told[-1] == {'segmentation'})
+    other_node.destroy_subscription(subscription)
+    wait_until(lambda: told[-1] == set())
+
+
+def test_results_of_a_task_that_was_not_done_are_not_published(ros_node, other_node, wait_until):
+    published = Publications(ros_node, BOTH, lambda: None)
+    found = []
+    for name, kind in (('detections', Detection2DArray), ('segmentation', Image)):
+        other_node.create_subscription(kind, f'{ros_node.get_name()}/{name}', found.append, 5)
+    wait_until(lambda: published.wanted() == {'detections', 'segmentation'})
+    image = np.zeros((6, 8, 3), np.uint8)
+    whole = perception(BOTH)
+    for frame, seen in (('1', replace(whole, label_map=None)), ('2', replace(
+            whole, detections=None, label_map=published.label_map(6, 8)))):
+        published.publish(
+            published.wanted(), seen, image, 'rgb', Header(frame_id=frame), 'index')
+    wait_until(lambda: len(found) == 2)
+    assert {(type(message), message.header.frame_id) for message in found} == {
+        (Detection2DArray, '1'), (Image, '2')}

@@ -24,7 +24,7 @@ SECONDS = float(os.environ.get('MTL_SOAK_SECONDS', '60'))
 MODEL = os.environ.get('MTL_SOAK_MODEL', '')
 RATE = 30.0
 WIDTH, HEIGHT = 1280, 720
-GROWTH = 10.0
+GROWTH = 5.0
 """MB by which the resident memory may grow after the first part of the flight."""
 TAIL = 3.0
 """What the 99th percentile of the latency is meant to be of the median, at most."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mtl_perception.errors import StartError
-from mtl_perception.graph_contract import INPUT, input_of, outputs_of
+from mtl_perception.graph_contract import INPUT, input_of, outputs_of, RawOutputs
 from mtl_perception.inference.runtime import Say
 from mtl_perception.inference.trt.cuda import Buffer, DeviceMemory, Stream
 from mtl_perception.inference.trt.parsing import sizes_of
@@ -51,17 +51,20 @@ class Executor:
             for tensor in outputs_of(spec)}
         self._steps: dict[int, Callable[[], None]] = {}
 
-    def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+    def run(self, images: np.ndarray) -> RawOutputs:
         """
-        Return the outputs for `images`, uint8 [B, H, W, 3], as arrays of the caller's own.
+        Return the outputs for `images`, uint8 [B, H, W, 3]; see ``Graph``.
 
         More images than the engine was built for are run in several turns.
         """
-        turns = [self._turn(images[first:first + self.max_batch])
-                 for first in range(0, len(images), self.max_batch)]
-        if len(turns) == 1:
-            return turns[0]
-        return {name: np.concatenate([turn[name] for turn in turns]) for name in self._outputs}
+        if len(images) <= self.max_batch:
+            return RawOutputs(**self._turn(images))
+        turns = [
+            {name: part.copy() for name, part in self._turn(
+                images[first:first + self.max_batch]).items()}
+            for first in range(0, len(images), self.max_batch)]
+        return RawOutputs(**{
+            name: np.concatenate([turn[name] for turn in turns]) for name in self._outputs})
 
     def _turn(self, images: np.ndarray) -> dict[str, np.ndarray]:
         count = len(images)
@@ -70,7 +73,7 @@ class Executor:
             self._steps[count] = self._prepare(count)
         self._steps[count]()
         self._stream.wait()
-        return {name: buffer.host[:count].copy() for name, buffer in self._outputs.items()}
+        return {name: buffer.host[:count] for name, buffer in self._outputs.items()}
 
     def _prepare(self, count: int) -> Callable[[], None]:
         """Return what puts a run of `count` images into the stream."""

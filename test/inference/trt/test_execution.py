@@ -53,7 +53,8 @@ def batch(count, offset=0):
     return images
 
 
-def check(outputs, count, offset=0):
+def check(raw, count, offset=0):
+    outputs = vars(raw)
     numbers = np.arange(count) + offset
     assert {name: (values.dtype.name, values.shape) for name, values in outputs.items()} == {
         'boxes': ('float32', (count, 6, 4)), 'scores': ('float32', (count, 6)),
@@ -91,21 +92,20 @@ def test_more_images_than_the_engine_was_built_for_are_run_in_turns(start, runti
     assert runtime.calls['cudaGraphLaunch'] == 3
 
 
-def test_outputs_are_the_callers_and_images_are_only_read(start):
+def test_images_are_only_read_and_outputs_are_valid_until_the_next_run(start):
     executor, _, _ = start()
     images = batch(2)
     images.setflags(write=False)
     outputs = executor.run(images)
-    executor.run(batch(2, 50))
     check(outputs, 2)
-    for values in outputs.values():
-        values[...] = 0
+    assert executor.run(batch(2, 50)).boxes.ctypes.data == outputs.boxes.ctypes.data
     check(executor.run(images), 2)
 
 
 def test_a_model_of_one_task_has_its_outputs_only(start):
     executor, _, _ = start(detection=False)
-    assert set(executor.run(batch(1))) == {'label_map'}
+    found = vars(executor.run(batch(1)))
+    assert [name for name, values in found.items() if values is not None] == ['label_map']
 
 
 @pytest.mark.parametrize('name', ['cudaStreamBeginCapture', 'cudaStreamEndCapture',
