@@ -10,7 +10,9 @@ import onnx
 from onnx import helper, numpy_helper, TensorProto
 import onnxruntime
 
+from mtl_perception.errors import ModelError
 from mtl_perception.graph_contract import INPUT
+from mtl_perception.inference.runtime import one_line
 
 _FATAL_ONLY = 4
 
@@ -66,7 +68,11 @@ def heads_of(graph: onnx.GraphProto) -> dict[tuple[str, ...], list[str]]:
 
 def inner_values(model: onnx.ModelProto, names: Sequence[str],
                  images: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
-    """Yield for each of `images`, uint8 [N, H, W, 3], the inner float values `names`."""
+    """
+    Yield for each of `images`, uint8 [N, H, W, 3], the inner float values `names`.
+
+    Raises ModelError where ONNX Runtime does not take the model.
+    """
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
     del changed.graph.output[:]
@@ -74,7 +80,11 @@ def inner_values(model: onnx.ModelProto, names: Sequence[str],
         helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in names)
     settings = onnxruntime.SessionOptions()
     settings.log_severity_level = _FATAL_ONLY
-    session = onnxruntime.InferenceSession(
-        changed.SerializeToString(), settings, providers=['CPUExecutionProvider'])
+    try:
+        session = onnxruntime.InferenceSession(
+            changed.SerializeToString(), settings, providers=['CPUExecutionProvider'])
+    except Exception as error:  # its exceptions have no base class of their own
+        raise ModelError(f'ONNX Runtime cannot load the model ({one_line(error)}); export it '
+                         'again') from None
     for image in images:
         yield dict(zip(names, session.run(list(names), {INPUT: image[None]}), strict=True))

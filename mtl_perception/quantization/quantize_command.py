@@ -16,6 +16,7 @@ from mtl_perception.data.manifest import load_manifest
 from mtl_perception.errors import ConfigError, DataError, ModelError
 from mtl_perception.inference.model_file import check_model_file
 from mtl_perception.inference.onnx_file import read_onnx_header
+from mtl_perception.inference.runtime import one_line
 from mtl_perception.inference.runtime_arguments import add_runtime_arguments, runtime_options
 from mtl_perception.inference.tiles import parse_tiles
 from mtl_perception.inference.trt.parsing import tensorrt_verdict
@@ -96,7 +97,8 @@ def run(args: argparse.Namespace) -> None:
     try:
         model = onnx.load(path)
     except Exception as error:  # protobuf has its own errors
-        raise ModelError(f'{path}: cannot be read ({error}); export it again') from None
+        raise ModelError(f'{path}: cannot be read ({one_line(error)}); export it again'
+                         ) from None
     layers = layers_of(model.graph)
     if not layers:
         raise ModelError(f'{path}: has no convolution to quantise')

@@ -72,11 +72,18 @@ def test_what_cannot_be_quantised_is_one_line(small_path, folder, tmp_path, smal
     del small.graph.node[3:10]
     small.graph.node[3].input[0] = 'value'
     onnx.save(small, bare)
+    unheard = tmp_path / 'unheard.onnx'
+    model = onnx.load(small_path)
+    model.graph.node[3].op_type = 'Unheard'
+    model.graph.node.append(onnx.helper.make_node(
+        'Conv', ['value', 'a.weight'], ['unused'], 'unused'))
+    onnx.save(model, unheard)
     capsys.readouterr()
     images = ['--images', str(folder)]
     for arguments, words in (
             ([str(int8), *images], 'its weights are in int8; give a file in FP32'),
             ([str(bare), *images], 'has no convolution to quantise'),
+            ([str(unheard), *images], 'ONNX Runtime cannot load the model'),
             ([str(small_path), *images, '-o', str(small_path)], 'is the model itself'),
             ([str(small_path), *images, '-o', str(tmp_path / 'q.pt')], 'is an .onnx file'),
             ([str(small_path), *images, '--count', '0'], '--count 0 is not in 1..2000'),
