@@ -12,6 +12,7 @@ import numpy as np
 from mtl_perception.errors import MtlError
 from mtl_perception.graph_contract import check_batch, output_names, RawOutputs
 from mtl_perception.inference.runtime import Say
+from mtl_perception.memory import give_back_freed_memory
 from mtl_perception.spec import ModelSpec
 
 
@@ -65,6 +66,7 @@ class TaskGraphs:
     def _add(self, spec: ModelSpec) -> None:
         try:
             self._parts[spec.tasks] = self._make(spec)
+            give_back_freed_memory()
         except MtlError as error:
             self._say(f'{" and ".join(spec.tasks)} costs as much alone as all tasks do: {error}')
 

@@ -171,6 +171,8 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
         log = self.get_logger().info
         pipeline = Pipeline(model, parameters.options(), parameters.runtime_options(), log)
         width, height = pipeline.spec.input_size
+        # Before the first run as well, so that the two do not add up.
+        give_back_freed_memory()
         pipeline.warm_up()
         give_back_freed_memory()
         self._pipeline, self._model = pipeline, model
