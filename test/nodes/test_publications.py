@@ -52,7 +52,7 @@ def test_pictures_that_nobody_wants_are_not_computed(idle_node, monkeypatch):
     for name in ('draw_overlay', 'color_label_map'):
         monkeypatch.setattr(publications, name, lambda *_: pytest.fail('computed in vain'))
     published = Publications(idle_node(), BOTH, lambda: None)
-    assert published.wanted() == frozenset() and published.tasks(()) == frozenset()
+    assert published.look() == frozenset() and published.tasks(()) == frozenset()
     image = np.zeros((6, 8, 3), np.uint8)
     for wanted in ((), ('detections',), ('segmentation',)):
         published.publish(wanted, perception(BOTH), image, 'bgr', Header(), 'index')
@@ -71,15 +71,15 @@ def test_what_is_subscribed_to_says_which_tasks_to_do(spec, tasks, idle_node, wa
     for name, needed in tasks.items():
         kind = Detection2DArray if name == 'detections' else Image
         subscription = other.create_subscription(kind, f'{node.get_name()}/{name}', print, 1)
-        wait_until(lambda name=name: published.wanted() == {name})
-        assert published.tasks(published.wanted()) == needed
+        wait_until(lambda name=name: published.look() == {name})
+        assert published.tasks(published.look()) == needed
         other.destroy_subscription(subscription)
-        wait_until(lambda: not published.wanted())
+        wait_until(lambda: not published.look())
 
 
 def test_tells_of_subscribers_that_come_and_go(ros_node, other_node, wait_until):
     told = []
-    published = Publications(ros_node, BOTH, lambda: told.append(published.wanted()))
+    published = Publications(ros_node, BOTH, lambda: told.append(published.look()))
     if not published.tells:
         pytest.skip('the middleware does not tell')
     subscription = other_node.create_subscription(
@@ -94,13 +94,13 @@ def test_results_of_a_task_that_was_not_done_are_not_published(ros_node, other_n
     found = []
     for name, kind in (('detections', Detection2DArray), ('segmentation', Image)):
         other_node.create_subscription(kind, f'{ros_node.get_name()}/{name}', found.append, 5)
-    wait_until(lambda: published.wanted() == {'detections', 'segmentation'})
+    wait_until(lambda: published.look() == {'detections', 'segmentation'})
     image = np.zeros((6, 8, 3), np.uint8)
     whole = perception(BOTH)
     for frame, seen in (('1', replace(whole, label_map=None)), ('2', replace(
             whole, detections=None, label_map=published.label_map(6, 8)))):
         published.publish(
-            published.wanted(), seen, image, 'rgb', Header(frame_id=frame), 'index')
+            published.look(), seen, image, 'rgb', Header(frame_id=frame), 'index')
     wait_until(lambda: len(found) == 2)
     assert {(type(message), message.header.frame_id) for message in found} == {
         (Detection2DArray, '1'), (Image, '2')}
