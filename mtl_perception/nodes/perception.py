@@ -45,6 +45,9 @@ _WARN_EVERY = 5.0
 _TICK = 1.0
 """Seconds between two diagnostics."""
 
+_HAND_OVER = 0.001
+"""Seconds that the executor leaves Python to the worker, which takes less until the network runs."""
+
 _LOOK_FOR_SUBSCRIBERS = 0.1
 """Seconds between two looks for a subscriber where the middleware does not tell of one."""
 
@@ -239,7 +242,7 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
             self._statistics.drop('newer image')
         # Have the worker begin now, and the executor make ready for the next image meanwhile,
         # which takes it half a millisecond of Python.
-        time.sleep(0)
+        time.sleep(_HAND_OVER)
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         try:

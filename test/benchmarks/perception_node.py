@@ -1,7 +1,8 @@
 """
 Measure the perception node as a process of its own: times of the stages, CPU share and memory.
 
-Needs ROS 2 and Linux. The camera node flies over the synthetic town, this process subscribes.
+Needs ROS 2 and Linux. The camera node flies over the synthetic town, or this process sends images
+that were drawn beforehand; this process subscribes.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
+import itertools
 import json
 import os
 from pathlib import Path
@@ -19,10 +21,13 @@ import tempfile
 import time
 from typing import Any
 
+from mtl_perception.data.synthetic import SyntheticFlight
 from mtl_perception.errors import ConfigError, MtlError
 from mtl_perception.node_processes import node_environment, NodeProcesses
+from mtl_perception.transport import choose_transport
 
 NODE, CAMERA = 'perception_node', 'camera_node'
+FLIGHT, FRAMES = 'synthetic:8', 60
 PERCENTILE = re.compile(r'(?P<stage>\w+) (?P<percentile>p\d+) \[ms\]')
 MEMORY = {'VmRSS': 'resident', 'VmHWM': 'peak', 'RssAnon': 'anonymous', 'RssFile': 'files',
           'RssShmem': 'shared memory'}
@@ -73,6 +78,9 @@ def main() -> int:
                         help='time that counts (default: %(default)s)')
     parser.add_argument('--topics', default='detections,segmentation', metavar='NAME,...',
                         help='of the node, each gets a subscriber (default: %(default)s)')
+    parser.add_argument('--drawn', action='store_true',
+                        help='send ten images that were drawn beforehand, over and over: drawing '
+                        'takes a core of a small machine, and with it time of the stages')
     parser.add_argument('--runtime', default='auto', help='(default: %(default)s)')
     parser.add_argument('--param', action='append', default=[], metavar='NAME:=JSON',
                         help='a parameter of the perception node')
@@ -101,18 +109,22 @@ def measure(args: argparse.Namespace) -> Measured:
     measured = Measured(args.size, args.rate, [name for name in args.topics.split(',') if name])
     with tempfile.TemporaryDirectory() as folder:
         os.environ.update(node_environment(Path(folder)))
-        with NodeProcesses(Path(folder)) as nodes, subscriber(measured) as (spin, listening):
+        os.environ.update(choose_transport(os.environ).environment)
+        with NodeProcesses(Path(folder)) as nodes, talking_to(measured) as (node, spin):
             begin = time.monotonic()
             nodes.start(NODE, parameters)
-            while not listening():
+            while not node.count_subscribers('/image'):
                 if time.monotonic() > begin + START_WITHIN:
                     raise MtlError(f'{NODE} does not subscribe: {nodes.last_words(NODE)}')
                 spin(0.01)
                 nodes.check()
             measured.start = time.monotonic() - begin
-            nodes.start(CAMERA, {
-                'source': 'synthetic:8', 'width': width, 'height': height, 'rate': args.rate,
-                'frames': 60, 'wait_for_subscribers': 1})
+            if args.drawn:
+                send_drawn(node, width, height, args.rate)
+            else:
+                nodes.start(CAMERA, {
+                    'source': FLIGHT, 'width': width, 'height': height, 'rate': args.rate,
+                    'frames': FRAMES, 'wait_for_subscribers': 1})
 
             def fly(seconds: float) -> None:
                 end = time.monotonic() + seconds
@@ -135,14 +147,33 @@ def measure(args: argparse.Namespace) -> Measured:
     return measured
 
 
+def send_drawn(node: Any, width: int, height: int, rate: float) -> None:
+    """Have `node`, an rclpy node, publish images of the flight `rate` times a second."""
+    from sensor_msgs.msg import Image
+    from std_msgs.msg import Header
+
+    from mtl_perception.nodes.messages import image_to_message
+
+    flight = SyntheticFlight(int(FLIGHT.partition(':')[2]), width, height, FRAMES, 1.0)
+    images = itertools.cycle([
+        image_to_message(flight[index].image[..., ::-1], 'bgr8', Header(frame_id='camera'))
+        for index in range(0, FRAMES, FRAMES // 10)])
+    publisher = node.create_publisher(Image, 'image', 5)
+
+    def send() -> None:
+        message = next(images)
+        message.header.stamp = node.get_clock().now().to_msg()
+        publisher.publish(message)
+
+    node.create_timer(1 / rate, send)
+
+
 @contextmanager
-def subscriber(measured: Measured) -> Iterator[tuple[
-        Callable[[float], None], Callable[[], bool]]]:
+def talking_to(measured: Measured) -> Iterator[tuple[Any, Callable[[float], None]]]:
     """
     Subscribe to what the node publishes and note it in `measured`.
 
-    Yield what handles messages for at most so many seconds, and what says whether the node
-    subscribes to images.
+    Yield the rclpy node of this process, and what handles its messages for so many seconds.
     """
     from diagnostic_msgs.msg import DiagnosticArray
     import rclpy
@@ -173,8 +204,7 @@ def subscriber(measured: Measured) -> Iterator[tuple[
             5, raw=True)
     node.create_subscription(DiagnosticArray, '/diagnostics', on_diagnostics, 10)
     try:
-        yield (lambda seconds: rclpy.spin_once(node, timeout_sec=seconds),
-               lambda: node.count_subscribers('/image') > 0)
+        yield node, lambda seconds: rclpy.spin_once(node, timeout_sec=seconds)
     finally:
         node.destroy_node()
         rclpy.try_shutdown()
@@ -222,8 +252,7 @@ def table(measured: Measured) -> Iterator[str]:
     yield (f'CPU {measured.cpu:.1f} % of a core for {measured.seconds:.0f} s, '
            f'{measured.threads} threads')
     yield 'memory [MB]: ' + ', '.join(
-        f'{name} {value:.1f}' for name, value in measured.memory.items()
-        )
+        f'{name} {value:.1f}' for name, value in measured.memory.items())
     yield ('resident after the warm-up, then each tenth of the time: '
            + ', '.join(f'{value:.1f}' for value in measured.course))
     for name, value in measured.maps.items():
