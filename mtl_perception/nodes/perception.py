@@ -46,7 +46,7 @@ _TICK = 1.0
 """Seconds between two diagnostics."""
 
 _HAND_OVER = 0.001
-"""Seconds that the executor leaves Python to the worker, which takes less until the network runs."""
+"""Seconds for which the executor leaves Python to the worker, which needs less to begin a run."""
 
 _LOOK_FOR_SUBSCRIBERS = 0.1
 """Seconds between two looks for a subscriber where the middleware does not tell of one."""
