@@ -50,6 +50,12 @@ CVAT = """<annotations><version>1.1</version>
 """
 
 
+@pytest.fixture(autouse=True)
+def relative_paths(monkeypatch):
+    """Have the manifests' own paths count, not the user's folder of data sets."""
+    monkeypatch.delenv('MTL_DATA', raising=False)
+
+
 def picture() -> np.ndarray:
     return np.full((HEIGHT, WIDTH, 3), 77, np.uint8)
 

@@ -22,6 +22,12 @@ HOSTILE = '<script>alert(1)</script>"\'&{{ 7*7 }}'
 SIZE = (96, 64)
 
 
+@pytest.fixture(autouse=True)
+def relative_paths(monkeypatch):
+    """Have the manifests' own paths count, not the user's folder of data sets."""
+    monkeypatch.delenv('MTL_DATA', raising=False)
+
+
 class Page(HTMLParser):
     """Gathers elements, attributes and text, and fails on tags that do not close."""
 
