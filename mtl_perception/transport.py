@@ -111,7 +111,7 @@ def _is_older_rclpy() -> bool:
     found = PathFinder.find_spec('rclpy')
     if found is None or found.origin is None:
         return False
-    for folder in Path(found.origin).parents[1].glob('rclpy-*.dist-info'):
+    for folder in Path(found.origin).parents[1].glob('rclpy-*-info'):
         major = folder.name.removeprefix('rclpy-').partition('.')[0]
         return major.isdecimal() and int(major) <= _OLDER_RCLPY
     return False

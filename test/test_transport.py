@@ -1,4 +1,5 @@
 from collections import namedtuple
+from importlib import metadata
 import os
 from pathlib import Path
 import xml.etree.ElementTree as ElementTree
@@ -36,12 +37,22 @@ def test_images_get_room_where_nothing_is_chosen():
 
 @pytest.mark.parametrize(('version', 'name'), [
     ('3.3.15', 'FASTRTPS'), ('7.1.6', 'FASTRTPS'), ('9.1.2', 'FASTDDS')])
-def test_wheels_are_known_by_their_rclpy(version, name, monkeypatch, tmp_path):
+@pytest.mark.parametrize('suffix', ['.dist-info', '-py3.11.egg-info'])
+def test_wheels_are_known_by_their_rclpy(version, name, suffix, monkeypatch, tmp_path):
     (tmp_path / 'rclpy').mkdir()
     (tmp_path / 'rclpy' / '__init__.py').touch()
-    (tmp_path / f'rclpy-{version}.dist-info').mkdir()
+    (tmp_path / f'rclpy-{version}{suffix}').mkdir()
     monkeypatch.syspath_prepend(tmp_path)
     assert profile_variable({}) == f'{name}_DEFAULT_PROFILES_FILE'
+
+
+@pytest.mark.skipif('ROS_DISTRO' in os.environ, reason='for ROS 2 as wheels')
+def test_the_installed_rclpy_is_the_one_that_its_metadata_say():
+    try:
+        older = int(metadata.version('rclpy').partition('.')[0]) <= 7
+    except metadata.PackageNotFoundError:
+        pytest.skip('no rclpy is installed')
+    assert profile_variable({}).startswith('FASTRTPS_' if older else 'FASTDDS_')
 
 
 @pytest.mark.parametrize('setting', [
