@@ -92,7 +92,8 @@ class _Compiled:
         return run_one_by_one(self._run, images)
 
     def _run(self, images: np.ndarray) -> RawOutputs:
-        self._request.infer({INPUT: images}, share_inputs=True)
+        # Without `share_outputs` it would return copies of all outputs.
+        self._request.infer({INPUT: images}, share_inputs=True, share_outputs=True)
         return RawOutputs(**{
             name: self._request.get_tensor(name).data for name in self._outputs})
 

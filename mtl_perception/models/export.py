@@ -41,7 +41,7 @@ class Tolerance:
     """Network pixels."""
     score: float
     equal_labels: float
-    """Least share of equal pixels in a picture's label map."""
+    """Least share of equal pixels in an image's label map."""
     shown: float
     """Candidates below this score are not compared, but for the `COMPARED_ANYWAY` best ones."""
 
@@ -49,9 +49,9 @@ class Tolerance:
 TOLERANCES = {
     'fp32': Tolerance(box=0.5, score=1e-3, equal_labels=0.999, shown=0.05),
     # Weights are rounded to 11 bits (on a CPU, ONNX Runtime rounds no more than them). Twice to
-    # three times the most that the shipped model was off on 28 pictures of its data sets: 2.1 px,
-    # 0.007 and 0.92 (of a thermal picture, which it never learnt to segment; 0.989 of a colour
-    # picture). Below a score of 0.2, candidates change class or leave the list, and have no twin.
+    # three times the most that the shipped model was off on 28 images of its data sets: 2.1 px,
+    # 0.007 and 0.92 (of a thermal image, which it never learnt to segment; 0.989 of a colour
+    # image). Below a score of 0.2, candidates change class or leave the list, and have no twin.
     'fp16': Tolerance(box=5, score=0.02, equal_labels=0.8, shown=0.3),
 }
 """Number format of the graph -> what is tolerated between it and torch in FP32."""

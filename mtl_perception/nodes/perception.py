@@ -274,8 +274,8 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
                 self._health.interrupt()
                 self._activated = now
                 images.resume()
-        elif now - self._wanted_at >= max(self._settings.idle_timeout, _TICK) and (
-                self._statistics.silence() < _TICK):
+        elif (now - self._wanted_at >= self._settings.idle_timeout
+                and self._statistics.silence() < _TICK):
             self._was_idle = True
             images.pause()
             if not publications.tells:

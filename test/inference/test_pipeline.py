@@ -1,6 +1,7 @@
 import math
 import subprocess
 import sys
+import tracemalloc
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ import pytest
 
 from mtl_perception.errors import ConfigError, DataError, ModelError
 from mtl_perception.graph_contract import RawOutputs
-from mtl_perception.inference import Pipeline, PipelineOptions
+from mtl_perception.inference import Pipeline, PipelineOptions, RuntimeOptions
 from mtl_perception.labels import LabelSet
 from mtl_perception.spec import ModelSpec
 
@@ -296,3 +297,31 @@ def test_inference_loads_neither_torch_nor_ros():
             '{name.partition(".")[0] for name in sys.modules}))')
     done = subprocess.run([sys.executable, '-c', code], capture_output=True, check=True, text=True)
     assert done.stdout.strip() == '[]'
+
+
+@pytest.mark.parametrize('name', ['onnxruntime', 'openvino'])
+def test_a_run_asks_for_no_memory_of_an_images_size(paint_model, name):
+    pytest.importorskip(name)
+    pipeline = Pipeline(paint_model(size=(960, 640), stride=1), runtime=RuntimeOptions(name))
+    image = _picture(1280, 720, red=(10, 10, 40, 30))
+    labels = np.empty((720, 1280), np.uint8)
+    for order in ('rgb', 'bgr', 'rgb'):
+        pipeline.run(image, order, None, labels)
+        tracemalloc.start()
+        pipeline.run(image, order, None, labels)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        # The label map of the network alone has 614,400 bytes.
+        assert peak < 100_000
+
+
+@pytest.mark.parametrize('name', ['onnxruntime', 'openvino'])
+def test_an_image_that_is_the_input_may_be_read_only(paint_model, name):
+    pytest.importorskip(name)
+    pipeline = Pipeline(paint_model(size=(160, 128)), runtime=RuntimeOptions(name))
+    image = _picture(160, 128, red=(10, 10, 40, 30))
+    image.setflags(write=False)
+    for _ in range(2):
+        seen = pipeline.run(image)
+        assert seen.detections.boxes.tolist() == [[10, 10, 40, 30]]
+        assert seen.label_map[20, 20] == 0
