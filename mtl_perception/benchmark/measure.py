@@ -7,10 +7,9 @@ group has the multitask model in every target, and peers, for the ratios across 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 import time
-
-import numpy as np
 
 from mtl_perception.benchmark import bare
 from mtl_perception.benchmark.frames import FrameFile
@@ -72,25 +71,22 @@ def measure(plan: Plan, results: Results, others: dict[str, float | None], say: 
     groups = len(plan.targets) + (len(plan.targets) > 1 or bool(plan.peers))
     end = time.monotonic() + plan.effort.seconds
     failed: list[MtlError] = []
-    speed: dict[str, float] = {}
     for index, target in enumerate(plan.targets):
         effort = _share(plan.effort, end, groups - index)
         if target.runtime == TORCH and len(plan.targets) > 1:
             effort = replace(effort, rounds=-(-effort.rounds // TORCH_ROUNDS))
         try:
-            speed[target.name] = _measure_target(plan, target, effort, results, others, say)
+            _measure_target(plan, target, effort, results, others, say)
         except MtlError as error:
             failed.append(error)
             results.values['warnings'].append(f'{target.name}: left out: {error}')
-    if not speed:
+    if len(failed) == len(plan.targets):
         raise failed[0]
-    fastest = min(speed, key=lambda name: speed[name])
-    results.values['fastest'] = fastest
-    results.values['ratios'].update(results.values['ratios_by_runtime'][fastest])
-    if len(speed) > 1 or plan.peers:
+    if groups > len(plan.targets):
+        measured = {subject['target'] for subject in results.values['subjects']}
+        targets = [target for target in plan.targets if target.name in measured]
         try:
-            _measure_across(plan, speed, fastest, _share(plan.effort, end, 1), results, others,
-                            say)
+            _measure_across(plan, targets, _share(plan.effort, end, 1), results, others, say)
         except MtlError as error:
             results.values['warnings'].append(f'{ACROSS}: left out: {error}')
 
@@ -123,8 +119,8 @@ def _share(effort: Effort, end: float, groups: int) -> Effort:
 
 
 def _measure_target(plan: Plan, target: Target, effort: Effort, results: Results,
-                    others: dict[str, float | None], say: Say) -> float:
-    """Measure a target's subjects; return the multitask model's median seconds."""
+                    others: dict[str, float | None], say: Say) -> None:
+    """Measure a target's subjects."""
     subjects = subjects_of(plan.files[ENTRIES[target.runtime].suffix], target, plan.network)
     with Group() as group:
         say(f'{target.name}: opening')
@@ -139,13 +135,13 @@ def _measure_target(plan: Plan, target: Target, effort: Effort, results: Results
                     results.add(item, target.name)
             if samples:
                 results.add_ratios(target.name, samples)
-    return float(np.median([np.median(times) for times in samples[MULTITASK].seconds]))
 
 
-def _measure_across(plan: Plan, speed: dict[str, float], fastest: str, effort: Effort,
-                    results: Results, others: dict[str, float | None], say: Say) -> None:
+def _measure_across(plan: Plan, measured: Sequence[Target], effort: Effort, results: Results,
+                    others: dict[str, float | None], say: Say) -> None:
     """Measure the multitask model in all targets, and peers, by turns."""
-    targets = {target.name: target for target in plan.targets if target.name in speed}
+    targets = {target.name: target for target in measured}
+    fastest = results.values['fastest']
     with Group() as group:
         say(f'{ACROSS}: opening')
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+import textwrap
 from typing import Any
 
 from mtl_perception.benchmark.subjects import (
@@ -18,6 +19,9 @@ _COLUMNS = {MULTITASK: 'multitask', SEQUENTIAL: 'two in turn', PARALLEL: 'two at
 """What a subject is -> its heading: the multitask model, and the two single-task ones."""
 
 UNKNOWN = '-'
+
+WIDTH = 100
+"""Of the text, in characters."""
 
 
 def tables(values: dict[str, Any]) -> str:
@@ -37,10 +41,15 @@ def tables(values: dict[str, Any]) -> str:
     if peers:
         parts.append(_peers(peers))
     if values['left_out']:
-        parts.append('\n'.join(f'not measured: {line}' for line in values['left_out']))
+        parts.append('\n'.join(_wrapped(f'not measured: {line}') for line in values['left_out']))
     if values['warnings']:
-        parts.append('\n'.join(f'warning: {line}' for line in values['warnings']))
+        parts.append('\n'.join(_wrapped(f'warning: {line}') for line in values['warnings']))
     return '\n\n'.join(parts)
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, WIDTH, subsequent_indent='  ', break_long_words=False,
+                         break_on_hyphens=False)
 
 
 def _times(by_target: dict[str, dict[str, Any]]) -> str:
@@ -51,7 +60,8 @@ def _times(by_target: dict[str, dict[str, Any]]) -> str:
 
 
 def _ratios(by_target: dict[str, dict[str, Any]], values: dict[str, Any]) -> str:
-    rows = [['two over one', 'time, in turn', 'time, at once', 'weights', 'peak MB', 'us over bare']]
+    rows = [['two over one', 'time, in turn', 'time, at once', 'weights', 'peak MB',
+             'us over bare']]
     for target in by_target:
         found = values['ratios_by_runtime'].get(target, {})
         rows.append([target, *(interval(found.get(name)) for name in (

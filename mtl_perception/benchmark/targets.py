@@ -60,7 +60,7 @@ def find_targets(models: Mapping[str, Path], asked: Sequence[str], device: str, 
     for runtime, precision in map(_parse, asked or ENTRIES):
         suffix = ENTRIES[runtime].suffix
         if suffix not in models:
-            left_out.append(f'{runtime}: it reads {suffix} files, and there is none of this model')
+            left_out.append(f'{runtime}: {_no_file(runtime, suffix)}')
             continue
         started = False
         reason = ''
@@ -74,14 +74,17 @@ def find_targets(models: Mapping[str, Path], asked: Sequence[str], device: str, 
                 with WorkerProcess() as worker:
                     facts = worker.load([candidate], frames).networks[0]
             except StartError as error:
-                reason = reason or str(error)
+                # What the pipeline says of a runtime that is asked for by name.
+                reason = reason or str(error).removeprefix(
+                    f'{candidate.path}: the runtime {runtime} does not start: ')
                 continue
             target = Target(runtime, on_device, wanted, facts['precision'], facts['version'])
             if target.name not in [other.name for other in found]:
                 found.append(target)
             started = True
         if not started:
-            left_out.append(f'{runtime}: {reason or _missing(runtime)}')
+            name = runtime if precision == 'auto' else f'{runtime}:{precision}'
+            left_out.append(f'{name}: {reason or _missing(runtime)}')
     if not found:
         raise StartError(f'nothing to measure: {"; ".join(left_out)}')
     return Found(tuple(found), tuple(left_out))
@@ -123,6 +126,15 @@ def _is_of_another_format(model: Path) -> bool:
     from mtl_perception.inference.onnx_file import read_onnx_header
 
     return model.suffix == '.onnx' and read_onnx_header(model).precision not in PRECISIONS
+
+
+def _no_file(runtime: str, suffix: str) -> str:
+    """Return why a runtime has no file; a package that is missing is the cause, if it is."""
+    try:
+        load(runtime)
+    except StartError as error:
+        return str(error)
+    return f'it reads {suffix} files, and there is none of this model'
 
 
 def _missing(runtime: str) -> str:
