@@ -1,4 +1,3 @@
-from dataclasses import replace
 import sys
 
 import numpy as np
@@ -15,6 +14,7 @@ from mtl_perception.benchmark.peers import (
     peers_of,
     SHOWN,
 )
+from mtl_perception.benchmark.subjects import Network, PEER
 from mtl_perception.errors import ConfigError, StartError
 from mtl_perception.inference.pipeline import Pipeline, PipelineOptions
 from mtl_perception.inference.registry import read_spec
@@ -54,7 +54,7 @@ def test_peers_of_one_task_or_of_no_pair_are_refused():
 def test_missing_torchvision_is_said(monkeypatch):
     monkeypatch.setitem(sys.modules, 'torchvision', None)
     monkeypatch.delitem(sys.modules, 'mtl_perception.benchmark.peer_networks', raising=False)
-    with pytest.raises(StartError, match='torchvision.* is not installed'):
+    with pytest.raises(StartError, match=r'torchvision.* is not installed'):
         build_peer(peers_of(SPEC, 'mobile kind', True)[0])
 
 
@@ -74,8 +74,11 @@ def test_an_exported_peer_says_what_it_says_in_torch(which, frame, tmp_path):
     assert read_spec(path) == peer.spec
     assert list(tmp_path.iterdir()) == [path]
     results = []
-    for source, runtime in ((path, 'onnxruntime'), (peer, 'torch')):
-        opened = open_peer(source, runtime, threads=1)
+    for network in (Network(PEER, str(path), runtime='onnxruntime', threads=1),
+                    Network(PEER, peer=peer.to_text(), runtime='torch', threads=1)):
+        opened = open_peer(network)
+        assert opened.facts['runtime'] == network.runtime
+        assert opened.facts['input_size'] == [192, 128]
         timings = opened.run(frame)
         assert min(timings.preprocess, timings.run, timings.postprocess) > 0
         results.append(Pipeline(opened.runtime).run(frame, 'bgr'))
@@ -124,8 +127,16 @@ def test_the_cost_is_that_which_torchvision_states():
 
 
 def test_torch_runs_no_other_runtime_and_precision():
-    peer = replace(peers_of(SPEC, 'mobile kind', False)[0])
-    with pytest.raises(ConfigError, match='needs the exported file'):
-        open_peer(peer, 'openvino')
+    text = peers_of(SPEC, 'mobile kind', False)[0].to_text()
+    with pytest.raises(ConfigError, match='needs the peer as an exported file'):
+        open_peer(Network(PEER, peer=text, runtime='openvino'))
     with pytest.raises(StartError, match='fp32, not bf16'):
-        open_peer(peer, 'torch', 'bf16')
+        open_peer(Network(PEER, peer=text, runtime='torch', precision='bf16'))
+
+
+def test_a_peer_is_read_back_from_its_text():
+    peer = peers_of(SPEC, 'mobile kind', False)[1]
+    assert Peer.from_text(peer.to_text()) == peer
+    for text in ('', '[]', '{}', '{"name": 3}'):
+        with pytest.raises(ConfigError, match='is no peer'):
+            Peer.from_text(text)
