@@ -80,6 +80,14 @@ def text_of(data: Buffer, value: int | Span) -> str:
         raise BrokenError('a name or its metadata are not text') from None
 
 
+def varints(data: Buffer, span: Span) -> Iterator[int]:
+    """Yield the integers of a packed field; BrokenError where there are none."""
+    position, end = span
+    while position < end:
+        value, position = _varint(data, position, end)
+        yield value
+
+
 def bytes_field(number: int, length: int) -> bytes:
     """Return what stands before the `length` bytes of a field."""
     return _encoded(number << 3 | _BYTES) + _encoded(length)
