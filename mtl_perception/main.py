@@ -20,6 +20,8 @@ COMMANDS = {
     'demo': ('mtl_perception.demo', 'fly the synthetic town through the nodes and report'),
     'predict': ('mtl_perception.inference.predict', 'detect and segment pictures or a video'),
     'evaluate': ('mtl_perception.evaluation.evaluate_command', 'score models on labelled data'),
+    'benchmark': ('mtl_perception.benchmark.benchmark_command',
+                  'measure one network against the two that it takes the place of'),
     'data': ('mtl_perception.data.data_command', 'check the data sets of a manifest'),
     'train': ('mtl_perception.training.train_command', 'train a network on a manifest'),
     'distill': ('mtl_perception.training.distill_command',

@@ -24,7 +24,7 @@ class Network:
     path: str = ''
     """The model file; of a peer, its exported file where it has one."""
     peer: str = ''
-    """Name of a peer; see ``mtl_perception.benchmark.peers``."""
+    """Fields of a ``mtl_perception.benchmark.peers.Peer`` as JSON."""
     runtime: str = 'auto'
     device: str = 'auto'
     precision: str = 'auto'

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mtl_perception.inference.results import Timings
+    from mtl_perception.inference.runtime import Runtime
 
 # From Linux's prctl.h.
 _PR_SET_PDEATHSIG = 1
@@ -56,14 +57,14 @@ class Ready(Protocol):
 
 
 class PipelineNetwork:
-    """A model file in the pipeline that node and commands use."""
+    """A model file or a peer in the pipeline that node and commands use."""
 
-    def __init__(self, network: Network) -> None:
-        """Open the file; MtlError as ``open_runtime`` raises."""
+    def __init__(self, source: str | Runtime, network: Network) -> None:
+        """Open the file `source`, or take a runtime; MtlError as ``open_runtime`` raises."""
         from mtl_perception.inference.pipeline import Pipeline
         from mtl_perception.inference.runtime import RuntimeOptions
 
-        self._pipeline = Pipeline(network.path, runtime=RuntimeOptions(
+        self._pipeline = Pipeline(source, runtime=RuntimeOptions(
             network.runtime, network.device, network.precision, network.threads,
             Path(network.cache) if network.cache else None))
         runtime = self._pipeline.runtime
@@ -80,12 +81,15 @@ class PipelineNetwork:
 def open_network(network: Network) -> Ready:
     """Open a network of any kind; MtlError where it cannot be."""
     if network.kind == MODEL:
-        return PipelineNetwork(network)
+        return PipelineNetwork(network.path, network)
     if network.kind == BARE:
         from mtl_perception.benchmark.bare import BareNetwork
         return BareNetwork(network)
-    ready: Ready = import_module('mtl_perception.benchmark.peers').open_peer(network)
-    return ready
+    peers = import_module('mtl_perception.benchmark.peers')
+    values = json.loads(network.peer)
+    peer = peers.Peer(**{**values, 'input_size': tuple(values['input_size'])})
+    opened = peers.open_peer(peer, network.runtime, network.precision, network.threads)
+    return PipelineNetwork(opened.runtime, network)
 
 
 class Frames:

@@ -1,0 +1,131 @@
+"""What a benchmark has found: plain values, as its JSON file has them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtl_perception.benchmark.costs import FileCost
+from mtl_perception.benchmark.rounds import facts_of, Samples
+from mtl_perception.benchmark.statistics import Interval, medians, ratio, spread
+from mtl_perception.benchmark.subjects import (
+    BARE,
+    MULTITASK,
+    PARALLEL,
+    SEQUENTIAL,
+    Subject,
+)
+from mtl_perception.errors import DataError
+
+FORMAT = 1
+"""Version of the JSON."""
+
+RATIOS = ('single_sequential_over_multitask', 'single_parallel_over_multitask', 'weights_memory',
+          'peak_memory', 'peak_memory_parallel', 'torch_eager_over_best_runtime',
+          'peers_over_multitask')
+"""
+What stands under 'ratios'. `weights_memory`: bytes of weights of two over one; `peak_memory`: peak
+resident memory of the process that has both single-task models over that of the one that has the
+multitask model; `peak_memory_parallel`: of a process each, pages that they share counted twice.
+"""
+
+Values = dict[str, Any]
+
+
+@dataclass
+class Results:
+    """The values of the JSON file, complete at any time."""
+
+    values: Values
+    costs: dict[str, FileCost] = field(default_factory=dict)
+    """Model file's path -> what it costs."""
+
+    def add(self, samples: Samples, target: str) -> None:
+        """Take a subject that has been measured; one without a complete round is left out."""
+        if samples.seconds:
+            self.values['subjects'].append(subject_values(samples, self.costs, target))
+
+    def add_ratios(self, target: str, samples: dict[str, Samples]) -> None:
+        """Take the ratios within a target: what -> its samples."""
+        found: dict[str, Values | None] = dict.fromkeys(RATIOS)
+        one = samples.get(MULTITASK)
+        for what, name in ((SEQUENTIAL, RATIOS[0]), (PARALLEL, RATIOS[1])):
+            if one and what in samples:
+                found[name] = plain(ratio(samples[what].seconds, one.seconds))
+        if one and one.seconds and SEQUENTIAL in samples:
+            pair = samples[SEQUENTIAL]
+            weights = weights_bytes(pair.subject, self.costs)
+            of_one = weights_bytes(one.subject, self.costs)
+            if weights and of_one:
+                found['weights_memory'] = Interval.exact(weights / of_one).to_dict()
+            for what, name in ((SEQUENTIAL, 'peak_memory'), (PARALLEL, 'peak_memory_parallel')):
+                peaks = sum(samples[what].peak_bytes) if what in samples else 0
+                own = sum(one.peak_bytes)
+                if peaks and own:
+                    found[name] = Interval.exact(peaks / own).to_dict()
+        self.values['ratios_by_runtime'][target] = found
+        if one and BARE in samples:
+            bare = samples[BARE]
+            self.values['bare_loop'][target] = plain(
+                ratio(one.stages.get('network', []), bare.stages.get('network', [])))
+
+    def write(self, path: Path) -> None:
+        """Write the JSON file so that it is never seen half-written; DataError where it fails."""
+        write_json(self.values, path)
+
+
+def subject_values(samples: Samples, costs: dict[str, FileCost], target: str) -> Values:
+    """Return the entry of a subject under 'subjects'."""
+    subject = samples.subject
+    facts = facts_of(samples)
+    return {
+        'name': subject.name, 'what': subject.what, 'target': target,
+        'runtime': facts[0]['runtime'], 'version': facts[0]['version'],
+        'device': facts[0]['device'], 'precision': facts[0]['precision'],
+        'threads': subject.networks[0].threads, 'input_size': facts[0]['input_size'],
+        'milliseconds': spread([times * 1e3 for times in samples.seconds]).to_dict(),
+        'stages': {name: float(np.median(medians(rounds))) * 1e3
+                   for name, rounds in samples.stages.items()},
+        'rounds': [float(value) * 1e3 for value in medians(samples.seconds)],
+        'weights_bytes': weights_bytes(subject, costs),
+        'peak_bytes': sum(samples.peak_bytes),
+        'start_seconds': max(item.start_seconds for item in samples.facts),
+        'networks': [costs[network.path].to_dict() for network in subject.networks
+                     if network.path in costs]}
+
+
+def weights_bytes(subject: Subject, costs: dict[str, FileCost]) -> int | None:
+    """Return the bytes of weights that a subject's processes load; None: not known."""
+    found = [costs[network.path].weights_bytes if network.path in costs else None
+             for network in subject.networks]
+    return None if None in found else sum(item for item in found if item is not None)
+
+
+def plain(interval: Interval | None) -> Values | None:
+    """Return an interval as plain values."""
+    return None if interval is None else interval.to_dict()
+
+
+def by_what(samples: Sequence[Samples]) -> dict[str, Samples]:
+    """Return samples of one target by what they are of."""
+    return {item.subject.what if item.subject.networks[0].kind != BARE else BARE: item
+            for item in samples}
+
+
+def write_json(values: Values, path: Path) -> None:
+    """Write JSON so that the file is never seen half-written; DataError where it cannot be."""
+    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
+    try:
+        try:
+            temporary.write_text(json.dumps(values, indent=2, allow_nan=False) + '\n', 'utf-8')
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f'{path}: cannot be written: {error.strerror}') from None

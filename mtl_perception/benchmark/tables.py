@@ -1,0 +1,126 @@
+"""The results of a benchmark as text for a terminal, 100 columns wide."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mtl_perception.benchmark.subjects import (
+    DETECTION,
+    MULTITASK,
+    PARALLEL,
+    SEGMENTATION,
+    SEQUENTIAL,
+)
+
+_COLUMNS = {MULTITASK: 'multitask', SEQUENTIAL: 'two in turn', PARALLEL: 'two at once',
+            DETECTION: 'detection', SEGMENTATION: 'segmentation'}
+"""What a subject is -> its heading: the multitask model, and the two single-task ones."""
+
+UNKNOWN = '-'
+
+
+def tables(values: dict[str, Any]) -> str:
+    """Return all tables of the values of a JSON file, whatever of them is there."""
+    by_target: dict[str, dict[str, Any]] = {}
+    peers = []
+    for subject in values['subjects']:
+        if subject['what'] in _COLUMNS:
+            by_target.setdefault(subject['target'], {})[subject['what']] = subject
+        else:
+            peers.append(subject)
+    parts = []
+    if by_target:
+        parts += [_times(by_target), _ratios(by_target, values), _files(by_target)]
+    if values.get('across_runtimes'):
+        parts.append(_across(values['across_runtimes']))
+    if peers:
+        parts.append(_peers(peers))
+    if values['left_out']:
+        parts.append('\n'.join(f'not measured: {line}' for line in values['left_out']))
+    if values['warnings']:
+        parts.append('\n'.join(f'warning: {line}' for line in values['warnings']))
+    return '\n\n'.join(parts)
+
+
+def _times(by_target: dict[str, dict[str, Any]]) -> str:
+    rows = [['ms: median (p95)', *_COLUMNS.values()]]
+    rows += [[target, *(_time(found.get(what)) for what in _COLUMNS)]
+             for target, found in by_target.items()]
+    return columns(rows)
+
+
+def _ratios(by_target: dict[str, dict[str, Any]], values: dict[str, Any]) -> str:
+    rows = [['two over one', 'time, in turn', 'time, at once', 'weights', 'peak MB', 'us over bare']]
+    for target in by_target:
+        found = values['ratios_by_runtime'].get(target, {})
+        rows.append([target, *(interval(found.get(name)) for name in (
+            'single_sequential_over_multitask', 'single_parallel_over_multitask',
+            'weights_memory', 'peak_memory')), interval(values['bare_loop'].get(target))])
+    return columns(rows)
+
+
+def _files(by_target: dict[str, dict[str, Any]]) -> str:
+    rows = [['memory and size', 'peak MB', 'weights MB', 'start s', 'file MB', 'parameters',
+             'GMAC']]
+    for target, found in by_target.items():
+        for what in _COLUMNS:
+            if what not in found:
+                continue
+            subject = found[what]
+            networks = subject['networks']
+            rows.append([
+                f'{target}: {_COLUMNS[what]}', _scaled(subject['peak_bytes'], 1e6, '.0f'),
+                _scaled(subject['weights_bytes'], 1e6, '.1f'), f'{subject["start_seconds"]:.1f}',
+                _scaled(_sum(networks, 'file_bytes'), 1e6, '.1f'),
+                _scaled(_sum(networks, 'parameters'), 1, ',.0f'),
+                _scaled(_sum(networks, 'gmac'), 1, '.2f')])
+    return columns(rows)
+
+
+def _across(found: dict[str, Any]) -> str:
+    rows = [['multitask, by turns', 'ms: median (p95)', 'times as long as the fastest']]
+    rows += [[name, _time(item), interval(item['over_fastest'])] for name, item in found.items()]
+    return columns(rows)
+
+
+def _peers(peers: Sequence[dict[str, Any]]) -> str:
+    rows = [['peers', 'ms: median (p95)', 'over multitask', 'peak MB', 'GMAC']]
+    rows += [[item['name'], _time(item), interval(item.get('over_multitask')),
+              _scaled(item['peak_bytes'], 1e6, '.0f'),
+              _scaled(_sum(item['networks'], 'gmac'), 1, '.2f')] for item in peers]
+    return columns(rows)
+
+
+def _time(subject: dict[str, Any] | None) -> str:
+    if subject is None:
+        return UNKNOWN
+    found = subject['milliseconds']
+    return f'{found["median"]:.1f} ({found["p95"]:.1f})'
+
+
+def interval(found: dict[str, float] | None) -> str:
+    """Return a ratio and between what it lies, or the ratio alone where it is exact."""
+    if not found:
+        return UNKNOWN
+    if found['low'] == found['high']:
+        return f'{found["median"]:.2f}'
+    return f'{found["median"]:.2f} ({found["low"]:.2f}..{found["high"]:.2f})'
+
+
+def _sum(networks: Sequence[dict[str, Any]], key: str) -> float | None:
+    values = [network[key] for network in networks]
+    return None if not values or None in values else sum(values)
+
+
+def _scaled(value: float | None, unit: float, form: str) -> str:
+    return UNKNOWN if value is None else format(value / unit, form)
+
+
+def columns(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows of text in columns: the first to the left, the others to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return '\n'.join('  '.join(
+        cell.ljust(width) if index == 0 else cell.rjust(width)
+        for index, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+        for row in rows)
