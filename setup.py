@@ -111,7 +111,7 @@ setup(
     maintainer_email='maintainers@mtl-perception.example',
     python_requires='>=3.10',
     packages=find_packages(include=[NAME, f'{NAME}.*']),
-    package_data={f'{NAME}.evaluation': ['templates/*.j2']},
+    package_data={f'{NAME}.{part}': ['templates/*.j2'] for part in ('benchmark', 'evaluation')},
     data_files=[
         ('share/ament_index/resource_index/packages', [f'resource/{NAME}']),
         (str(SHARE), ['package.xml']),

@@ -13,7 +13,7 @@ import platform
 
 _EXTRAS = {
     'run': ('cv2', 'numpy', 'onnxruntime', 'PIL', 'pycocotools', 'rosbags', 'tqdm', 'yaml'),
-    'train': ('jinja2', 'onnx', 'onnxscript', 'tensorboard', 'torch', 'torchmetrics',
+    'train': ('jinja2', 'matplotlib', 'onnx', 'onnxscript', 'tensorboard', 'torch', 'torchmetrics',
               'torchvision'),
     'openvino': ('openvino',),
     'tensorrt': ('cuda', 'tensorrt', 'tensorrt_rtx'),
