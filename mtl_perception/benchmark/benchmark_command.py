@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 import datetime
 import hashlib
 from pathlib import Path
@@ -13,18 +14,29 @@ from mtl_perception import __version__
 from mtl_perception.benchmark import machine
 from mtl_perception.benchmark.costs import file_cost
 from mtl_perception.benchmark.frames import FrameFile, SIZE, write_frames
-from mtl_perception.benchmark.measure import measure, Plan
+from mtl_perception.benchmark.measure import measure, Plan, TORCH
 from mtl_perception.benchmark.model_files import gather, ModelFiles
+from mtl_perception.benchmark.peer_subjects import peer_subjects
+from mtl_perception.benchmark.report import write_report
+from mtl_perception.benchmark.requested import (
+    check_report,
+    measure_requested,
+    MEMORY_LIMIT,
+    SWEEP,
+)
 from mtl_perception.benchmark.results import FORMAT, RATIOS, Results
 from mtl_perception.benchmark.rounds import Effort, MIN_ROUNDS
-from mtl_perception.benchmark.subjects import Network
+from mtl_perception.benchmark.subjects import Network, Subject
 from mtl_perception.benchmark.tables import tables
 from mtl_perception.benchmark.targets import find_targets, Found
-from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.errors import ConfigError, DataError, StartError
 from mtl_perception.inference.registry import read_spec
 from mtl_perception.inference.runtime import DEVICES, RuntimeOptions, usable_cores
 from mtl_perception.inference.runtime_arguments import say
 from mtl_perception.resources import model_path
+from mtl_perception.spec import ModelSpec
+
+VALUES = 'benchmark.json'
 
 MAX_ROUNDS, MAX_FRAMES, MAX_SECONDS = 10_000, 1_000, 86_400.0
 
@@ -61,6 +73,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--cache', metavar='DIR', type=Path,
                         help='folder for what is compiled for this machine, such as engines of '
                         'TensorRT (default: none is kept)')
+    parser.add_argument('--peers', action='store_true',
+                        help='compare with pairs of public networks of torchvision; needs torch')
+    parser.add_argument('--memory-limit', action='store_true',
+                        help='look for the smallest limit of memory under which they run '
+                        '(minutes)')
+    parser.add_argument('--sweep', action='store_true',
+                        help='measure over input size, batch, threads and classes (minutes)')
+    parser.add_argument('--output', type=Path, metavar='DIR',
+                        help=f'folder for a page, a picture and {VALUES}; made if missing')
     parser.add_argument('--json', type=Path, metavar='FILE', help='write all values as JSON')
 
 
@@ -71,8 +92,10 @@ def run(args: argparse.Namespace) -> None:
     RuntimeOptions(threads=args.threads)
     if args.json and not args.json.parent.is_dir():
         raise DataError(f'{args.json.parent}: no such folder to write {args.json.name} in')
+    if args.output:
+        check_report()
     model = args.model or model_path()
-    read_spec(model)
+    spec = read_spec(model)
     with tempfile.TemporaryDirectory(prefix='mtl_benchmark_') as name:
         folder = Path(name)
         given = {task: path for task in ('detection', 'segmentation')
@@ -85,26 +108,50 @@ def run(args: argparse.Namespace) -> None:
         found = find_targets({suffix: item.multitask for suffix, item in files.items()},
                              args.runtimes, args.device, network, frames.path, say)
         results = _begin(model, files, frames, found, effort)
-        _finish(Plan(files, found.targets, frames, network, effort), results, args.json)
+        plan = Plan(files, found.targets, frames, network, effort,
+                    _peers(args, spec, network, folder, found, results))
+        what = [name for name in (MEMORY_LIMIT, SWEEP) if getattr(args, name)]
+        _finish(plan, what, results, folder, args)
 
 
-def _finish(plan: Plan, results: Results, output: Path | None) -> None:
+def _peers(args: argparse.Namespace, spec: ModelSpec, network: Network, folder: Path,
+           found: Found, results: Results) -> tuple[Subject, ...]:
+    if not args.peers:
+        return ()
+    in_torch = any(target.runtime == TORCH for target in found.targets)
+    try:
+        subjects, costs = peer_subjects(spec, network, folder, in_torch, say)
+    except StartError as error:
+        results.values['left_out'].append(f'peers: {error}')
+        return ()
+    results.costs.update(costs)
+    return tuple(subjects)
+
+
+def _finish(plan: Plan, what: Sequence[str], results: Results, folder: Path,
+            args: argparse.Namespace) -> None:
     """Measure, and print and write what there is, also on Ctrl-C."""
     others: dict[str, float | None] = {}
     values = results.values
+    written = [args.json] if args.json else []
     try:
         measure(plan, results, others, say)
+        measure_requested(plan, what, results, folder, say)
     except KeyboardInterrupt:
         values['interrupted'] = True
         raise
     finally:
         values['machine'] |= {'load_after': machine.load(), 'others': others}
         values['warnings'] += machine.warnings(values['machine'], others)
-        if output:
-            results.write(output)
         print(tables(values), flush=True)
-    if output:
-        print(f'\n{output}')
+        if args.json:
+            results.write(args.json)
+        if args.output and values['subjects']:
+            written += write_report(values, args.output)
+            results.write(args.output / VALUES)
+            written.append(args.output / VALUES)
+    if written:
+        print('', *written, sep='\n')
 
 
 def _begin(model: Path, files: dict[str, ModelFiles], frames: FrameFile, found: Found,

@@ -34,7 +34,7 @@ CGROUP, RLIMIT_DATA = 'cgroup', 'rlimit_data'
 
 MIB = 1 << 20
 
-_PATIENCE, _LEAST_PATIENCE = 10.0, 30.0
+_PATIENCE, _LEAST_PATIENCE = 5.0, 15.0
 """Times as long as without a limit, and seconds: after that, it does not run but thrashes."""
 _DOUBLINGS = 6
 

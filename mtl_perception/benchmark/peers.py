@@ -20,11 +20,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 import json
 from pathlib import Path
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mtl_perception.benchmark.subjects import Network
 from mtl_perception.errors import ConfigError, StartError
 from mtl_perception.inference.pipeline import Pipeline, PipelineOptions
 from mtl_perception.inference.registry import open_runtime
@@ -82,17 +81,8 @@ class Peer:
     """Boxes that leave the graph, as our model's."""
 
     def to_text(self) -> str:
-        """Return the peer as text, for ``Network.peer``; `from_text` reads it back."""
+        """Return the fields as JSON, which ``Network.peer`` holds."""
         return json.dumps(asdict(self))
-
-    @classmethod
-    def from_text(cls, text: str) -> Peer:
-        """Return the peer that `to_text` has written; ConfigError for another text."""
-        try:
-            values = json.loads(text)
-            return cls(**{**values, 'input_size': tuple(values['input_size'])})
-        except (ValueError, TypeError, KeyError):
-            raise ConfigError(f'{text!r:.80} is no peer') from None
 
     @property
     def spec(self) -> ModelSpec:
@@ -122,9 +112,6 @@ class OpenPeer:
     def __init__(self, runtime: Runtime, options: PipelineOptions | None = None) -> None:
         """Take the peer in a runtime."""
         self.runtime = runtime
-        self.facts: dict[str, Any] = {
-            'runtime': runtime.name, 'version': runtime.facts().version, 'device': runtime.device,
-            'precision': runtime.precision, 'input_size': list(runtime.spec.input_size)}
         self._pipeline = Pipeline(runtime, options)
 
     def run(self, image: np.ndarray) -> Timings:
@@ -209,31 +196,30 @@ def export_peer(peer: Peer, folder: Path) -> Path:
     return path
 
 
-def open_peer(network: Network) -> OpenPeer:
+def open_peer(source: Path | Peer, runtime: str = 'auto', precision: str = 'auto',
+              threads: int = 0) -> OpenPeer:
     """
-    Return a peer ready to run: a file of `export_peer`, or without one the peer in torch eager.
+    Return a peer ready to run: a file of `export_peer`, or a peer in torch eager on the CPU.
 
-    Raises ConfigError for an impossible choice, ModelError and StartError as ``open_runtime``
-    and `build_peer` do.
+    `runtime` is a name of ``mtl_perception.inference.registry``, for a `Peer` 'torch' or 'auto';
+    `precision` and `threads` are those of ``RuntimeOptions``. Raises ConfigError for an impossible
+    choice, ModelError and StartError as ``open_runtime`` and `build_peer` do.
     """
-    if network.path:
-        return OpenPeer(open_runtime(network.path, RuntimeOptions(
-            network.runtime, network.device, network.precision, network.threads,
-            Path(network.cache) if network.cache else None), silent))
-    peer = Peer.from_text(network.peer)
-    if network.runtime not in ('auto', 'torch'):
+    if isinstance(source, Path):
+        options = RuntimeOptions(runtime, 'cpu', precision, threads)
+        return OpenPeer(open_runtime(source, options, silent))
+    if runtime not in ('auto', 'torch'):
         raise ConfigError(
-            f'{peer.name}: the runtime {network.runtime} needs the peer as an exported file')
-    if network.precision not in ('auto', 'fp32'):
-        raise StartError(f'{peer.name}: torch computes in fp32, not {network.precision}')
-    built = build_peer(peer)
+            f'{source.name}: the runtime {runtime} needs the peer as an exported file')
+    if precision not in ('auto', 'fp32'):
+        raise StartError(f'{source.name}: torch computes in fp32, not {precision}')
+    network = build_peer(source)
     import torch
 
     from mtl_perception.inference.torch_runtime import TorchRuntime
-    if network.threads:
-        torch.set_num_threads(network.threads)
-    device = 'cuda' if network.device == 'cuda' else 'cpu'
-    return OpenPeer(TorchRuntime.of_network(built, peer.spec, device))
+    if threads:
+        torch.set_num_threads(threads)
+    return OpenPeer(TorchRuntime.of_network(network, source.spec, 'cpu'))
 
 
 def _noise(peer: Peer, count: int) -> list[np.ndarray]:

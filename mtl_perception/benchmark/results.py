@@ -17,6 +17,7 @@ from mtl_perception.benchmark.statistics import Interval, medians, ratio, spread
 from mtl_perception.benchmark.subjects import (
     BARE,
     MULTITASK,
+    Network,
     PARALLEL,
     SEQUENTIAL,
     Subject,
@@ -44,7 +45,7 @@ class Results:
 
     values: Values
     costs: dict[str, FileCost] = field(default_factory=dict)
-    """Model file's path -> what it costs."""
+    """`cost_key` of a network -> what it costs."""
 
     def add(self, samples: Samples, target: str) -> None:
         """Take a subject that has been measured; one without a complete round is left out."""
@@ -106,14 +107,19 @@ def subject_values(samples: Samples, costs: dict[str, FileCost], target: str) ->
         'weights_bytes': weights_bytes(subject, costs),
         'peak_bytes': sum(samples.peak_bytes),
         'start_seconds': max(item.start_seconds for item in samples.facts),
-        'networks': [costs[network.path].to_dict() for network in subject.networks
-                     if network.path in costs]}
+        'networks': [costs[key].to_dict() for key in map(cost_key, subject.networks)
+                     if key in costs]}
+
+
+def cost_key(network: Network) -> str:
+    """Return what the costs of a network are kept under: its file's path, or the peer."""
+    return network.path or network.peer
 
 
 def weights_bytes(subject: Subject, costs: dict[str, FileCost]) -> int | None:
     """Return the bytes of weights that a subject's processes load; None: not known."""
-    found = [costs[network.path].weights_bytes if network.path in costs else None
-             for network in subject.networks]
+    found = [costs[key].weights_bytes if key in costs else None
+             for key in map(cost_key, subject.networks)]
     return None if None in found else sum(item for item in found if item is not None)
 
 

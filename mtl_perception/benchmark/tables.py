@@ -40,6 +40,11 @@ def tables(values: dict[str, Any]) -> str:
         parts.append(_across(values['across_runtimes']))
     if peers:
         parts.append(_peers(peers))
+    limits = (values.get('memory_limit') or {}).get('runtimes')
+    if limits:
+        parts.append(_limits(limits, values['memory_limit']['kind']))
+    if values.get('sweep'):
+        parts.append(_sweep(values['sweep']))
     if values['left_out']:
         parts.append('\n'.join(_wrapped(f'not measured: {line}') for line in values['left_out']))
     if values['warnings']:
@@ -99,6 +104,26 @@ def _peers(peers: Sequence[dict[str, Any]]) -> str:
     rows += [[item['name'], _time(item), interval(item.get('over_multitask')),
               _scaled(item['peak_bytes'], 1e6, '.0f'),
               _scaled(_sum(item['networks'], 'gmac'), 1, '.2f')] for item in peers]
+    return columns(rows)
+
+
+def _limits(found: dict[str, Any], kind: str) -> str:
+    rows = [[f'least MiB ({kind})', 'multitask', 'two in a process', 'two processes',
+             'one runs, two do not']]
+    for name, item in found.items():
+        shown = item.get('shown') or {}
+        proven = shown.get('multitask') and not shown.get('single')
+        rows.append([name, *(_scaled(item.get(key), 1, 'd') for key in (
+            'multitask_mib', 'one_process_mib', 'two_processes_mib')),
+            f'at {shown["limit_mib"]}' if proven else UNKNOWN])
+    return columns(rows)
+
+
+def _sweep(found: Sequence[dict[str, Any]]) -> str:
+    rows = [['multitask over', 'value', 'runtime', 'ms: median (p95)', 'peak MB', 'GMAC']]
+    rows += [[item['axis'], str(item['value']), f'{item["runtime"]} {item["precision"]}',
+              _time(item), _scaled(item['peak_bytes'], 1e6, '.0f'),
+              _scaled(item['gmac'], 1, '.2f')] for item in found]
     return columns(rows)
 
 

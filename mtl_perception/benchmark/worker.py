@@ -21,7 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 import ctypes
-from importlib import import_module
 import json
 import os
 from pathlib import Path
@@ -85,10 +84,10 @@ def open_network(network: Network) -> Ready:
     if network.kind == BARE:
         from mtl_perception.benchmark.bare import BareNetwork
         return BareNetwork(network)
-    peers = import_module('mtl_perception.benchmark.peers')
+    from mtl_perception.benchmark.peers import open_peer, Peer
     values = json.loads(network.peer)
-    peer = peers.Peer(**{**values, 'input_size': tuple(values['input_size'])})
-    opened = peers.open_peer(peer, network.runtime, network.precision, network.threads)
+    peer = Peer(**{**values, 'input_size': tuple(values['input_size'])})
+    opened = open_peer(peer, network.runtime, network.precision, network.threads)
     return PipelineNetwork(opened.runtime, network)
 
 

@@ -15,6 +15,7 @@ from mtl_perception.benchmark.peers import (
     SHOWN,
 )
 from mtl_perception.benchmark.subjects import Network, PEER
+from mtl_perception.benchmark.worker_process import WorkerProcess
 from mtl_perception.errors import ConfigError, StartError
 from mtl_perception.inference.pipeline import Pipeline, PipelineOptions
 from mtl_perception.inference.registry import read_spec
@@ -74,11 +75,10 @@ def test_an_exported_peer_says_what_it_says_in_torch(which, frame, tmp_path):
     assert read_spec(path) == peer.spec
     assert list(tmp_path.iterdir()) == [path]
     results = []
-    for network in (Network(PEER, str(path), runtime='onnxruntime', threads=1),
-                    Network(PEER, peer=peer.to_text(), runtime='torch', threads=1)):
-        opened = open_peer(network)
-        assert opened.facts['runtime'] == network.runtime
-        assert opened.facts['input_size'] == [192, 128]
+    for source, runtime in ((path, 'onnxruntime'), (peer, 'torch')):
+        opened = open_peer(source, runtime, threads=1)
+        assert opened.runtime.name == runtime
+        assert opened.runtime.spec.input_size == (192, 128)
         timings = opened.run(frame)
         assert min(timings.preprocess, timings.run, timings.postprocess) > 0
         results.append(Pipeline(opened.runtime).run(frame, 'bgr'))
@@ -127,16 +127,18 @@ def test_the_cost_is_that_which_torchvision_states():
 
 
 def test_torch_runs_no_other_runtime_and_precision():
-    text = peers_of(SPEC, 'mobile kind', False)[0].to_text()
+    peer = peers_of(SPEC, 'mobile kind', False)[0]
     with pytest.raises(ConfigError, match='needs the peer as an exported file'):
-        open_peer(Network(PEER, peer=text, runtime='openvino'))
+        open_peer(peer, 'openvino')
     with pytest.raises(StartError, match='fp32, not bf16'):
-        open_peer(Network(PEER, peer=text, runtime='torch', precision='bf16'))
+        open_peer(peer, 'torch', 'bf16')
 
 
-def test_a_peer_is_read_back_from_its_text():
-    peer = peers_of(SPEC, 'mobile kind', False)[1]
-    assert Peer.from_text(peer.to_text()) == peer
-    for text in ('', '[]', '{}', '{"name": 3}'):
-        with pytest.raises(ConfigError, match='is no peer'):
-            Peer.from_text(text)
+@pytest.mark.slow
+def test_a_worker_opens_a_peer_from_its_text(frames):
+    pytest.importorskip('torchvision')
+    text = peers_of(SPEC, 'mobile kind', False)[1].to_text()
+    with WorkerProcess() as worker:
+        facts = worker.load([Network(PEER, peer=text, runtime='torch')], frames)
+        assert (worker.run(1).seconds > 0).all()
+    assert facts.networks[0]['input_size'] == [192, 128]

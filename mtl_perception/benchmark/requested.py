@@ -1,0 +1,53 @@
+"""What is measured on request, after one network against two: memory limits and scaling."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+import importlib.util
+from pathlib import Path
+
+from mtl_perception.benchmark.measure import Plan, subjects_of, TORCH
+from mtl_perception.benchmark.memory_limit import memory_limits
+from mtl_perception.benchmark.results import Results
+from mtl_perception.benchmark.sweep import sweep, SweepPlan
+from mtl_perception.errors import StartError
+from mtl_perception.extras import remedy
+from mtl_perception.inference.registry import ENTRIES
+from mtl_perception.inference.runtime import Say
+
+MEMORY_LIMIT, SWEEP = 'memory_limit', 'sweep'
+
+_SWEEP_ROUNDS, _SWEEP_SECONDS = 7, 60.0
+"""Most rounds, and seconds of each axis in each target: there are many subjects."""
+
+
+def measure_requested(plan: Plan, what: Collection[str], results: Results, folder: Path, say: Say
+                      ) -> None:
+    """Measure what is asked for, `MEMORY_LIMIT` and `SWEEP`, into `results` as it comes."""
+    values = results.values
+    if MEMORY_LIMIT in what:
+        values[MEMORY_LIMIT] = {}
+        memory_limits({
+            target.name: subjects_of(plan.files[ENTRIES[target.runtime].suffix], target,
+                                     plan.network)
+            for target in plan.targets}, plan.frames.path, say, values[MEMORY_LIMIT])
+    if SWEEP in what:
+        values[SWEEP] = []
+        targets = [target for target in plan.targets if target.runtime != TORCH]
+        if '.onnx' not in plan.files or not targets:
+            say('sweep: left out: it needs a runtime that reads ONNX files')
+            return
+        effort = replace(plan.effort, rounds=min(plan.effort.rounds, _SWEEP_ROUNDS),
+                         seconds=_SWEEP_SECONDS)
+        checkpoint = plan.files.get('.pt')
+        sweep(SweepPlan(plan.files['.onnx'].multitask,
+                        checkpoint.multitask if checkpoint else None, targets, plan.network,
+                        plan.frames.path, folder), effort, say, values[SWEEP])
+
+
+def check_report() -> None:
+    """Raise StartError where a package of the report is missing, before hours are spent."""
+    for name in ('jinja2', 'matplotlib'):
+        if importlib.util.find_spec(name) is None:
+            raise StartError(f'the report needs the package {name}', remedy(name) or '')

@@ -1,0 +1,48 @@
+import numpy as np
+import onnx
+from onnx import numpy_helper
+import pytest
+
+from mtl_perception.benchmark.costs import file_cost, onnx_weights
+from mtl_perception.errors import ModelError
+from mtl_perception.resources import model_path
+
+
+def test_weights_are_those_that_onnx_reads() -> None:
+    arrays = [numpy_helper.to_array(item)
+              for item in onnx.load(model_path()).graph.initializer]
+    parameters, total = onnx_weights(model_path())
+    assert total == sum(item.nbytes for item in arrays)
+    assert parameters == sum(item.size for item in arrays if item.dtype == np.float32)
+
+
+def test_a_file_costs_what_it_says() -> None:
+    cost = file_cost(model_path())
+    assert cost.file_bytes == model_path().stat().st_size
+    assert cost.tasks == ('detection', 'segmentation') and cost.input_size == (640, 640)
+    assert cost.weights_bytes < cost.file_bytes
+
+
+def test_operations_are_those_of_mtl_info() -> None:
+    pytest.importorskip('torch')
+    from mtl_perception.inference.registry import read_spec
+    from mtl_perception.models.cost import part_costs
+    from mtl_perception.models.network import build_model
+
+    spec = read_spec(model_path())
+    macs = sum(part.macs for part in part_costs(build_model(spec), spec.input_size))
+    assert file_cost(model_path()).gmac == pytest.approx(macs / 1e9)
+
+
+def test_a_network_of_others_has_no_known_operations(paint_model) -> None:
+    assert file_cost(paint_model()).gmac is None
+
+
+def test_what_is_no_model_is_refused(tmp_path) -> None:
+    broken = tmp_path / 'broken.onnx'
+    broken.write_bytes(b'\x08' * 1000)
+    with pytest.raises(ModelError, match='broken'):
+        file_cost(broken)
+    broken.write_bytes(model_path().read_bytes()[:-1000])
+    with pytest.raises(ModelError, match='broken'):
+        onnx_weights(broken)
