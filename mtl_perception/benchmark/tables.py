@@ -100,11 +100,15 @@ def _across(found: dict[str, Any]) -> str:
 
 
 def _peers(peers: Sequence[dict[str, Any]]) -> str:
-    rows = [['peers', 'ms: median (p95)', 'over multitask', 'peak MB', 'GMAC']]
-    rows += [[item['name'], _time(item), interval(item.get('over_multitask')),
-              _scaled(item['peak_bytes'], 1e6, '.0f'),
-              _scaled(_sum(item['networks'], 'gmac'), 1, '.2f')] for item in peers]
-    return columns(rows)
+    rows = [['public pairs', 'ms: median (p95)', 'over multitask', 'peak MB', 'GMAC']]
+    pairs: dict[str, str] = {}
+    for item in peers:
+        networks, _, where = item['name'].partition(', ')
+        pair = pairs.setdefault(networks, item['what'].removeprefix('peers '))
+        rows.append([f'{pair}, {where}', _time(item), interval(item.get('over_multitask')),
+                     _scaled(item['peak_bytes'], 1e6, '.0f'),
+                     _scaled(_sum(item['networks'], 'gmac'), 1, '.2f')])
+    return '\n'.join((columns(rows), *(f'{pair}: {names}' for names, pair in pairs.items())))
 
 
 def _limits(found: dict[str, Any], kind: str) -> str:
@@ -113,7 +117,7 @@ def _limits(found: dict[str, Any], kind: str) -> str:
     for name, item in found.items():
         shown = item.get('shown') or {}
         proven = shown.get('multitask') and not shown.get('single')
-        rows.append([name, *(_scaled(item.get(key), 1, 'd') for key in (
+        rows.append([name, *(_scaled(item.get(key), 1, '.0f') for key in (
             'multitask_mib', 'one_process_mib', 'two_processes_mib')),
             f'at {shown["limit_mib"]}' if proven else UNKNOWN])
     return columns(rows)

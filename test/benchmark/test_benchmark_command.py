@@ -69,6 +69,18 @@ def test_prints_tables_and_writes_all_values(paint_model, images, tmp_path, caps
     assert values['across_runtimes'][values['fastest']]['over_fastest']['median'] == 1
 
 
+def test_writes_a_page_and_a_picture(paint_model, images, tmp_path, capsys) -> None:
+    pytest.importorskip('matplotlib')
+    output = tmp_path / 'made' / 'here'
+    assert benchmark(paint_model(), *QUICK, '--images', images, '--runtimes', 'onnxruntime',
+                     '--output', output) == 0
+    files = [output / name for name in ('benchmark.html', 'benchmark.png', 'benchmark.json')]
+    assert capsys.readouterr().out.splitlines()[-3:] == [str(path) for path in files]
+    assert 'onnxruntime fp32' in files[0].read_text()
+    assert cv2.imread(str(files[1])) is not None
+    assert json.loads(files[2].read_text())['format'] == 1
+
+
 def test_a_runtime_that_does_not_start_is_named_and_left_out(
         paint_model, images, capsys) -> None:
     assert benchmark(paint_model(), *QUICK, '--images', images, '--runtimes', 'onnxruntime',
