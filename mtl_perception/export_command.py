@@ -14,6 +14,7 @@ from mtl_perception.errors import ConfigError, DataError
 from mtl_perception.inference.trt.parsing import tensorrt_verdict
 from mtl_perception.models.checkpoint import load_checkpoint
 from mtl_perception.models.export import export_onnx, TOLERANCES
+from mtl_perception.spec import LABEL_STRIDES
 
 SUFFIXES = ('.jpg', '.jpeg', '.png')
 
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         'take some of your own (default: frames of a synthetic flight)')
     parser.add_argument('--limit', type=int, default=16,
                         help='most pictures to compare on (%(default)s)')
-    parser.add_argument('--label-stride', type=int, choices=(1, 4),
+    parser.add_argument('--label-stride', type=int, choices=LABEL_STRIDES,
                         help="network pixels per pixel of the label map (default: the spec's)")
 
 

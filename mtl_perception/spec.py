@@ -18,12 +18,17 @@ from mtl_perception.labels import LabelSet
 METADATA_KEY = 'mtl_perception'
 """Key of the spec's JSON in an ONNX file's metadata and in a checkpoint."""
 
-FORMAT = 2
+FORMAT = 3
 """Version of the JSON; a file of a later one is refused."""
 
 MAX_INPUT_SIDE = 8192
 MAX_CANDIDATES = 3840
 """Limit of TensorRT's TopK layer."""
+MAX_CHANNELS = 1024
+
+LABEL_STRIDES = (1, 2, 4)
+TOWERS = ('full', 'separable')
+FINE_TOWERS = ('two', 'one')
 
 
 @dataclass(frozen=True)
@@ -45,12 +50,20 @@ class ModelSpec:
     """`lean`: channels of the pyramid's levels; 0 derives them from the backbone's width."""
     finest_level: int = 3
     """`lean`: finest level with default boxes: 3 is stride 8, 2 is stride 4 (small objects)."""
+    fine_channels: int = 0
+    """`lean`: channels of the level of stride 4 and of its towers; 0: as many as the others."""
+    fine_towers: str = 'two'
+    """`lean`, stride 4: 'two' towers, for classes and for boxes, or 'one' for both."""
+    towers: str = 'full'
+    """`lean`, other strides: towers of 'full' or of depthwise 'separable' 3x3 convolutions."""
+    tower_channels: int = 0
+    """`lean`, other strides: channels of the towers; 0: as many as the pyramid's levels have."""
     fcn_stride: int = 0
     """`thesis`: 8, 16 or 32 pixels per score (FCN-8s, -16s, -32s); 0 is the thesis's, 16."""
     candidates: int = 1000
     """Number of boxes (K) that leave the deployable graph, best first, before NMS."""
     label_stride: int = 4
-    """Network pixels per pixel of the deployable graph's label map: 4 or 1."""
+    """Network pixels per pixel of the deployable graph's label map, one of `LABEL_STRIDES`."""
     provenance: dict[str, str] = field(default_factory=dict)
     """How the weights came about: data, steps, date, version; free text by key."""
 
@@ -65,12 +78,19 @@ class ModelSpec:
             raise ModelError(f'finest_level {self.finest_level} is neither 2 nor 3')
         if self.fcn_stride not in (0, 8, 16, 32):
             raise ModelError(f'fcn_stride {self.fcn_stride} is none of 8, 16 and 32')
-        if self.label_stride not in (1, 4):
-            raise ModelError(f'label_stride {self.label_stride} is neither 1 nor 4')
+        if self.label_stride not in LABEL_STRIDES:
+            raise ModelError(f'label_stride {self.label_stride} is none of 1, 2 and 4')
         if not 1 <= self.candidates <= MAX_CANDIDATES:
             raise ModelError(f'candidates {self.candidates} is not in 1..{MAX_CANDIDATES}')
-        if self.neck_channels < 0 or self.neck_channels % 8:
-            raise ModelError(f'neck_channels {self.neck_channels} is not a multiple of 8')
+        for name in ('neck_channels', 'fine_channels', 'tower_channels'):
+            channels = getattr(self, name)
+            if type(channels) is not int or channels % 8 or not 0 <= channels <= MAX_CHANNELS:
+                raise ModelError(
+                    f'{name} {channels!r} is not a multiple of 8 in 0..{MAX_CHANNELS}')
+        for name, choices in (('fine_towers', FINE_TOWERS), ('towers', TOWERS)):
+            if getattr(self, name) not in choices:
+                raise ModelError(
+                    f'{name} {getattr(self, name)!r} is none of {", ".join(choices)}')
 
     @property
     def tasks(self) -> tuple[str, ...]:

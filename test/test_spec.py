@@ -13,11 +13,15 @@ def test_a_spec_survives_its_json():
     assert ModelSpec.from_json(spec.to_json()) == spec
 
 
-def test_files_of_format_1_lack_what_came_later_and_load():
+@pytest.mark.parametrize('version, later', [
+    (1, ('fcn_stride', 'fine_channels', 'fine_towers', 'towers', 'tower_channels')),
+    (2, ('fine_channels', 'fine_towers', 'towers', 'tower_channels'))])
+def test_files_of_earlier_formats_lack_what_came_later_and_load(version, later):
     values = json.loads(ModelSpec(detection=LabelSet.of('car')).to_json())
     assert values['format'] == FORMAT
-    values['format'] = 1
-    del values['fcn_stride']
+    values['format'] = version
+    for name in later:
+        del values[name]
     assert ModelSpec.from_json(json.dumps(values)) == ModelSpec(detection=LabelSet.of('car'))
 
 
@@ -26,6 +30,14 @@ def test_a_later_format_is_refused():
     values['format'] = FORMAT + 1
     with pytest.raises(ModelError, match='later version'):
         ModelSpec.from_json(json.dumps(values))
+
+
+@pytest.mark.parametrize('name, value', [
+    ('neck_channels', 12), ('fine_channels', -8), ('tower_channels', 1 << 20),
+    ('fine_channels', '8'), ('towers', 'none'), ('fine_towers', 2), ('label_stride', 3)])
+def test_impossible_options_are_named(name, value):
+    with pytest.raises(ModelError, match=name):
+        ModelSpec(detection=LabelSet.of('car'), **{name: value})
 
 
 @pytest.mark.parametrize('stride', [4, 64, -8])

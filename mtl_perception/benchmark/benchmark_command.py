@@ -20,6 +20,7 @@ from mtl_perception.benchmark.peer_subjects import peer_subjects
 from mtl_perception.benchmark.report import write_report
 from mtl_perception.benchmark.requested import (
     check_report,
+    measure_parts,
     measure_requested,
     MEMORY_LIMIT,
     SWEEP,
@@ -136,6 +137,7 @@ def _finish(plan: Plan, what: Sequence[str], results: Results, folder: Path,
     written = [args.json] if args.json else []
     try:
         measure(plan, results, others, say)
+        measure_parts(plan, results, say)
         measure_requested(plan, what, results, folder, say)
     except KeyboardInterrupt:
         values['interrupted'] = True

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Values = Mapping[str, Any]
 
 MULTITASK, SEQUENTIAL, PARALLEL, OTHER = '#0072B2', '#E69F00', '#CC79A7', '#8C8C8C'
-INK, SOFT = '#1F2328', '#6E7781'
+INK, SOFT, WARNING = '#1F2328', '#6E7781', '#D55E00'
 PART_COLORS = ('#0072B2', '#56B4E9', '#009E73', '#F0E442', '#E69F00', '#D55E00', '#CC79A7',
                '#8C8C8C', '#C9C9C9')
 
@@ -41,6 +41,12 @@ _STYLE = {
     # A name with dollars is a name, not a formula.
     'text.parse_math': False, 'svg.fonttype': 'none', 'svg.hashsalt': 'mtl_perception'}
 
+_RATIOS = {'sequential': 'single_sequential_over_multitask',
+           'parallel': 'single_parallel_over_multitask'}
+
+_SURE = 0.1
+"""Width of a ratio's interval, as a share of it, from which the headline has it."""
+
 _BAR = 0.8
 """Height of a bar; 1 is the distance of two bars of a group."""
 
@@ -58,7 +64,10 @@ def overview_png(result: Values) -> bytes:
         figure = Figure(figsize=(16, 9), dpi=120)
         figure.text(0.025, 0.925, headline(result), fontsize=27, fontweight='bold')
         figure.text(0.025, 0.88, subtitle(result), fontsize=15, color=SOFT)
-        figure.text(0.025, 0.028, footnote(result), fontsize=11.5, color=SOFT)
+        figure.text(0.025, 0.032, footnote(result), fontsize=11.5, color=SOFT)
+        if result.get('warnings'):
+            figure.text(0.025, 0.008, _shortened(f'Warning: {result["warnings"][0]}', 150),
+                        fontsize=11.5, color=WARNING, fontweight='bold')
         left = figure.add_gridspec(1, 1, left=0.09, right=0.45 if panels else 0.97, top=0.8,
                                    bottom=0.13)
         axes = figure.add_subplot(left[0, 0])
@@ -94,11 +103,14 @@ def sweep_svg(result: Values) -> str:
 
 
 def headline(result: Values) -> str:
-    """Return what the benchmark says in one line."""
+    """Return what the benchmark says in one line: no more than its interval allows."""
     ratio = (result.get('ratios') or {}).get('single_sequential_over_multitask')
-    if not ratio:
-        return 'What one frame costs'
-    return f'One network instead of two: {ratio["median"]:.2f}× faster'
+    if not ratio or ratio['low'] <= 1:
+        return 'What one frame costs: one network and two'
+    text = f'One network instead of two: {ratio["median"]:.2f}× faster'
+    if ratio['high'] - ratio['low'] > _SURE * ratio['median']:
+        text += f' ({ratio["low"]:.2f} to {ratio["high"]:.2f})'
+    return text
 
 
 def subtitle(result: Values) -> str:
@@ -117,8 +129,6 @@ def footnote(result: Values) -> str:
             'rounds; error bars: 95 % bootstrap interval over rounds.')
     if result.get('interrupted'):
         text += ' Interrupted: not everything is here.'
-    if result.get('warnings'):
-        text += ' With warnings: see the table of facts.'
     return text
 
 
@@ -176,7 +186,8 @@ def draw_times(axes: Axes, result: Values) -> None:
     """Draw a bar for the time of each subject, its interval and its ratio to one network."""
     _grouped(axes, time_rows(result), _median, lambda value: f'{value:.0f} ms' if value >= 100
              else f'{value:.1f} ms', lambda item: (item['milliseconds']['low'],
-                                                   item['milliseconds']['high']))
+                                                   item['milliseconds']['high']),
+             lambda item: _paired(result, item))
     axes.set_title('Time for a frame, milliseconds')
 
 
@@ -207,7 +218,9 @@ def draw_peers(axes: Axes, result: Values) -> None:
         is_ours = item['what'] == 'multitask'
         _bar(axes, index, _median(item), MULTITASK if is_ours else OTHER,
              (item['milliseconds']['low'], item['milliseconds']['high']))
-        ratio = '' if is_ours or not ours else f'   {_median(item) / ours:.1f}×'
+        over = item.get('over_multitask')
+        value = over['median'] if over else _median(item) / ours if ours else None
+        ratio = '' if is_ours or value is None else f'   {value:.1f}×'
         _label(axes, index, max(_median(item), item['milliseconds']['high']),
                f'{_median(item):.0f} ms', ratio)
     _finish(axes, range(len(rows)), [item['name'] for item in rows], len(rows))
@@ -283,8 +296,13 @@ def draw_sweep(axes: Axes, result: Values, axis: str) -> None:
 
 def _grouped(axes: Axes, groups: Sequence[tuple[str, list[Values]]],
              value_of: Callable[[Any], float], text_of: Callable[[float], str],
-             interval_of: Callable[[Any], tuple[float, float]] | None = None) -> None:
-    """Draw a group of bars for each target, with each one's value and ratio to the first."""
+             interval_of: Callable[[Any], tuple[float, float]] | None = None,
+             ratio_of: Callable[[Any], float | None] = lambda item: None) -> None:
+    """
+    Draw a group of bars for each target, with each one's value and ratio to one network.
+
+    `ratio_of` gives a ratio that was measured as such; without one it is that of the values.
+    """
     y, ticks, seen = 0.0, [], set()
     for _, items in groups:
         ticks.append(y + (len(items) - 1) / 2)
@@ -294,10 +312,9 @@ def _grouped(axes: Axes, groups: Sequence[tuple[str, list[Values]]],
             interval = interval_of(item) if interval_of else None
             _bar(axes, y, value_of(item), color, interval, None if name in seen else name)
             seen.add(name)
-            ratio = ('' if base is None or item['what'] == 'multitask'
-                     else f'   {value_of(item) / base:.2f}×')
-            _label(axes, y, max(value_of(item), *(interval or (0, 0))),
-                   text_of(value_of(item)), ratio)
+            over = ratio_of(item) or (value_of(item) / base if base else None)
+            _label(axes, y, max(value_of(item), *(interval or (0, 0))), text_of(value_of(item)),
+                   '' if over is None or item['what'] == 'multitask' else f'   {over:.2f}×')
             y += 1
         y += 0.7
     _finish(axes, ticks, [name.replace(' ', '\n', 1) for name, _ in groups], y)
@@ -346,6 +363,17 @@ def _rows(rows: Sequence[Any]) -> int:
                else 3 if isinstance(row, tuple) else 1 for row in rows)
 
 
+def _paired(result: Values, item: Values) -> float | None:
+    """Return the ratio of a subject to one network within rounds; None: it is not known."""
+    ratios = (result.get('ratios_by_runtime') or {}).get(target_of(item)) or {}
+    found = ratios.get(_RATIOS.get(item['what'], ''))
+    return found['median'] if found else None
+
+
+def _shortened(text: str, length: int) -> str:
+    return text if len(text) <= length else text[:length - 1] + '…'
+
+
 def _median(item: Values) -> float:
     return float(item['milliseconds']['median'])
 
@@ -360,7 +388,7 @@ def _svg(inches: tuple[float, float], panels: int, draw: Callable[[Figure], None
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=inches, layout='constrained')
         if panels > 1:
-            figure.get_layout_engine().set(wspace=0.06, hspace=0.08)
+            figure.set_layout_engine('constrained', wspace=0.06, hspace=0.08)
         draw(figure)
         text = _bytes(figure, 'svg').decode()
     # Without the XML declaration it may stand inside of a page.

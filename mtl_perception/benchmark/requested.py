@@ -1,4 +1,4 @@
-"""What is measured on request, after one network against two: memory limits and scaling."""
+"""What is measured after one network against two: parts and, on request, limits and scaling."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import replace
 import importlib.util
 from pathlib import Path
 
+from mtl_perception.benchmark import parts
 from mtl_perception.benchmark.measure import Plan, subjects_of, TORCH
 from mtl_perception.benchmark.memory_limit import memory_limits
 from mtl_perception.benchmark.results import Results
 from mtl_perception.benchmark.sweep import sweep, SweepPlan
-from mtl_perception.errors import StartError
+from mtl_perception.errors import MtlError, StartError
 from mtl_perception.extras import remedy
 from mtl_perception.inference.registry import ENTRIES
 from mtl_perception.inference.runtime import Say
@@ -44,6 +45,24 @@ def measure_requested(plan: Plan, what: Collection[str], results: Results, folde
         sweep(SweepPlan(plan.files['.onnx'].multitask,
                         checkpoint.multitask if checkpoint else None, targets, plan.network,
                         plan.frames.path, folder), effort, say, values[SWEEP])
+
+
+def measure_parts(plan: Plan, results: Results, say: Say) -> None:
+    """Measure the parts of the multitask model in every target whose runtime has a profile."""
+    values = results.values
+    for target in plan.targets:
+        if target.runtime not in parts.RUNTIMES or target.device != 'cpu':
+            continue
+        say(f'{target.name}: time of the parts')
+        path = plan.files[ENTRIES[target.runtime].suffix].multitask
+        try:
+            found = parts.time_parts(path, target.runtime, target.precision, plan.network.threads)
+        except MtlError as error:
+            values['warnings'].append(f'{target.name}: no time of the parts: {error}')
+            continue
+        values['parts'] = [*(values['parts'] or ()), *(
+            {'target': target.name, 'part': part, 'milliseconds': milliseconds}
+            for part, milliseconds in found.items())]
 
 
 def check_report() -> None:

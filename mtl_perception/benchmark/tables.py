@@ -38,6 +38,8 @@ def tables(values: dict[str, Any]) -> str:
         parts += [_times(by_target), _ratios(by_target, values), _files(by_target)]
     if values.get('across_runtimes'):
         parts.append(_across(values['across_runtimes']))
+    if values.get('parts'):
+        parts.append(_parts(values['parts']))
     if peers:
         parts.append(_peers(peers))
     limits = (values.get('memory_limit') or {}).get('runtimes')
@@ -109,6 +111,17 @@ def _peers(peers: Sequence[dict[str, Any]]) -> str:
                      _scaled(item['peak_bytes'], 1e6, '.0f'),
                      _scaled(_sum(item['networks'], 'gmac'), 1, '.2f')])
     return '\n'.join((columns(rows), *(f'{pair}: {names}' for names, pair in pairs.items())))
+
+
+def _parts(found: Sequence[dict[str, Any]]) -> str:
+    targets: dict[str, dict[str, float]] = {}
+    for item in found:
+        targets.setdefault(item['target'], {})[item['part']] = item['milliseconds']
+    rows = [['ms of the network, as profiled', *targets]]
+    rows += [[part, *(_scaled(times.get(part), 1, '.2f') for times in targets.values())]
+             for part in dict.fromkeys(item['part'] for item in found)]
+    return columns([*rows, ['together', *(
+        f'{sum(times.values()):.2f}' for times in targets.values())]])
 
 
 def _limits(found: dict[str, Any], kind: str) -> str:

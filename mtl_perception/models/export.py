@@ -22,7 +22,7 @@ from torch import nn
 from mtl_perception.errors import ModelError
 from mtl_perception.graph_contract import INPUT, output_names
 from mtl_perception.models.graph import DeployableGraph
-from mtl_perception.models.onnx_graph import fold, forget_sources
+from mtl_perception.models.onnx_graph import fold, forget_sources, name_parts
 from mtl_perception.models.onnx_half import to_half
 from mtl_perception.spec import METADATA_KEY, ModelSpec
 
@@ -105,6 +105,7 @@ def export_onnx(network: nn.Module, spec: ModelSpec, path: Path,
                 verbose=False)
         model = onnx.load(temporary)
         fold(model)
+        name_parts(model)
         forget_sources(model)
         if precision == 'fp16':
             to_half(model)

@@ -9,7 +9,7 @@ from torch import Tensor
 from mtl_perception.models.architecture import Architecture, ClassRows
 from mtl_perception.models.backbones import build_backbone, stage_channels
 from mtl_perception.models.default_boxes import cell_centers, decode_boxes
-from mtl_perception.models.detection_head import DetectionHead
+from mtl_perception.models.detection_head import DetectionHead, TowerDesign
 from mtl_perception.models.outputs import CellOutputs, NetworkOutputs
 from mtl_perception.models.pyramid import Pyramid
 from mtl_perception.models.segmentation_head import SegmentationHead
@@ -24,7 +24,8 @@ class LeanNetwork(Architecture):
 
     BACKBONE = 'mobilenet_v2'
     INPUT_SIZE = (640, 640)
-    OPTIONS = ('neck_channels', 'finest_level')
+    OPTIONS = ('neck_channels', 'finest_level', 'fine_channels', 'fine_towers', 'towers',
+               'tower_channels')
     CRITERION = 'quality_focal'
 
     def __init__(self, spec: ModelSpec) -> None:
@@ -34,9 +35,13 @@ class LeanNetwork(Architecture):
         stages = stage_channels(self.backbone)
         channels = spec.neck_channels or (128 if stages[-1] >= WIDE_BACKBONE else 64)
         finest = spec.finest_level if spec.detection else 3
-        self.pyramid = Pyramid(stages, channels, finest)
+        design = TowerDesign(
+            spec.tower_channels or channels, spec.towers == 'separable',
+            spec.fine_channels or channels, spec.fine_towers == 'one')
+        self.pyramid = Pyramid(stages, channels, finest, design.fine_channels)
         self.detection = DetectionHead(
-            channels, len(spec.detection), self.pyramid.levels) if spec.detection else None
+            channels, len(spec.detection), self.pyramid.levels, design
+        ) if spec.detection else None
         self.segmentation = SegmentationHead(
             channels, stages[0], channels // 2, len(spec.segmentation)
         ) if spec.segmentation else None

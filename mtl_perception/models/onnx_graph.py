@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+import re
 
 import numpy as np
 import onnx
@@ -11,6 +12,11 @@ from onnxscript import optimizer
 
 MAX_CONSTANT = 1 << 24
 """Largest constant that is computed beforehand, in values: all default boxes of a large input."""
+
+_SCOPES = 'pkg.torch.onnx.name_scopes'
+"""Key of the exporter's note on the modules, outermost first, that a node comes from."""
+_NETWORK, _NORMALIZE = 'network', 'normalize'
+"""Modules of ``DeployableGraph``."""
 
 _DEFAULT_EPSILON = 1e-5
 """Of ONNX's operator BatchNormalization."""
@@ -56,6 +62,43 @@ def fold_batch_norms(model: onnx.ModelProto) -> None:
         convolution.input[1:] = names
         convolution.output[0] = norm.output[0]
         graph.node.remove(norm)
+
+
+def name_parts(model: onnx.ModelProto) -> None:
+    """
+    Begin the names of nodes and of what they make with the part of the network that they are of.
+
+    So a runtime's profile says where its time goes: `backbone/relu_3`. Parts are the network's
+    direct children, `normalization`, `decoding` of boxes and `label_map`. The exporter's notes say
+    of which module a node is; call this before they are dropped.
+    """
+    graph = model.graph
+    kept = {value.name for value in (*graph.input, *graph.output)}
+    parts: dict[str, str] = {}
+    for node in graph.node:
+        part = _part(node, parts)
+        node.name = f'{part}/{node.name}'
+        parts.update(dict.fromkeys(filter(None, node.output), part))
+    new = {name: name if name in kept else f'{part}/{name}' for name, part in parts.items()}
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [new.get(name, name) for name in names]
+    for value in graph.value_info:
+        value.name = new.get(value.name, value.name)
+
+
+def _part(node: onnx.NodeProto, parts: dict[str, str]) -> str:
+    """Return the part that `node` is of; `parts` are those of the values made before."""
+    notes = {item.key: item.value for item in node.metadata_props}
+    scopes = re.findall(r"'([^']*)'", notes.get(_SCOPES, ''))
+    modules = [scope.split('.') for scope in scopes if scope.startswith(f'{_NETWORK}.')]
+    if modules:
+        return modules[0][1]
+    if _NORMALIZE in scopes:
+        return 'normalization'
+    # What is of no module makes outputs of a head's.
+    heads = {parts.get(name) for name in node.input}
+    return 'label_map' if heads & {'segmentation', 'label_map'} else 'decoding'
 
 
 def drop_unused(model: onnx.ModelProto) -> None:

@@ -12,6 +12,7 @@ from mtl_perception.errors import ModelError
 from mtl_perception.labels import LabelSet
 from mtl_perception.models.architecture import Architecture, ClassRows
 from mtl_perception.models.checkpoint import read_checkpoint
+from mtl_perception.models.factorize import separate_towers
 from mtl_perception.spec import ModelSpec
 
 
@@ -47,10 +48,13 @@ def transfer_weights(network: Architecture, spec: ModelSpec, path: Path) -> Tran
     Load what fits of the checkpoint `path` into `network`, which `spec` describes.
 
     A tensor fits if it has the same name and shape. The tensors that `network.class_parameters`
-    names have rows for each class: they are taken row by row, by the classes' names.
+    names have rows for each class: they are taken row by row, by the classes' names. Separable
+    towers start as the nearest ones to the full towers of the checkpoint.
     Raises ModelError where the file is no checkpoint or nothing of it fits.
     """
     source, weights = read_checkpoint(path)
+    if (source.towers, spec.towers) == ('full', 'separable'):
+        weights = separate_towers(weights)
     taken = 0
     random = []
     target = network.state_dict()

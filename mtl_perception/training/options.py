@@ -57,7 +57,7 @@ class TrainingOptions:
     ema_decay: float = 0.998
     """Decay per step of the exponential moving average that is kept as the model."""
     freeze: tuple[str, ...] = ()
-    """Prefixes of backbone modules that keep their weights and statistics."""
+    """Modules of the network or of its backbone that keep their weights and statistics."""
     seed: int = 0
     save_every: int = 200
     """Steps between checkpoints."""

@@ -51,19 +51,19 @@ def learning_rate(step: int, options: TrainingOptions) -> float:
     return peak * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
 
 
-def freeze_modules(network: nn.Module, prefixes: tuple[str, ...]) -> None:
+def freeze_modules(network: nn.Module, names: tuple[str, ...]) -> None:
     """
-    Keep the backbone's modules under `prefixes` as they are: no gradients, fixed batch norm.
+    Keep the modules `names` as they are: no gradients, fixed batch norm.
 
-    Call it again after `train()`, which switches batch norm back. Raises ModelError for a prefix
-    that no module has.
+    They are names of the network's parts, such as `backbone` or `pyramid.smooth.1`, or of modules
+    of the backbone, such as `features.0`. Call it again after `train()`, which switches batch norm
+    back. Raises ModelError for a name that no module has.
     """
-    for prefix in prefixes:
-        found = [module for name, module in network.backbone.named_modules()
-                 if name == prefix]
-        if not found:
-            raise ModelError(f'freeze: the backbone has no module {prefix!r}')
-        found[0].eval().requires_grad_(False)
+    for name in names:
+        modules = dict(network.backbone.named_modules()) | dict(network.named_modules())
+        if not name or name not in modules:
+            raise ModelError(f'freeze: neither the network nor its backbone has a module {name!r}')
+        modules[name].eval().requires_grad_(False)
 
 
 def build_optimizer(network: nn.Module, balance: nn.Module,

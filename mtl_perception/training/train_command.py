@@ -18,7 +18,7 @@ from mtl_perception.models.backbones import BACKBONES, load_backbone_weights, NO
 from mtl_perception.models.checkpoint import read_checkpoint, save_checkpoint
 from mtl_perception.models.network import ARCHITECTURES, build_model
 from mtl_perception.models.transfer import transfer_weights
-from mtl_perception.spec import ModelSpec
+from mtl_perception.spec import FINE_TOWERS, ModelSpec, TOWERS
 from mtl_perception.training.balance import BALANCES
 from mtl_perception.training.batches import Batches, Pool
 from mtl_perception.training.criteria import ASSIGNMENTS
@@ -30,7 +30,8 @@ from mtl_perception.training.precision import PRECISIONS
 from mtl_perception.training.state import TrainingState
 
 NETWORK_OPTIONS = (
-    'architecture', 'backbone', 'input_size', 'finest_level', 'neck_channels', 'fcn_stride')
+    'architecture', 'backbone', 'input_size', 'finest_level', 'neck_channels', 'fine_channels',
+    'fine_towers', 'towers', 'tower_channels', 'fcn_stride')
 """Arguments that are fields of the spec."""
 
 CHOICES = {'assignment': ASSIGNMENTS, 'balance': tuple(BALANCES), 'precision': PRECISIONS}
@@ -71,6 +72,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         f'(default: {ModelSpec.finest_level})')
     parser.add_argument('--neck-channels', type=int,
                         help='channels of the pyramid (default: from the backbone)')
+    parser.add_argument('--fine-channels', type=int, metavar='N',
+                        help='channels of the level of stride 4 (default: as the other levels)')
+    parser.add_argument('--fine-towers', choices=FINE_TOWERS,
+                        help='at stride 4, a tower each for classes and boxes, or one for both '
+                        f'(default: {ModelSpec.fine_towers})')
+    parser.add_argument('--towers', choices=TOWERS,
+                        help='3x3 convolutions of the other towers; separable ones take less time '
+                        f'(default: {ModelSpec.towers})')
+    parser.add_argument('--tower-channels', type=int, metavar='N',
+                        help='channels of the other towers (default: as the pyramid)')
     parser.add_argument('--fcn-stride', type=int, choices=(8, 16, 32),
                         help='FCN-8s, -16s or -32s of the architecture thesis (default: 16)')
     parser.add_argument('--device', default='auto', help='cpu, cuda or auto (%(default)s)')
@@ -79,7 +90,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         name = '--' + option.name.replace('_', '-')
         if option.name == 'freeze':
             group.add_argument(name, nargs='+', default=(), metavar='MODULE',
-                               help='backbone modules that keep their weights')
+                               help='modules of the network (pyramid.smooth.1) or of its backbone '
+                               '(features.0) that keep their weights')
         else:
             group.add_argument(name, type=type(option.default), default=option.default,
                                choices=CHOICES.get(option.name),

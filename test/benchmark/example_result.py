@@ -68,10 +68,10 @@ def example_result() -> dict[str, Any]:
         'frames_per_round': 4, 'subjects': subjects, 'ratios': ratios,
         'ratios_by_runtime': by_runtime,
         'bare_loop': {'onnxruntime fp32': {'median': 1.03, 'low': 1.01, 'high': 1.05}},
-        'parts': [{'runtime': 'onnxruntime', 'precision': 'fp32', 'part': part,
-                   'milliseconds': time} for part, time in (
-                       ('backbone', 27.0), ('pyramid', 6.0), ('detection head', 21.0),
-                       ('segmentation head', 5.0), ('decoding', 1.4), ('label map', 2.6))],
+        'parts': [{'target': 'onnxruntime fp32', 'part': part, 'milliseconds': time}
+                  for part, time in (
+                       ('backbone', 27.0), ('pyramid', 6.0), ('detection', 21.0),
+                       ('segmentation', 5.0), ('decoding', 1.4), ('label_map', 2.6))],
         'memory_limit': {'kind': 'cgroup', 'frames': 20, 'tolerance_mib': 4, 'tolerance': 0.02,
                          'runtimes': {'onnxruntime fp32': {
                              'multitask_mib': 110, 'one_process_mib': 168,

@@ -43,12 +43,29 @@ class Page(HTMLParser):
             self._in_title = False
 
 
-def test_the_headline_is_the_ratio(result):
+def test_the_headline_says_no_more_than_the_interval_allows(result):
+    ratios = result['ratios']
     assert figure.headline(result) == 'One network instead of two: 1.57× faster'
-    result['ratios']['single_sequential_over_multitask'] = None
-    assert '×' not in figure.headline(result)
+    ratios['single_sequential_over_multitask'] = {'median': 2.0, 'low': 1.1, 'high': 3.0}
+    assert figure.headline(result).endswith('2.00× faster (1.10 to 3.00)')
+    ratios['single_sequential_over_multitask'] = {'median': 2.0, 'low': 0.9, 'high': 3.0}
+    assert 'faster' not in figure.headline(result)
+    ratios['single_sequential_over_multitask'] = None
+    assert 'faster' not in figure.headline(result)
     result['ratios'] = {}
-    assert '×' not in figure.headline(result)
+    assert 'faster' not in figure.headline(result)
+
+
+@drawn
+def test_ratios_are_those_within_rounds_where_they_are_known(result):
+    from matplotlib.figure import Figure
+    result['ratios_by_runtime']['torch fp32']['single_sequential_over_multitask']['median'] = 1.9
+    result['subjects'][-1]['over_multitask'] = {'median': 18.5, 'low': 18, 'high': 19}
+    axes = Figure().subplots(2)
+    figure.draw_times(axes[0], result)
+    figure.draw_peers(axes[1], result)
+    texts = [text.get_text().strip() for text in (*axes[0].texts, *axes[1].texts)]
+    assert texts.count('1.90×') == 1 and texts.count('18.5×') == 1
 
 
 def test_peers_stand_behind_our_fastest(result):

@@ -27,6 +27,9 @@ def test_says_times_ratios_and_sizes_of_every_target() -> None:
     assert row == ['onnxruntime', 'fp32', '1.57', '(1.55..1.60)', '1.66', '(1.60..1.70)', '1.70',
                    '1.40', '1.03', '(1.01..1.05)']
     assert 'at 139' in text and 'input_size' in text
+    parts = next(table for table in text.split('\n\n') if 'profiled' in table)
+    assert ['detection', '21.00'] in [line.split() for line in parts.splitlines()]
+    assert parts.splitlines()[-1].split() == ['together', '63.00']
 
 
 def test_long_warnings_are_wrapped_and_stand_last() -> None:
@@ -37,7 +40,7 @@ def test_long_warnings_are_wrapped_and_stand_last() -> None:
 
 
 def test_nothing_measured_is_no_table() -> None:
-    assert tables(values(subjects=[], memory_limit=None, sweep=None)) == ''
+    assert tables(values(subjects=[], parts=None, memory_limit=None, sweep=None)) == ''
 
 
 def test_what_is_not_known_is_a_dash() -> None:

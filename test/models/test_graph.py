@@ -60,7 +60,7 @@ def test_a_softmax_over_background_makes_scores_too():
     assert found[0, 1].tolist() == pytest.approx([6, 8, 14, 12])
 
 
-@pytest.mark.parametrize('stride', [1, 4])
+@pytest.mark.parametrize('stride', [1, 2, 4])
 @pytest.mark.parametrize('own', [1, 4])
 def test_label_map_has_its_stride_and_the_best_class(stride, own):
     logits = torch.zeros(1, 3, 32 // own, 64 // own)

@@ -1,3 +1,4 @@
+from dataclasses import replace
 import itertools
 
 import pytest
@@ -9,6 +10,7 @@ from mtl_perception.spec import ModelSpec
 torch = pytest.importorskip('torch')
 
 from mtl_perception.models.backbones import BACKBONES  # noqa: E402
+from mtl_perception.models.cost import part_costs  # noqa: E402
 from mtl_perception.models.network import build_model  # noqa: E402
 
 DETECTION = LabelSet.of('car', 'person', 'bicycle')
@@ -100,8 +102,38 @@ def test_parameters_that_are_per_class_are_named_and_no_others(architecture, fin
                     assert rows.rows(count - 1).stop == before
 
 
+LIGHT = {
+    'separable towers': {'towers': 'separable'}, 'narrow towers': {'tower_channels': 16},
+    'narrow stride 4': {'fine_channels': 16}, 'one tower at stride 4': {'fine_towers': 'one'},
+    'all': {'towers': 'separable', 'tower_channels': 32, 'fine_channels': 24,
+            'fine_towers': 'one'}}
+
+
+@pytest.mark.parametrize('options', LIGHT.values(), ids=LIGHT)
+def test_lighter_heads_give_the_same_cells_for_less(options):
+    spec = ModelSpec(detection=DETECTION, segmentation=SEGMENTATION, finest_level=2)
+    network, full = build_model(replace(spec, **options)), build_model(spec)
+    outputs = network(torch.randn(2, 3, 97, 65))
+    assert outputs.detection.class_logits.shape == (2, cells(97, 65, 2), 3)
+    assert outputs.detection.boxes.shape == (2, cells(97, 65, 2), 4)
+    (outputs.detection.class_logits.square().sum() + outputs.detection.boxes.sum()
+     + outputs.label_logits.square().sum()).backward()
+    assert all(parameter.grad is not None for parameter in network.parameters())
+    ours, theirs = (sum(cost.macs for cost in part_costs(one, (128, 128)))
+                    for one in (network, full))
+    assert ours < 0.95 * theirs
+
+
+def test_what_is_of_stride_4_alone_is_not_there_without_it():
+    spec = ModelSpec(segmentation=SEGMENTATION, finest_level=2, fine_channels=16)
+    shapes = {key: value.shape for key, value in build_model(spec).state_dict().items()}
+    assert shapes == {key: value.shape for key, value in build_model(
+        ModelSpec(segmentation=SEGMENTATION)).state_dict().items()}
+
+
 @pytest.mark.parametrize('spec', [
     ModelSpec(architecture='thesis', detection=DETECTION, finest_level=2),
+    ModelSpec(architecture='thesis', detection=DETECTION, towers='separable'),
     ModelSpec(architecture='thesis', detection=DETECTION, neck_channels=64),
     ModelSpec(segmentation=SEGMENTATION, fcn_stride=16)])
 def test_options_of_other_architectures_are_refused(spec):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mtl_perception.graph_contract import output_names
 from mtl_perception.inference.onnx_file import read_onnx_header
 from mtl_perception.inference.runtime import MAX_BATCH, silent
 from mtl_perception.labels import LabelSet
@@ -29,6 +30,9 @@ LEAN = {'input_size': (160, 96), 'candidates': 50}
 THESIS = {'architecture': 'thesis', 'input_size': (300, 300), 'candidates': 50}
 SPECS = {
     'lean': ModelSpec(detection=BOXES, segmentation=LABELS, finest_level=2, **LEAN),
+    'lean, light head, label map at stride 2': ModelSpec(
+        detection=BOXES, segmentation=LABELS, finest_level=2, fine_channels=16,
+        fine_towers='one', towers='separable', tower_channels=32, label_stride=2, **LEAN),
     'lean, other backbone, label map at stride 1': ModelSpec(
         backbone='resnet18', detection=BOXES, segmentation=LABELS, label_stride=1, **LEAN),
     'lean, third backbone, detection alone': ModelSpec(
@@ -70,6 +74,25 @@ def check_static(path: Path) -> None:
     assert len(shapes) > len(model.graph.node) / 2
     for sizes in shapes:
         assert all(size.dim_value > 0 for size in sizes[1:]), sizes
+
+
+def test_names_say_of_which_part_a_node_is(exported):
+    spec = read_onnx_header(exported).spec
+    graph = onnx.load(exported).graph
+    parts: dict[str, list[str]] = {}
+    for node in graph.node:
+        parts.setdefault(node.name.partition('/')[0], []).append(node.op_type)
+    own = {name for name, _ in build_model(spec).named_children()}
+    assert set(parts) == own | {'normalization'} | (
+        {'decoding'} if spec.detection else set()) | (
+        {'label_map'} if spec.segmentation else set())
+    # Outside the network's parts nothing is learnt.
+    for part in set(parts) - own:
+        assert 'Conv' not in parts[part]
+    assert parts['backbone'].count('Conv') > 15
+    assert 'TopK' in parts.get('decoding', ['TopK'])
+    assert 'ArgMax' in parts.get('label_map', ['ArgMax'])
+    assert [value.name for value in graph.output] == list(output_names(spec))
 
 
 def test_casts_first_and_is_static_but_for_the_batch(exported):

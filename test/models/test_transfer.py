@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from mtl_perception.errors import ModelError
@@ -7,6 +9,7 @@ from mtl_perception.spec import ModelSpec
 torch = pytest.importorskip('torch')
 
 from mtl_perception.models.checkpoint import save_checkpoint  # noqa: E402
+from mtl_perception.models.factorize import separate  # noqa: E402
 from mtl_perception.models.network import build_model  # noqa: E402
 from mtl_perception.models.transfer import transfer_weights  # noqa: E402
 
@@ -89,6 +92,19 @@ def test_what_does_not_fit_stays_random_and_is_named(source):
         assert torch.equal(network.state_dict()[key], before[key])
     said = str(found)
     assert 'pyramid.lateral' in said and 'tractor' in said and '\n' not in said
+
+
+def test_separable_towers_begin_as_the_nearest_to_full_ones(source):
+    path, weights = source
+    spec = replace(SOURCE, towers='separable')
+    network = build_model(spec)
+    found = transfer_weights(network, spec, path)
+    assert found.taken == found.total and not found.random
+    depthwise, pointwise = network.detection.classes.tower.convolutions[0]
+    wanted = separate(weights['detection.classes.tower.convolutions.0.weight'])
+    assert torch.equal(depthwise.weight, wanted[0]) and torch.equal(pointwise.weight, wanted[1])
+    assert torch.equal(network.detection.boxes.tower.norms[1][0].weight,
+                       weights['detection.boxes.tower.norms.1.0.weight'])
 
 
 def test_a_model_of_which_nothing_fits_is_refused(source):

@@ -128,6 +128,27 @@ def test_a_run_starts_from_a_model_with_its_network_options(manifest_path, tmp_p
         assert torch.allclose(value, first.get_parameter(name), atol=1e-3), name
 
 
+@pytest.mark.timeout(400)
+def test_parts_that_are_frozen_stay_as_they_are(manifest_path, tmp_path):
+    short = ['--steps', '2', '--workers', '0']
+    assert main(command(manifest_path, tmp_path / 'first', *short)) == 0
+    model = tmp_path / 'first' / 'model.pt'
+    assert main(command(
+        manifest_path, tmp_path / 'second', *short, '--from', str(model), '--towers', 'separable',
+        '--freeze', 'backbone', 'pyramid.smooth.0', 'segmentation')) == 0
+    (_, first), (spec, second) = (
+        load_checkpoint(tmp_path / run / 'model.pt') for run in ('first', 'second'))
+    assert spec.towers == 'separable'
+    before, after = first.state_dict(), second.state_dict()
+    same = {name for name, value in after.items()
+            if name in before and torch.equal(value, before[name])}
+    frozen = {name for name in after
+              if name.startswith(('backbone.', 'pyramid.smooth.0.', 'segmentation.'))}
+    assert frozen <= same
+    assert not any(name.startswith('pyramid.lateral.') and name.endswith('0.weight')
+                   for name in same)
+
+
 @pytest.mark.timeout(900)
 def test_the_thesiss_network_trains_exports_and_runs_as_the_other_does(
         manifest_path, tmp_path):

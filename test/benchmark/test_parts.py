@@ -1,0 +1,85 @@
+"""The time of a network's parts, from the profiles of real runtimes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mtl_perception.benchmark.onnx_nodes import Node, read_nodes
+from mtl_perception.benchmark.parts import part_names, PARTS, RUNTIMES, time_parts
+from mtl_perception.errors import ModelError, StartError
+from mtl_perception.labels import LabelSet
+from mtl_perception.spec import ModelSpec
+
+SPEC = ModelSpec(detection=LabelSet.of('car'), segmentation=LabelSet.of('a', 'b'), finest_level=2,
+                 input_size=(160, 96), candidates=50, label_stride=2)
+
+
+@pytest.fixture(scope='module')
+def model(tmp_path_factory) -> Path:
+    pytest.importorskip('torch')
+    pytest.importorskip('onnxscript')
+    from mtl_perception.models.export import export_onnx
+    from mtl_perception.models.network import build_model
+    path = tmp_path_factory.mktemp('parts') / 'model.onnx'
+    picture = np.random.default_rng(0).integers(0, 256, (96, 160, 3), np.uint8)
+    export_onnx(build_model(SPEC).eval(), SPEC, path, [picture])
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize('runtime', RUNTIMES)
+def test_a_profile_knows_all_parts_of_an_exported_file(runtime, model):
+    pytest.importorskip(runtime)
+    parts = time_parts(model, runtime, 'fp32', threads=1, runs=5)
+    assert set(PARTS) <= set(parts) and list(parts)[:len(PARTS)] == list(PARTS)
+    assert all(value > 0 for part, value in parts.items() if part in PARTS)
+    assert sum(value for part, value in parts.items() if part not in PARTS) < 0.1 * sum(
+        parts.values())
+    assert parts['backbone'] > parts['decoding']
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize('runtime', RUNTIMES)
+def test_a_file_without_such_names_is_divided_by_tasks(runtime, model, tmp_path):
+    pytest.importorskip(runtime)
+    onnx = pytest.importorskip('onnx')
+    loaded = onnx.load(model)
+    for node in loaded.graph.node:
+        node.name = node.name.partition('/')[2]
+        for names in (node.input, node.output):
+            names[:] = [name.rpartition('/')[2] for name in names]
+    del loaded.graph.value_info[:]
+    onnx.save(loaded, tmp_path / 'old.onnx')
+    parts = time_parts(tmp_path / 'old.onnx', runtime, 'fp32', threads=1, runs=5)
+    assert {'both tasks', 'detection', 'segmentation'} <= set(parts)
+    assert parts['both tasks'] > 0.2 * sum(parts.values())
+
+
+def test_what_an_output_needs_is_its_tasks():
+    nodes = [Node('a', ('images',), ('x',)), Node('b', ('x',), ('y',)),
+             Node('c', ('x', ''), ('label_map',)), Node('d', ('y',), ('boxes', 'scores')),
+             Node('e', ('y',), ('nobody',))]
+    assert part_names(nodes, SPEC) == {
+        'a': 'both tasks', 'b': 'detection', 'c': 'segmentation', 'd': 'detection', 'e': 'other'}
+
+
+def test_what_a_runtime_puts_in_goes_with_what_it_is_given():
+    nodes = [Node('backbone/conv', ('images',), ('t0',)), Node('reorder', ('t0',), ('t1',)),
+             Node('label_map/argmax', ('t1',), ('label_map',))]
+    assert part_names(nodes, SPEC) == {
+        'backbone/conv': 'backbone', 'reorder': 'backbone', 'label_map/argmax': 'label_map'}
+
+
+def test_what_cannot_be_profiled_is_said_in_one_line(tmp_path):
+    with pytest.raises(StartError, match='no profile of torch'):
+        time_parts(tmp_path / 'model.pt', 'torch', 'fp32')
+    broken = tmp_path / 'broken.onnx'
+    broken.write_bytes(b'\x3a\xff\xff\xff\xff\x0f')
+    with pytest.raises(ModelError, match=r'broken\.onnx'):
+        read_nodes(broken)
+    with pytest.raises(StartError, match=r'no profile of broken\.onnx') as caught:
+        time_parts(broken, 'onnxruntime', 'fp32')
+    assert '\n' not in str(caught.value)
