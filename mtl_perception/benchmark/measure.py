@@ -16,7 +16,7 @@ from mtl_perception.benchmark.frames import FrameFile
 from mtl_perception.benchmark.machine import OtherWork
 from mtl_perception.benchmark.model_files import ModelFiles
 from mtl_perception.benchmark.results import by_what, plain, Results
-from mtl_perception.benchmark.rounds import Effort, Group, Samples
+from mtl_perception.benchmark.rounds import Effort, Group, MIN_ROUNDS, Samples
 from mtl_perception.benchmark.statistics import ratio, spread
 from mtl_perception.benchmark.subjects import (
     BARE,
@@ -74,7 +74,8 @@ def measure(plan: Plan, results: Results, others: dict[str, float | None], say: 
     for index, target in enumerate(plan.targets):
         effort = _share(plan.effort, end, groups - index)
         if target.runtime == TORCH and len(plan.targets) > 1:
-            effort = replace(effort, rounds=-(-effort.rounds // TORCH_ROUNDS))
+            effort = replace(effort, rounds=min(
+                effort.rounds, max(MIN_ROUNDS, effort.rounds // TORCH_ROUNDS)))
         try:
             _measure_target(plan, target, effort, results, others, say)
         except MtlError as error:
