@@ -294,6 +294,10 @@ def draw_sweep(axes: Axes, result: Values, axis: str) -> None:
     axes.set_title('ms' + (' for a batch' if axis == 'batch' else ' for a frame'), fontsize=12)
 
 
+_REACH = 1.1
+"""Intervals are drawn up to so many times the longest bar, and said in numbers beyond."""
+
+
 def _grouped(axes: Axes, groups: Sequence[tuple[str, list[Values]]],
              value_of: Callable[[Any], float], text_of: Callable[[float], str],
              interval_of: Callable[[Any], tuple[float, float]] | None = None,
@@ -304,16 +308,23 @@ def _grouped(axes: Axes, groups: Sequence[tuple[str, list[Values]]],
     `ratio_of` gives a ratio that was measured as such; without one it is that of the values.
     """
     y, ticks, seen = 0.0, [], set()
+    # A subject that other work has met would make all bars short by its interval.
+    reach = _REACH * max((value_of(item) for _, items in groups for item in items), default=0)
     for _, items in groups:
         ticks.append(y + (len(items) - 1) / 2)
         base = next((value_of(item) for item in items if item['what'] == 'multitask'), None)
         for item in items:
             name, color = KINDS[item['what']]
             interval = interval_of(item) if interval_of else None
+            cut = ''
+            if interval and interval[1] > reach:
+                cut = f' (to {text_of(interval[1])})'
+                interval = interval[0], reach
             _bar(axes, y, value_of(item), color, interval, None if name in seen else name)
             seen.add(name)
             over = ratio_of(item) or (value_of(item) / base if base else None)
-            _label(axes, y, max(value_of(item), *(interval or (0, 0))), text_of(value_of(item)),
+            _label(axes, y, max(value_of(item), *(interval or (0, 0))),
+                   text_of(value_of(item)) + cut,
                    '' if over is None or item['what'] == 'multitask' else f'   {over:.2f}×')
             y += 1
         y += 0.7
