@@ -93,16 +93,20 @@ def _tensor(data: mmap.mmap, span: Span) -> tuple[int, int]:
     return kind, count
 
 
-@cache
 def _gmac(spec: str) -> float | None:
     """Return the operations of the network of a spec (JSON); None: no torch, or not ours."""
     try:
-        from mtl_perception.models.cost import part_costs
-        from mtl_perception.models.network import build_model
+        return _counted_gmac(spec)
     except ImportError as error:
         if missing_package(error) is None:
             raise
         return None
+
+
+@cache
+def _counted_gmac(spec: str) -> float | None:
+    from mtl_perception.models.cost import part_costs
+    from mtl_perception.models.network import build_model
     found = ModelSpec.from_json(spec)
     try:
         network = build_model(found)

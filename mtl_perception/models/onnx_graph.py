@@ -75,8 +75,9 @@ def name_parts(model: onnx.ModelProto) -> None:
     graph = model.graph
     kept = {value.name for value in (*graph.input, *graph.output)}
     parts: dict[str, str] = {}
+    of_labels = _needed_by_label_map_alone(graph)
     for node in graph.node:
-        part = _part(node, parts)
+        part = _part(node) or ('label_map' if node.output[0] in of_labels else 'decoding')
         node.name = f'{part}/{node.name}'
         parts.update(dict.fromkeys(filter(None, node.output), part))
     new = {name: name if name in kept else f'{part}/{name}' for name, part in parts.items()}
@@ -87,18 +88,27 @@ def name_parts(model: onnx.ModelProto) -> None:
         value.name = new.get(value.name, value.name)
 
 
-def _part(node: onnx.NodeProto, parts: dict[str, str]) -> str:
-    """Return the part that `node` is of; `parts` are those of the values made before."""
+def _part(node: onnx.NodeProto) -> str:
+    """Return the part whose module `node` is of; '' for what makes outputs of a head's."""
     notes = {item.key: item.value for item in node.metadata_props}
     scopes = re.findall(r"'([^']*)'", notes.get(_SCOPES, ''))
     modules = [scope.split('.') for scope in scopes if scope.startswith(f'{_NETWORK}.')]
     if modules:
         return modules[0][1]
-    if _NORMALIZE in scopes:
-        return 'normalization'
-    # What is of no module makes outputs of a head's.
-    heads = {parts.get(name) for name in node.input}
-    return 'label_map' if heads & {'segmentation', 'label_map'} else 'decoding'
+    return 'normalization' if _NORMALIZE in scopes else ''
+
+
+def _needed_by_label_map_alone(graph: onnx.GraphProto) -> set[str]:
+    """Return the values that the label map needs and no other output."""
+    needed: dict[str, set[str]] = {value.name: set() for value in graph.output}
+    for name in needed:
+        wanted = {name}
+        for node in reversed(graph.node):
+            if not wanted.isdisjoint(node.output):
+                wanted.update(node.input)
+        needed[name] = wanted
+    of_labels = needed.pop('label_map', set())
+    return of_labels.difference(*needed.values())
 
 
 def drop_unused(model: onnx.ModelProto) -> None:

@@ -53,7 +53,10 @@ def test_peers_of_one_task_or_of_no_pair_are_refused():
 
 
 def test_missing_torchvision_is_said(monkeypatch):
-    monkeypatch.setitem(sys.modules, 'torchvision', None)
+    # Also of what other tests have loaded of it, which would be found without its parent.
+    for name in {'torchvision', *(name for name in sys.modules
+                                  if name.startswith('torchvision.'))}:
+        monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, 'mtl_perception.benchmark.peer_networks', raising=False)
     with pytest.raises(StartError, match=r'torchvision.* is not installed'):
         build_peer(peers_of(SPEC, 'mobile kind', True)[0])

@@ -10,6 +10,7 @@ from mtl_perception.data.manifest import load_manifest
 from mtl_perception.data.synthetic import SyntheticFlight
 from mtl_perception.errors import StartError
 from mtl_perception.inference import Perception, Pipeline, RuntimeOptions
+from mtl_perception.inference.registry import read_spec
 from mtl_perception.resources import config_path, model_path
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -121,5 +122,6 @@ def test_torch_says_the_same(images, expected, device):
         pytest.skip('torch finds no CUDA device')
     spec, network = load_checkpoint(model_path().with_suffix('.pt'))
     # The checkpoint's label map has the stride of training.
-    runtime = TorchRuntime.of_network(network, replace(spec, label_stride=1), device)
+    stride = read_spec(model_path()).label_stride
+    runtime = TorchRuntime.of_network(network, replace(spec, label_stride=stride), device)
     check(Pipeline(runtime), images, expected, EXACT)
