@@ -294,7 +294,7 @@ def draw_sweep(axes: Axes, result: Values, axis: str) -> None:
     axes.set_title('ms' + (' for a batch' if axis == 'batch' else ' for a frame'), fontsize=12)
 
 
-_REACH = 1.1
+_REACH = 1.5
 """Intervals are drawn up to so many times the longest bar, and said in numbers beyond."""
 
 
