@@ -45,6 +45,7 @@ from mtl_perception.evaluation.flight_report import (
     report_table,
     TruthScorer,
 )
+from mtl_perception.image_size import parse_size
 from mtl_perception.inference.pictures import open_pictures
 from mtl_perception.inference.pipeline import PipelineOptions
 from mtl_perception.inference.registry import open_runtime
@@ -199,10 +200,7 @@ def _extract(bag: Path, topic: str, folder: Path, most: int) -> tuple[float, int
 
 
 def _size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r'(\d{1,5})x(\d{1,5})', text)
-    if not match:
-        raise ConfigError(f'--size {text} is not WIDTHxHEIGHT')
-    width, height = int(match[1]), int(match[2])
+    width, height = parse_size(text)
     if not (MIN_SIDE <= width <= MAX_SIDE and MIN_SIDE <= height <= MAX_SIDE):
         raise ConfigError(f'--size {text}: a side is not in {MIN_SIDE}..{MAX_SIDE} pixels')
     return width, height

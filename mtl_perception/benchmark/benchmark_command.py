@@ -19,10 +19,10 @@ from mtl_perception.benchmark.model_files import gather, ModelFiles
 from mtl_perception.benchmark.peer_subjects import peer_subjects
 from mtl_perception.benchmark.report import write_report
 from mtl_perception.benchmark.requested import (
-    check_report,
     measure_parts,
     measure_requested,
     MEMORY_LIMIT,
+    prepare_report,
     SWEEP,
 )
 from mtl_perception.benchmark.results import FORMAT, RATIOS, Results
@@ -31,6 +31,7 @@ from mtl_perception.benchmark.subjects import Network, Subject
 from mtl_perception.benchmark.tables import tables
 from mtl_perception.benchmark.targets import find_targets, Found
 from mtl_perception.errors import ConfigError, DataError, StartError
+from mtl_perception.image_size import parse_size
 from mtl_perception.inference.registry import read_spec
 from mtl_perception.inference.runtime import DEVICES, RuntimeOptions, usable_cores
 from mtl_perception.inference.runtime_arguments import say
@@ -89,12 +90,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the tables; MtlError says what is wrong with a model, the data or an option."""
     effort = _effort(args)
-    size = _size(args.size)
+    size = parse_size(args.size) if args.size else None
     RuntimeOptions(threads=args.threads)
     if args.json and not args.json.parent.is_dir():
         raise DataError(f'{args.json.parent}: no such folder to write {args.json.name} in')
     if args.output:
-        check_report()
+        prepare_report(args.output)
     model = args.model or model_path()
     spec = read_spec(model)
     with tempfile.TemporaryDirectory(prefix='mtl_benchmark_') as name:
@@ -149,9 +150,8 @@ def _finish(plan: Plan, what: Sequence[str], results: Results, folder: Path,
         if args.json:
             results.write(args.json)
         if args.output and values['subjects']:
-            written += write_report(values, args.output)
             results.write(args.output / VALUES)
-            written.append(args.output / VALUES)
+            written += [args.output / VALUES, *write_report(values, args.output)]
     if written:
         print('', *written, sep='\n')
 
@@ -186,12 +186,3 @@ def _effort(args: argparse.Namespace) -> Effort:
         if not least <= getattr(args, name) <= most:
             raise ConfigError(f'--{name} {getattr(args, name)} is not in {least}..{most:g}')
     return Effort(args.rounds, args.frames, args.seconds)
-
-
-def _size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    width, _, height = text.partition('x')
-    if not (width.isdecimal() and height.isdecimal()):
-        raise ConfigError(f'--size {text} is not WIDTHxHEIGHT, such as 1280x720')
-    return int(width), int(height)

@@ -117,8 +117,7 @@ def subtitle(result: Values) -> str:
     """Return what was measured in one line."""
     model, frames = result['model'], result['frames']
     name = '-'.join(filter(None, (model.get('architecture'), model.get('backbone'))))
-    cpu = (result.get('machine') or {}).get('cpu') or ''
-    cpu = cpu.get('model', '') if isinstance(cpu, Mapping) else str(cpu)
+    cpu = (result.get('machine') or {}).get('cpu')
     return ', '.join(filter(None, (
         name, f'{_size(model["input_size"])} input', f'{_size(frames["size"])} frames', cpu)))
 
@@ -137,7 +136,7 @@ def time_rows(result: Values) -> list[tuple[str, list[Values]]]:
     groups: dict[str, list[Values]] = {}
     for subject in result['subjects']:
         if subject['what'] in KINDS:
-            groups.setdefault(target_of(subject), []).append(subject)
+            groups.setdefault(subject['target'], []).append(subject)
     order = list(KINDS)
     return [(name, sorted(items, key=lambda item: order.index(item['what'])))
             for name, items in groups.items()]
@@ -169,17 +168,8 @@ def part_rows(result: Values) -> dict[str, list[tuple[str, float]]]:
     """Return the parts of the network and their milliseconds, of each target."""
     groups: dict[str, list[tuple[str, float]]] = {}
     for item in result.get('parts') or []:
-        value = item['milliseconds']
-        groups.setdefault(target_of(item), []).append((
-            item.get('part') or item.get('name') or '?',
-            value['median'] if isinstance(value, Mapping) else value))
+        groups.setdefault(item['target'], []).append((item['part'], item['milliseconds']))
     return groups
-
-
-def target_of(item: Values) -> str:
-    """Return the runtime and precision, such as 'onnxruntime fp32'."""
-    return item.get('target') or ' '.join(
-        filter(None, (item.get('runtime'), item.get('precision')))) or 'network'
 
 
 def draw_times(axes: Axes, result: Values) -> None:
@@ -255,11 +245,11 @@ def draw_parts(axes: Axes, result: Values) -> None:
 def draw_sweep(axes: Axes, result: Values, axis: str) -> None:
     """Draw time over one axis of the sweep, a line for each runtime; and the machine's limit."""
     rows = [item for item in result['sweep'] if item['axis'] == axis]
-    names = list(dict.fromkeys(target_of(item) for item in rows))
+    names = list(dict.fromkeys(item['target'] for item in rows))
     for index, name in enumerate(names):
         points = sorted((item['value'], item['milliseconds']['median'],
                          item['milliseconds']['low'], item['milliseconds']['high'])
-                        for item in rows if target_of(item) == name)
+                        for item in rows if item['target'] == name)
         x, y, low, high = zip(*points, strict=True)
         color = PART_COLORS[(0, 5, 2, 4, 6)[index % 5]]
         axes.fill_between(x, low, high, color=color, alpha=0.2, linewidth=0)
@@ -376,7 +366,7 @@ def _rows(rows: Sequence[Any]) -> int:
 
 def _paired(result: Values, item: Values) -> float | None:
     """Return the ratio of a subject to one network within rounds; None: it is not known."""
-    ratios = (result.get('ratios_by_runtime') or {}).get(target_of(item)) or {}
+    ratios = (result.get('ratios_by_runtime') or {}).get(item['target']) or {}
     found = ratios.get(_RATIOS.get(item['what'], ''))
     return found['median'] if found else None
 

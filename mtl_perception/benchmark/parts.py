@@ -36,6 +36,8 @@ RUNTIMES = ('onnxruntime', 'openvino')
 REST = 'other'
 
 WARM_UPS = 3
+_KERNEL = '_kernel_time'
+"""End of the name of an operator's event in a profile of ONNX Runtime."""
 TIMEOUT = 300.0
 """Seconds that a profile may take."""
 
@@ -147,9 +149,6 @@ def _profile_onnxruntime(asked: Asked, images: np.ndarray, spec: ModelSpec) -> d
             times[name.removesuffix(_KERNEL)].append(event['dur'] / 1e3)
     return _sums({name: (part_of.get(name, REST), values[WARM_UPS:])
                   for name, values in times.items()})
-
-
-_KERNEL = '_kernel_time'
 
 
 def _profile_openvino(asked: Asked, images: np.ndarray, spec: ModelSpec) -> dict[str, float]:

@@ -6,13 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from mtl_perception.benchmark.costs import file_cost, FileCost
+from mtl_perception.benchmark.measure import TORCH
 from mtl_perception.benchmark.peers import export_peer, PAIRS, Peer, peer_cost, peers_of
 from mtl_perception.benchmark.subjects import MODEL, Network, PEER, Subject
 from mtl_perception.errors import MtlError, StartError
 from mtl_perception.inference.runtime import Say
 from mtl_perception.spec import ModelSpec
-
-TORCH = 'torch'
 
 
 def peer_subjects(spec: ModelSpec, network: Network, folder: Path, in_torch: bool, say: Say

@@ -12,7 +12,7 @@ from mtl_perception.benchmark.measure import Plan, subjects_of, TORCH
 from mtl_perception.benchmark.memory_limit import memory_limits
 from mtl_perception.benchmark.results import Results
 from mtl_perception.benchmark.sweep import sweep, SweepPlan
-from mtl_perception.errors import MtlError, StartError
+from mtl_perception.errors import DataError, MtlError, StartError
 from mtl_perception.extras import remedy
 from mtl_perception.inference.registry import ENTRIES
 from mtl_perception.inference.runtime import Say
@@ -65,8 +65,17 @@ def measure_parts(plan: Plan, results: Results, say: Say) -> None:
             for part, milliseconds in found.items())]
 
 
-def check_report() -> None:
-    """Raise StartError where a package of the report is missing, before hours are spent."""
+def prepare_report(folder: Path) -> None:
+    """
+    Make the folder of a report, before hours are spent.
+
+    Raises StartError where a package of the report is missing, DataError where the folder cannot
+    be made.
+    """
     for name in ('jinja2', 'matplotlib'):
         if importlib.util.find_spec(name) is None:
             raise StartError(f'the report needs the package {name}', remedy(name) or '')
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(f'{folder}: cannot be made: {error.strerror}') from None

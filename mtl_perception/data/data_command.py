@@ -13,6 +13,7 @@ from mtl_perception.data.check import check
 from mtl_perception.data.manifest import load_manifest
 from mtl_perception.data.readers import DataSet
 from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.image_size import parse_size
 
 PAGE, NUMBERS = 'check.html', 'check.json'
 """Files in the output folder."""
@@ -40,10 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Check the sets; DataError says how many things are broken, unless they are to be skipped."""
-    width, _, height = args.input_size.lower().partition('x')
-    if not (width.isdecimal() and height.isdecimal() and int(width) and int(height)):
-        raise ConfigError(f'size {args.input_size!r} is not of the form WIDTHxHEIGHT, '
-                          'like 640x480')
+    size = parse_size(args.input_size)
     if not 0 <= args.samples <= 100:
         raise ConfigError(f'--samples {args.samples} is not in 0..100')
     manifest = load_manifest(args.manifest, args.data)
@@ -57,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
         def progress(data_set: DataSet, split: str) -> None:
             bar.set_description(f'{data_set.spec.name} {split}')
             bar.update()
-        report = check(manifest, args.split, sets, (int(width), int(height)),
+        report = check(manifest, args.split, sets, size,
                        args.samples if args.output else 0, progress)
     print(report.table())
     for reason in report.reasons:

@@ -59,8 +59,8 @@ def freeze_modules(network: nn.Module, names: tuple[str, ...]) -> None:
     of the backbone, such as `features.0`. Call it again after `train()`, which switches batch norm
     back. Raises ModelError for a name that no module has.
     """
+    modules = dict(network.backbone.named_modules()) | dict(network.named_modules())
     for name in names:
-        modules = dict(network.backbone.named_modules()) | dict(network.named_modules())
         if not name or name not in modules:
             raise ModelError(f'freeze: neither the network nor its backbone has a module {name!r}')
         modules[name].eval().requires_grad_(False)

@@ -13,6 +13,7 @@ import mtl_perception
 from mtl_perception.data.manifest import load_manifest, Manifest
 from mtl_perception.data.transforms import AugmentOptions
 from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.image_size import parse_size
 from mtl_perception.memory import keep_freed_memory
 from mtl_perception.models.backbones import BACKBONES, load_backbone_weights, NO_WEIGHTS
 from mtl_perception.models.checkpoint import read_checkpoint, save_checkpoint
@@ -103,14 +104,6 @@ def _defaults(name: str) -> str:
     values = {key: getattr(kind, name) for key, kind in sorted(ARCHITECTURES.items())}
     return ', '.join(f'{key} {value if isinstance(value, str) else "x".join(map(str, value))}'
                      for key, value in values.items())
-
-
-def parse_size(text: str) -> tuple[int, int]:
-    """Return (width, height) of a text like 640x480; ConfigError otherwise."""
-    parts = text.lower().split('x')
-    if len(parts) != 2 or not all(part.isdecimal() for part in parts):
-        raise ConfigError(f'size {text!r} is not of the form WIDTHxHEIGHT, like 640x480')
-    return int(parts[0]), int(parts[1])
 
 
 def choose_device(name: str) -> torch.device:
