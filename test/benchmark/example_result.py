@@ -45,14 +45,15 @@ def example_result() -> dict[str, Any]:
     for runtime, precision, factor in (('onnxruntime', 'fp32', 1.0), ('openvino', 'bf16', 0.57)):
         for axis, values in (('input_size', (256, 320, 416, 512, 640, 960, 1280)),
                              ('batch', (1, 2, 4, 8)), ('threads', (1, 2)),
-                             ('classes', (4, 20, 80, 365))):
+                             ('classes', (4, 20, 80, 254))):
             for value in values:
                 time = factor * {'input_size': 63 * (value / 640)**2, 'batch': 63 * value,
                                  'threads': 120 / value**0.9,
                                  'classes': 60 + value / 20}[axis]
                 gmac = 4.2 * (value / 640)**2 if axis == 'input_size' else None
                 sweep.append({
-                    'axis': axis, 'value': value, 'runtime': runtime, 'precision': precision,
+                    'axis': axis, 'value': value, 'target': f'{runtime} {precision}',
+                    'runtime': runtime, 'precision': precision,
                     'milliseconds': {'median': time, 'low': 0.95 * time, 'high': 1.06 * time},
                     'peak_bytes': 200_000_000, 'gmac': gmac,
                     'least_milliseconds': gmac and gmac * 2 / 0.2})
