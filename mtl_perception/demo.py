@@ -200,7 +200,7 @@ def _extract(bag: Path, topic: str, folder: Path, most: int) -> tuple[float, int
 
 
 def _size(text: str) -> tuple[int, int]:
-    width, height = parse_size(text)
+    width, height = parse_size(text, '--size')
     if not (MIN_SIDE <= width <= MAX_SIDE and MIN_SIDE <= height <= MAX_SIDE):
         raise ConfigError(f'--size {text}: a side is not in {MIN_SIDE}..{MAX_SIDE} pixels')
     return width, height

@@ -90,7 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Print the tables; MtlError says what is wrong with a model, the data or an option."""
     effort = _effort(args)
-    size = parse_size(args.size) if args.size else None
+    size = parse_size(args.size, '--size') if args.size else None
     RuntimeOptions(threads=args.threads)
     if args.json and not args.json.parent.is_dir():
         raise DataError(f'{args.json.parent}: no such folder to write {args.json.name} in')
@@ -151,7 +151,7 @@ def _finish(plan: Plan, what: Sequence[str], results: Results, folder: Path,
             results.write(args.json)
         if args.output and values['subjects']:
             results.write(args.output / VALUES)
-            written += [args.output / VALUES, *write_report(values, args.output)]
+            written += [*write_report(values, args.output), args.output / VALUES]
     if written:
         print('', *written, sep='\n')
 

@@ -41,7 +41,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> None:
     """Check the sets; DataError says how many things are broken, unless they are to be skipped."""
-    size = parse_size(args.input_size)
+    size = parse_size(args.input_size, '--input-size')
+    if 0 in size:
+        raise ConfigError(f'--input-size {args.input_size} has no pixels')
     if not 0 <= args.samples <= 100:
         raise ConfigError(f'--samples {args.samples} is not in 0..100')
     manifest = load_manifest(args.manifest, args.data)

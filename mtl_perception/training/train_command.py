@@ -213,7 +213,7 @@ def _spec(args: argparse.Namespace, manifest: Manifest) -> ModelSpec:
     given = {name: getattr(args, name) for name in NETWORK_OPTIONS
              if getattr(args, name) is not None}
     if args.input_size is not None:
-        given['input_size'] = parse_size(args.input_size)
+        given['input_size'] = parse_size(args.input_size, '--input-size')
     if args.start:
         start = read_checkpoint(args.start)[0]
         return replace(start, detection=manifest.detection, segmentation=manifest.segmentation,
