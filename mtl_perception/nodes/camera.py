@@ -16,8 +16,9 @@ from std_msgs.msg import Header
 from mtl_perception.errors import DataError, MtlError
 from mtl_perception.nodes import qos
 from mtl_perception.nodes.camera_info import camera_info, load_calibration
+from mtl_perception.nodes.camera_parameters import CameraParameters
 from mtl_perception.nodes.messages import image_to_message
-from mtl_perception.nodes.parameters import AcceptsSameValues, CameraParameters, declare
+from mtl_perception.nodes.parameters import AcceptsSameValues, declare
 from mtl_perception.nodes.process import Stop
 from mtl_perception.nodes.sources import open_source
 

@@ -1,19 +1,17 @@
 """
-The one declaration of every node parameter: default, meaning, range, and when it may change.
+From the declared parameters of a node to values that it can use, and their changes.
 
-A node's parameters are a frozen dataclass whose fields are made by `parameter`. The node declares
-its ROS parameters from it and gets an instance back; a change yields a new instance, so a thread
-that works on a frame sees one consistent set. Configuration and launch files are tested against
-the same classes. A value is either effective on the next frame or refused with the reason.
+The node declares its ROS parameters from a class of theirs (see `declaration`) and gets an
+instance back; a change yields a new instance, so a thread that works on a frame sees one
+consistent set. Configuration and launch files are tested against the same classes. A value is
+either effective on the next frame or refused with the reason.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 import dataclasses
-from dataclasses import dataclass, Field, field, fields
-import math
-from pathlib import Path
+from dataclasses import Field, fields
 from typing import Any, TypeVar
 
 from rcl_interfaces.msg import (
@@ -26,186 +24,11 @@ from rclpy.node import Node
 from rclpy.parameter import Parameter
 
 from mtl_perception.errors import ConfigError
-from mtl_perception.inference.pipeline import MAX_DETECTIONS, PipelineOptions
-from mtl_perception.inference.registry import RUNTIMES
-from mtl_perception.inference.runtime import DEVICES, MAX_THREADS, PRECISIONS, RuntimeOptions
 from mtl_perception.nearest import suggestion
-
-_KEY = 'ros_parameter'
-
-ALWAYS = 'always'
-"""A change takes effect on the next frame."""
-UNCONFIGURED = 'unconfigured'
-"""May change only while the lifecycle node is unconfigured; takes effect when it is configured."""
-NEVER = 'never'
-"""Read once at start (read-only)."""
-
-
-@dataclass(frozen=True)
-class Declaration:
-    """What is known of a parameter besides name, type and default."""
-
-    description: str
-    low: float | None = None
-    high: float | None = None
-    choices: tuple[str, ...] = ()
-    unit: str = ''
-    changes: str = NEVER
-
-    def text(self) -> str:
-        """Return the description with unit, choices and when it may change, in one line."""
-        parts = [self.description + (f' [{self.unit}]' if self.unit else '')]
-        if self.choices:
-            parts.append('one of ' + ', '.join(self.choices))
-        if self.changes == UNCONFIGURED:
-            parts.append('may change while the node is unconfigured')
-        return '; '.join(parts)
-
-
-def parameter(
-        default: Any, description: str, *, low: float | None = None, high: float | None = None,
-        choices: Sequence[str] = (), unit: str = '', changes: str = NEVER) -> Any:
-    """Return a dataclass field that declares a ROS parameter; `low` and `high` are included."""
-    declaration = Declaration(description, low, high, tuple(choices), unit, changes)
-    return field(default=default, metadata={_KEY: declaration})
-
-
-RELIABILITIES = ('best_effort', 'reliable')
-
-
-@dataclass(frozen=True)
-class PerceptionParameters:
-    """Parameters of the perception node."""
-
-    model: str = parameter(
-        '', 'path of the model file; empty: the model that comes with the package',
-        changes=UNCONFIGURED)
-    runtime: str = parameter(
-        'auto', 'what runs the model; auto: the first of an order that starts (see mtl runtimes)',
-        choices=RUNTIMES, changes=UNCONFIGURED)
-    device: str = parameter(
-        'auto', 'where it runs; auto: on a GPU that the runtime can use', choices=DEVICES,
-        changes=UNCONFIGURED)
-    precision: str = parameter(
-        'auto', "number format that the model is computed in; auto: the model's own, or BF16 "
-        'where the CPU computes that', choices=PRECISIONS, changes=UNCONFIGURED)
-    threads: int = parameter(
-        0, 'CPU threads of the runtime; 0: as many as this process may use', low=0,
-        high=MAX_THREADS, changes=UNCONFIGURED)
-    cache_folder: str = parameter(
-        'auto', 'folder for what a runtime compiles for this machine; auto: '
-        '~/.cache/mtl_perception', changes=UNCONFIGURED)
-    score_threshold: float = parameter(
-        PipelineOptions().score_threshold, 'detections of a lower score are left out',
-        low=0.0, high=1.0, changes=ALWAYS)
-    nms_threshold: float = parameter(
-        PipelineOptions().nms_threshold,
-        'of two boxes of a class that overlap by more (IoU), the better one stays',
-        low=0.0, high=1.0, changes=ALWAYS)
-    max_detections: int = parameter(
-        PipelineOptions().max_detections, 'most detections of a frame, best scores first',
-        low=1, high=MAX_DETECTIONS, changes=ALWAYS)
-    tiles: str = parameter(
-        PipelineOptions().tiles,
-        'tiles a frame is cut into: off, auto (large frames only) or ROWSxCOLUMNS',
-        changes=ALWAYS)
-    detection_rate: float = parameter(
-        0.0, 'upper bound of how often objects are detected; 0: in every frame', low=0.0,
-        high=1000.0, unit='Hz', changes=ALWAYS)
-    segmentation_rate: float = parameter(
-        0.0, 'upper bound of how often pixels are labelled; 0: in every frame', low=0.0,
-        high=1000.0, unit='Hz', changes=ALWAYS)
-    class_id_format: str = parameter(
-        'index', 'class_id of a detection: the class index as a number, or its name',
-        choices=('index', 'name'), changes=ALWAYS)
-    reliability: str = parameter(
-        'auto', 'reliability that is asked of the image publishers; auto: reliable while all of '
-        'them offer it; best_effort takes both', choices=('auto', *RELIABILITIES),
-        changes=UNCONFIGURED)
-    queue_depth: int = parameter(
-        5, 'images that wait in the middleware until they are received, each of which may keep '
-        'the memory of the largest; inside the node the newest one wins whatever the depth',
-        low=1, high=100, changes=UNCONFIGURED)
-    image_timeout: float = parameter(
-        2.0, 'without an image for so long, log and diagnostics warn', low=0.1, high=3600.0,
-        unit='s', changes=ALWAYS)
-    idle_timeout: float = parameter(
-        2.0, 'without a subscriber to any result for so long, images are no longer received, '
-        'until there is one', low=0.0, high=86400.0, unit='s', changes=ALWAYS)
-    autostart: bool = parameter(
-        True, 'configure and activate at start, and exit where that fails; '
-        'false: wait for lifecycle transitions')
-
-    def __post_init__(self) -> None:
-        check(self)
-        self.options()
-
-    def options(self) -> PipelineOptions:
-        """Return what the pipeline is told for the next frame."""
-        return PipelineOptions(
-            score_threshold=self.score_threshold, nms_threshold=self.nms_threshold,
-            max_detections=self.max_detections, tiles=self.tiles)
-
-    def rates(self) -> dict[str, float]:
-        """Return the upper bound of how often each task is done, in Hz; 0: in every frame."""
-        return {'detection': self.detection_rate, 'segmentation': self.segmentation_rate}
-
-    def runtime_options(self) -> RuntimeOptions:
-        """Return how the model is to be run."""
-        return RuntimeOptions(
-            runtime=self.runtime, device=self.device, precision=self.precision,
-            threads=self.threads,
-            cache=None if self.cache_folder == 'auto' else Path(self.cache_folder))
-
-
-@dataclass(frozen=True)
-class CameraParameters:
-    """Parameters of the camera node."""
-
-    source: str = parameter(
-        'synthetic:0',
-        'folder of images, video file, number of a V4L2 device, URL or GStreamer pipeline, '
-        'or synthetic:SEED')
-    rate: float = parameter(
-        0.0, "images per second; 0: the video's or device's own, 10 for others",
-        low=0.0, high=1000.0, unit='Hz')
-    loop: bool = parameter(
-        True, 'begin again at the end of a folder, video or synthetic flight; '
-        'false: end there')
-    encoding: str = parameter(
-        'bgr8', 'encoding of the published images', choices=('bgr8', 'rgb8'))
-    frame_id: str = parameter('camera', 'frame id of images and camera info')
-    width: int = parameter(640, 'width of a synthetic flight', low=32, high=4096, unit='px')
-    height: int = parameter(480, 'height of a synthetic flight', low=32, high=4096, unit='px')
-    frames: int = parameter(300, 'length of a synthetic flight', low=1, high=100000, unit='images')
-    calibration: str = parameter(
-        '', 'camera calibration file (YAML); empty: camera info says uncalibrated')
-    reliability: str = parameter(
-        'reliable', 'reliability that is offered to subscribers; reliable serves both',
-        choices=RELIABILITIES)
-    queue_depth: int = parameter(
-        5, 'images kept for slow reliable subscribers', low=1, high=100)
-    wait_for_subscribers: int = parameter(
-        0, 'publish nothing before so many subscribers of the images are there',
-        low=0, high=100)
-
-    def __post_init__(self) -> None:
-        check(self)
-
-
-@dataclass(frozen=True)
-class RecorderParameters:
-    """Parameters of the recorder node."""
-
-    output: str = parameter('', 'folder of the bag to write; must not exist')
-    topics: tuple[str, ...] = parameter(
-        (), 'topics to record, NAME or NAME:PACKAGE/msg/TYPE where nobody publishes it yet')
-    queue_depth: int = parameter(
-        20, 'messages of a topic that wait while the disk is busy', low=1, high=1000)
-
-    def __post_init__(self) -> None:
-        check(self)
-
+from mtl_perception.nodes.camera_parameters import CameraParameters
+from mtl_perception.nodes.declaration import declaration, NEVER, UNCONFIGURED
+from mtl_perception.nodes.perception_parameters import PerceptionParameters
+from mtl_perception.nodes.recorder_parameters import RecorderParameters
 
 Parameters = TypeVar('Parameters', PerceptionParameters, CameraParameters, RecorderParameters)
 
@@ -242,27 +65,6 @@ class AcceptsSameValues(Node):
             given = _OFF if given is False else str(given)
         # True == 1, but a flag is no number.
         return value == given and (type(value) is bool) == (type(given) is bool)
-
-
-def declaration(item: Field[Any]) -> Declaration:
-    """Return the declaration of a field of a parameter class."""
-    return item.metadata[_KEY]
-
-
-def check(values: Any) -> None:
-    """Raise ConfigError, naming parameter, value and range, for a value that cannot be."""
-    for item in fields(values):
-        value, known = getattr(values, item.name), declaration(item)
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ConfigError(f'parameter {item.name}: {value} is not a finite number')
-        if known.low is not None and known.high is not None and not (
-                known.low <= value <= known.high):
-            raise ConfigError(
-                f'parameter {item.name}: {value} is not within {known.low}..{known.high}'
-                + (f' {known.unit}' if known.unit else ''))
-        if known.choices and value not in known.choices:
-            raise ConfigError(
-                f'parameter {item.name}: {value!r} is not one of {", ".join(known.choices)}')
 
 
 def declare(node: Node, kind: type[Parameters]) -> Parameters:

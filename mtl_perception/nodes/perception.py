@@ -28,12 +28,8 @@ from mtl_perception.nodes.image_input import ImageInput
 from mtl_perception.nodes.input_health import InputHealth
 from mtl_perception.nodes.messages import raw_image
 from mtl_perception.nodes.newest_frame import NewestFrame
-from mtl_perception.nodes.parameters import (
-    AcceptsSameValues,
-    changed,
-    declare,
-    PerceptionParameters,
-)
+from mtl_perception.nodes.parameters import AcceptsSameValues, changed, declare
+from mtl_perception.nodes.perception_parameters import PerceptionParameters
 from mtl_perception.nodes.publications import Publications
 from mtl_perception.nodes.task_rates import TaskRates
 from mtl_perception.nodes.transitions import refuse_impossible_transitions

@@ -24,8 +24,9 @@ from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
 from mtl_perception.errors import ConfigError, DataError, MtlError
 from mtl_perception.nodes.bag_types import empty_typestore, message_class, register_type
 from mtl_perception.nodes.distributions import CALLBACKS_GET_INFO
-from mtl_perception.nodes.parameters import AcceptsSameValues, declare, RecorderParameters
+from mtl_perception.nodes.parameters import AcceptsSameValues, declare
 from mtl_perception.nodes.process import Stop
+from mtl_perception.nodes.recorder_parameters import RecorderParameters
 
 _LOOK_EVERY = 0.1
 """Seconds between two looks for topics that nobody publishes yet."""

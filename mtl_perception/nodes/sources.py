@@ -15,7 +15,7 @@ import numpy as np
 from mtl_perception.data.synthetic import SyntheticFlight
 from mtl_perception.errors import ConfigError, DataError
 from mtl_perception.inference.pictures import read_picture, SUFFIXES, VIDEO_SUFFIXES
-from mtl_perception.nodes.parameters import CameraParameters
+from mtl_perception.nodes.camera_parameters import CameraParameters
 
 DEFAULT_RATE = 10.0
 """Images per second of a source that has no rate of its own."""

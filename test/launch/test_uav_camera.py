@@ -16,11 +16,9 @@ from launch_ros.actions import Node
 
 from launch import LaunchContext
 from mtl_perception.errors import ConfigError
-from mtl_perception.nodes.parameters import (
-    CameraParameters,
-    PerceptionParameters,
-    RecorderParameters,
-)
+from mtl_perception.nodes.camera_parameters import CameraParameters
+from mtl_perception.nodes.perception_parameters import PerceptionParameters
+from mtl_perception.nodes.recorder_parameters import RecorderParameters
 from mtl_perception.transport import choose_transport
 
 FILE = Path(__file__).parents[2] / 'launch' / 'uav_camera.launch.py'

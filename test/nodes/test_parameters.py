@@ -10,17 +10,11 @@ import yaml
 from mtl_perception.data.synthetic.flight import MAX_SIDE, MIN_SIDE
 from mtl_perception.errors import ConfigError
 from mtl_perception.inference.pipeline import PipelineOptions
-from mtl_perception.nodes.parameters import (
-    AcceptsSameValues,
-    ALWAYS,
-    CameraParameters,
-    changed,
-    declaration,
-    declare,
-    PerceptionParameters,
-    RecorderParameters,
-    UNCONFIGURED,
-)
+from mtl_perception.nodes.camera_parameters import CameraParameters
+from mtl_perception.nodes.declaration import ALWAYS, declaration, UNCONFIGURED
+from mtl_perception.nodes.parameters import AcceptsSameValues, changed, declare
+from mtl_perception.nodes.perception_parameters import PerceptionParameters
+from mtl_perception.nodes.recorder_parameters import RecorderParameters
 from mtl_perception.resources import config_path
 
 KINDS = [PerceptionParameters, CameraParameters, RecorderParameters]

@@ -8,7 +8,7 @@ import pytest
 
 from mtl_perception.data.synthetic import SyntheticFlight
 from mtl_perception.errors import ConfigError, DataError
-from mtl_perception.nodes.parameters import CameraParameters
+from mtl_perception.nodes.camera_parameters import CameraParameters
 from mtl_perception.nodes.sources import DEFAULT_RATE, open_source
 
 

@@ -1,0 +1,42 @@
+"""The parameters of the camera node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mtl_perception.nodes.declaration import check, parameter, RELIABILITIES
+
+
+@dataclass(frozen=True)
+class CameraParameters:
+    """Parameters of the camera node."""
+
+    source: str = parameter(
+        'synthetic:0',
+        'folder of images, video file, number of a V4L2 device, URL or GStreamer pipeline, '
+        'or synthetic:SEED')
+    rate: float = parameter(
+        0.0, "images per second; 0: the video's or device's own, 10 for others",
+        low=0.0, high=1000.0, unit='Hz')
+    loop: bool = parameter(
+        True, 'begin again at the end of a folder, video or synthetic flight; '
+        'false: end there')
+    encoding: str = parameter(
+        'bgr8', 'encoding of the published images', choices=('bgr8', 'rgb8'))
+    frame_id: str = parameter('camera', 'frame id of images and camera info')
+    width: int = parameter(640, 'width of a synthetic flight', low=32, high=4096, unit='px')
+    height: int = parameter(480, 'height of a synthetic flight', low=32, high=4096, unit='px')
+    frames: int = parameter(300, 'length of a synthetic flight', low=1, high=100000, unit='images')
+    calibration: str = parameter(
+        '', 'camera calibration file (YAML); empty: camera info says uncalibrated')
+    reliability: str = parameter(
+        'reliable', 'reliability that is offered to subscribers; reliable serves both',
+        choices=RELIABILITIES)
+    queue_depth: int = parameter(
+        5, 'images kept for slow reliable subscribers', low=1, high=100)
+    wait_for_subscribers: int = parameter(
+        0, 'publish nothing before so many subscribers of the images are there',
+        low=0, high=100)
+
+    def __post_init__(self) -> None:
+        check(self)

@@ -1,0 +1,102 @@
+"""The parameters of the perception node."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtl_perception.inference.pipeline import MAX_DETECTIONS, PipelineOptions
+from mtl_perception.inference.registry import RUNTIMES
+from mtl_perception.inference.runtime import DEVICES, MAX_THREADS, PRECISIONS, RuntimeOptions
+from mtl_perception.nodes.declaration import (
+    ALWAYS,
+    check,
+    parameter,
+    RELIABILITIES,
+    UNCONFIGURED,
+)
+
+
+@dataclass(frozen=True)
+class PerceptionParameters:
+    """Parameters of the perception node."""
+
+    model: str = parameter(
+        '', 'path of the model file; empty: the model that comes with the package',
+        changes=UNCONFIGURED)
+    runtime: str = parameter(
+        'auto', 'what runs the model; auto: the first of an order that starts (see mtl runtimes)',
+        choices=RUNTIMES, changes=UNCONFIGURED)
+    device: str = parameter(
+        'auto', 'where it runs; auto: on a GPU that the runtime can use', choices=DEVICES,
+        changes=UNCONFIGURED)
+    precision: str = parameter(
+        'auto', "number format that the model is computed in; auto: the model's own, or BF16 "
+        'where the CPU computes that', choices=PRECISIONS, changes=UNCONFIGURED)
+    threads: int = parameter(
+        0, 'CPU threads of the runtime; 0: as many as this process may use', low=0,
+        high=MAX_THREADS, changes=UNCONFIGURED)
+    cache_folder: str = parameter(
+        'auto', 'folder for what a runtime compiles for this machine; auto: '
+        '~/.cache/mtl_perception', changes=UNCONFIGURED)
+    score_threshold: float = parameter(
+        PipelineOptions().score_threshold, 'detections of a lower score are left out',
+        low=0.0, high=1.0, changes=ALWAYS)
+    nms_threshold: float = parameter(
+        PipelineOptions().nms_threshold,
+        'of two boxes of a class that overlap by more (IoU), the better one stays',
+        low=0.0, high=1.0, changes=ALWAYS)
+    max_detections: int = parameter(
+        PipelineOptions().max_detections, 'most detections of a frame, best scores first',
+        low=1, high=MAX_DETECTIONS, changes=ALWAYS)
+    tiles: str = parameter(
+        PipelineOptions().tiles,
+        'tiles a frame is cut into: off, auto (large frames only) or ROWSxCOLUMNS',
+        changes=ALWAYS)
+    detection_rate: float = parameter(
+        0.0, 'upper bound of how often objects are detected; 0: in every frame', low=0.0,
+        high=1000.0, unit='Hz', changes=ALWAYS)
+    segmentation_rate: float = parameter(
+        0.0, 'upper bound of how often pixels are labelled; 0: in every frame', low=0.0,
+        high=1000.0, unit='Hz', changes=ALWAYS)
+    class_id_format: str = parameter(
+        'index', 'class_id of a detection: the class index as a number, or its name',
+        choices=('index', 'name'), changes=ALWAYS)
+    reliability: str = parameter(
+        'auto', 'reliability that is asked of the image publishers; auto: reliable while all of '
+        'them offer it; best_effort takes both', choices=('auto', *RELIABILITIES),
+        changes=UNCONFIGURED)
+    queue_depth: int = parameter(
+        5, 'images that wait in the middleware until they are received, each of which may keep '
+        'the memory of the largest; inside the node the newest one wins whatever the depth',
+        low=1, high=100, changes=UNCONFIGURED)
+    image_timeout: float = parameter(
+        2.0, 'without an image for so long, log and diagnostics warn', low=0.1, high=3600.0,
+        unit='s', changes=ALWAYS)
+    idle_timeout: float = parameter(
+        2.0, 'without a subscriber to any result for so long, images are no longer received, '
+        'until there is one', low=0.0, high=86400.0, unit='s', changes=ALWAYS)
+    autostart: bool = parameter(
+        True, 'configure and activate at start, and exit where that fails; '
+        'false: wait for lifecycle transitions')
+
+    def __post_init__(self) -> None:
+        check(self)
+        self.options()
+
+    def options(self) -> PipelineOptions:
+        """Return what the pipeline is told for the next frame."""
+        return PipelineOptions(
+            score_threshold=self.score_threshold, nms_threshold=self.nms_threshold,
+            max_detections=self.max_detections, tiles=self.tiles)
+
+    def rates(self) -> dict[str, float]:
+        """Return the upper bound of how often each task is done, in Hz; 0: in every frame."""
+        return {'detection': self.detection_rate, 'segmentation': self.segmentation_rate}
+
+    def runtime_options(self) -> RuntimeOptions:
+        """Return how the model is to be run."""
+        return RuntimeOptions(
+            runtime=self.runtime, device=self.device, precision=self.precision,
+            threads=self.threads,
+            cache=None if self.cache_folder == 'auto' else Path(self.cache_folder))
