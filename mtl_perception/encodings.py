@@ -30,6 +30,11 @@ Buffer = Any
 class FrameError(MtlError):
     """An image message that cannot be an image; the frame is dropped, the next one may be fine."""
 
+    def __init__(self, text: str, cause: str = 'bad frame') -> None:
+        """Take the line to tell, and the cause under which such frames are counted."""
+        super().__init__(text)
+        self.cause = cause
+
 
 @dataclass(frozen=True)
 class RawImage:

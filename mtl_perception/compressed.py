@@ -1,0 +1,251 @@
+"""
+JPEG and PNG images in messages: checked by their header, decoded, made; no ROS.
+
+A message says in its `format` how image_transport's compressed plugin made it: encoding of the
+image, `;`, `jpeg` or `png`, `compressed`, and the order of the channels that went into the codec.
+Others write `jpeg` or `png` alone, or anything else: the kind is taken from the data themselves.
+
+As with cv_bridge and image_transport, the orientation in a JPEG's EXIF data is not applied: a
+camera's calibration is that of its pixels as they are. What a header claims is checked before
+memory is asked for, and no decoder but those of JPEG and PNG ever gets to see the data.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+import struct
+
+import cv2
+import numpy as np
+
+from mtl_perception.encodings import (
+    Buffer,
+    decode_image,
+    ENCODINGS,
+    FrameError,
+    MAX_SIDE,
+    RawImage,
+)
+
+try:
+    import simplejpeg
+except ModuleNotFoundError:  # of no package of ROS: OpenCV does, but takes damaged data for good
+    simplejpeg = None
+
+KINDS = ('jpeg', 'png')
+
+MAX_PIXELS = 1 << 26
+"""Most pixels of a compressed image: 8192x8192. Decoded they take 200 MB."""
+
+UNSUPPORTED, CUT_OFF, TOO_LARGE, BROKEN = (
+    'not JPEG or PNG', 'cut off', 'too large', 'broken data')
+"""Why a compressed image is dropped: the causes under which diagnostics count it."""
+
+_JPEG = b'\xff\xd8\xff'
+_JPEG_END = b'\xff\xd9'
+_PNG = b'\x89PNG\r\n\x1a\n'
+_PNG_END = b'\x00\x00\x00\x00IEND\xaeB`\x82'
+_PNG_HEADER = struct.Struct('>I4sIIBBBBB')
+_PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Colour type (PNG specification, 11.2.2) -> samples of a pixel."""
+
+_JPEG_PIXELS_PER_BYTE = 512
+"""No JPEG holds more: a block of 64 pixels takes at least one bit of Huffman code."""
+_PNG_BYTES_PER_BYTE = 1032
+"""No DEFLATE data expand by more (Adler and Roelofs, zlib technical details)."""
+
+_TAIL = 1 << 16
+"""Bytes at the end in which the mark of the end is looked for: some cameras pad their JPEGs."""
+
+_INSTEAD = (
+    (('compresseddepth',), 'depth is no camera image: take the colour or infrared topic'),
+    (('theora', 'h264', 'h265', 'hevc', 'av1', 'vp8', 'vp9', 'x264', 'nvenc', 'ffmpeg'),
+     'video packets are not received: `ros2 run image_transport republish --ros-args -p '
+     'in_transport:=TRANSPORT -p out_transport:=raw` makes images of them, or have the driver '
+     'publish JPEG'),
+    (('webp', 'tif', 'bmp', 'jp2', 'jxl', 'qoi', 'zstd', 'lz4', 'rvl', 'draco'),
+     'have the publisher send JPEG or PNG'),
+)
+"""Words of a format -> what to do about it."""
+
+
+@dataclass(frozen=True)
+class CompressedData:
+    """A compressed image message's fields, without its header."""
+
+    data: Buffer
+    format: str
+
+
+@dataclass(frozen=True)
+class CompressedHeader:
+    """What the first bytes of a compressed image say."""
+
+    kind: str
+    """'jpeg' or 'png'."""
+    width: int
+    height: int
+
+
+def check_compressed(image: CompressedData) -> CompressedHeader:
+    """
+    Return what the header says; FrameError, with its cause, where that cannot be.
+
+    Takes microseconds whatever the size. The data behind the header may still be broken.
+    """
+    data = memoryview(image.data)
+    start = bytes(data[:_PNG_HEADER.size + len(_PNG)])
+    if start.startswith(_JPEG):
+        header = _jpeg_header(data)
+    elif start.startswith(_PNG):
+        header = _png_header(start, len(data))
+    else:
+        raise FrameError(_unsupported(image.format, start), UNSUPPORTED)
+    tail = bytes(data[-_TAIL:])
+    if (_JPEG_END if header.kind == 'jpeg' else _PNG_END) not in tail:
+        raise FrameError(f'{header.kind} of {len(data)} bytes is cut off: it has no end', CUT_OFF)
+    return header
+
+
+def decode_compressed(image: CompressedData) -> tuple[np.ndarray, str]:
+    """
+    Return the image's pixels and the order of their channels, 'rgb' or 'bgr'.
+
+    The pixels are uint8 [height, width, 3], or [height, width] where the image is grey; 16 bits
+    are scaled to 8 as those of `mono16` are, transparency is left out. FrameError, with its cause,
+    says in one line why there are none.
+    """
+    header = check_compressed(image)
+    decode = _decode_jpeg if header.kind == 'jpeg' and simplejpeg is not None else _decode
+    pixels = decode(image.data)
+    if pixels is None:
+        raise FrameError(
+            f'{header.kind} of {len(image.data)} bytes cannot be decoded', BROKEN)
+    if pixels.shape[:2] != (header.height, header.width):
+        raise FrameError(f'{header.kind} is {pixels.shape[1]}x{pixels.shape[0]} and its header '
+                         f'says {header.width}x{header.height}', BROKEN)
+    if pixels.dtype != np.uint8:
+        pixels = cv2.convertScaleAbs(pixels, alpha=255 / 65535)
+    encoding, _, codec = image.format.partition(';')
+    if pixels.ndim == 2:
+        # A Bayer pattern goes through the codec as if it were grey.
+        mosaic = encoding.strip().removesuffix('16').removesuffix('8') + '8'
+        if mosaic.startswith('bayer_') and mosaic in ENCODINGS:
+            height, width = pixels.shape
+            return decode_image(RawImage(
+                np.ascontiguousarray(pixels).data.cast('B'), width, height, width, mosaic))
+        return pixels, 'rgb'
+    return pixels, 'rgb' if 'compressed rgb' in codec else 'bgr'
+
+
+def compress(pixels: np.ndarray, order: str, kind: str, quality: int = 85) -> bytes:
+    """
+    Return an image as JPEG or PNG data.
+
+    `pixels` is uint8 [height, width, 3], its channels in `order` ('rgb' or 'bgr'), or [height,
+    width]; for PNG uint16 will do as well. `kind` is one of `KINDS`; `quality` of a JPEG is in
+    1..100. ValueError: another kind, shape or type.
+    """
+    if kind not in KINDS or pixels.ndim not in (2, 3) or not (
+            pixels.dtype == np.uint8 or (pixels.dtype == np.uint16 and kind == 'png')):
+        raise ValueError(f'no {kind} is made of {pixels.dtype} {list(pixels.shape)}')
+    if kind == 'jpeg' and simplejpeg is not None:
+        grey = pixels.ndim == 2
+        data: bytes = simplejpeg.encode_jpeg(
+            np.ascontiguousarray(pixels[..., None] if grey else pixels), quality,
+            'GRAY' if grey else order.upper(), 'Gray' if grey else '420')
+        return data
+    if pixels.ndim == 3 and order == 'rgb':
+        pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
+    # Level 1 takes a fifth of the default's time for a few percent more bytes.
+    options = ([cv2.IMWRITE_JPEG_QUALITY, quality] if kind == 'jpeg'
+               else [cv2.IMWRITE_PNG_COMPRESSION, 1])
+    good, encoded = cv2.imencode('.jpg' if kind == 'jpeg' else '.png', pixels, options)
+    if not good:
+        raise ValueError(f'{kind} cannot be made of {pixels.dtype} {list(pixels.shape)}')
+    return encoded.tobytes()
+
+
+def format_name(encoding: str, kind: str) -> str:
+    """
+    Return the `format` of an image of this encoding that `compress` made, as image_transport does.
+
+    The colours in the data are in the codec's own order, which image_transport calls BGR.
+    """
+    bits = 16 if encoding.endswith('16') else 8
+    is_grey = encoding.startswith(('mono', 'bayer', '8UC1', '16UC1'))
+    return f'{encoding}; {kind} compressed ' + ('' if is_grey else f'bgr{bits}')
+
+
+def _jpeg_header(data: memoryview) -> CompressedHeader:
+    """Return what the first frame header (SOFn, ITU-T T.81, B.2.2) says."""
+    at = 2
+    while at + 9 <= len(data):
+        if data[at] != 0xFF:
+            raise FrameError('jpeg has no marker where one must be', BROKEN)
+        marker = data[at + 1]
+        if marker == 0xFF:  # fill
+            at += 1
+            continue
+        if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
+            bits, height, width = struct.unpack_from('>BHH', data, at + 4)
+            if bits != 8:
+                raise FrameError(f'jpeg of {bits} bits a channel', UNSUPPORTED)
+            _check_size('jpeg', width, height)
+            if width * height > _JPEG_PIXELS_PER_BYTE * len(data):
+                raise FrameError(
+                    f'jpeg of {len(data)} bytes is too short for {width}x{height}', CUT_OFF)
+            return CompressedHeader('jpeg', width, height)
+        if marker in (0xD9, 0xDA):
+            raise FrameError('jpeg has no frame header', BROKEN)
+        (length,) = struct.unpack_from('>H', data, at + 2)
+        at += 2 + max(length, 2)
+    raise FrameError(f'jpeg of {len(data)} bytes is cut off in its header', CUT_OFF)
+
+
+def _png_header(start: bytes, size: int) -> CompressedHeader:
+    if len(start) < len(_PNG) + _PNG_HEADER.size:
+        raise FrameError(f'png of {size} bytes is cut off in its header', CUT_OFF)
+    length, name, width, height, bits, kind, *_ = _PNG_HEADER.unpack_from(start, len(_PNG))
+    if length != 13 or name != b'IHDR' or kind not in _PNG_CHANNELS:
+        raise FrameError('png does not begin with a header', BROKEN)
+    _check_size('png', width, height)
+    row = 1 + (width * bits * _PNG_CHANNELS[kind] + 7) // 8
+    if row * height > _PNG_BYTES_PER_BYTE * size:
+        raise FrameError(f'png of {size} bytes is too short for {width}x{height}', CUT_OFF)
+    return CompressedHeader('png', width, height)
+
+
+def _check_size(kind: str, width: int, height: int) -> None:
+    if not (0 < width <= MAX_SIDE and 0 < height <= MAX_SIDE and width * height <= MAX_PIXELS):
+        raise FrameError(
+            f'{kind} of {width}x{height} is not within 1..{MAX_SIDE} on each side and '
+            f'{MAX_PIXELS >> 20} Mi pixels', TOO_LARGE)
+
+
+def _decode_jpeg(data: Buffer) -> np.ndarray | None:
+    # Unlike OpenCV it takes no damaged data, and prints nothing about them.
+    try:
+        *_, colors, _ = simplejpeg.decode_jpeg_header(data)
+        pixels: np.ndarray = simplejpeg.decode_jpeg(data, 'GRAY' if colors == 'Gray' else 'BGR')
+    except ValueError as error:
+        raise FrameError(f'jpeg of {len(data)} bytes: {error!s:.100}', BROKEN) from None
+    return pixels[..., 0] if pixels.shape[2] == 1 else pixels
+
+
+def _decode(data: Buffer) -> np.ndarray | None:
+    try:
+        return cv2.imdecode(
+            np.frombuffer(data, np.uint8),
+            cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error:
+        return None
+
+
+def _unsupported(given: str, start: bytes) -> str:
+    words = given.lower()
+    what = f'format {given!r:.60}, which begins with {start[:8].hex() or "nothing"}, '
+    for names, instead in _INSTEAD:
+        if any(name in words for name in names):
+            return what + f'is neither JPEG nor PNG: {instead}'
+    return what + 'is neither JPEG nor PNG'
