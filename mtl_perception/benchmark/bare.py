@@ -46,7 +46,7 @@ class BareNetwork:
     def run(self, image: np.ndarray) -> Timings:
         """Answer a frame up to the raw outputs; see ``worker.Ready``."""
         begun = time.perf_counter()
-        batch, _ = self._canvas.load([image], 'bgr')
+        batch, _ = self._canvas.load([(image, 'bgr')])
         loaded = time.perf_counter()
         self._run(batch)
         return Timings(loaded - begun, time.perf_counter() - loaded, 0.0)

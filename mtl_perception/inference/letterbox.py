@@ -127,21 +127,23 @@ class Canvas:
         self._painted: list[Letterbox | None] = []
         self._scratch = Scratch()
 
-    def load(self, images: Sequence[np.ndarray], order: str,
+    def load(self, images: Sequence[tuple[np.ndarray, str]],
              ) -> tuple[np.ndarray, list[Letterbox]]:
         """
         Return the network's input for `images` and where each lies in it.
 
-        The images are those that `place` takes. The input is uint8 [B, H, W, 3] RGB, contiguous,
-        and valid until the next call; it is the image itself where that is such an input already.
+        The images and their orders are those that `place` takes. The input is uint8 [B, H, W, 3]
+        RGB, contiguous, and valid until the next call; it is the image itself where that is such
+        an input already.
         """
-        if len(images) == 1 and order == 'rgb':
-            image, = images
+        if len(images) == 1 and images[0][1] == 'rgb':
+            [(image, _)] = images
             width, height = self._network
             if image.shape == (height, width, 3) and image.flags.c_contiguous:
                 return image[None], [letterbox_of(self._network, self._network)]
         batch = self.batch(len(images))
-        return batch, [self.place(slot, image, order) for slot, image in enumerate(images)]
+        return batch, [
+            self.place(slot, image, order) for slot, (image, order) in enumerate(images)]
 
     def batch(self, count: int) -> np.ndarray:
         """Return the first `count` images: uint8 [count, H, W, 3] RGB, contiguous, a view."""

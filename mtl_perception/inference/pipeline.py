@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import math
 from pathlib import Path
 import time
@@ -13,6 +13,7 @@ import numpy as np
 from mtl_perception.encodings import MAX_SIDE
 from mtl_perception.errors import ConfigError, DataError
 from mtl_perception.graph_contract import RawOutputs
+from mtl_perception.inference.batches import choose_batch
 from mtl_perception.inference.letterbox import Canvas, Letterbox, Scratch
 from mtl_perception.inference.nms import suppress
 from mtl_perception.inference.registry import open_runtime
@@ -55,6 +56,21 @@ class PipelineOptions:
         parse_tiles(self.tiles)
 
 
+@dataclass(frozen=True, eq=False)
+class Request:
+    """An image and what is wanted of it; see ``Pipeline.run`` for the image."""
+
+    image: np.ndarray
+    order: str = 'rgb'
+    """Order of the channels: 'rgb' or 'bgr'."""
+    tasks: frozenset[str] | None = None
+    """Those of the model that are wanted; None: all. The results of others are None."""
+    options: PipelineOptions | None = None
+    """None: those of the pipeline."""
+    label_map: np.ndarray | None = None
+    """Memory for the label map, uint8 [H, W]; None: new memory."""
+
+
 class Pipeline:
     """
     A model ready to look at pictures; `options` may be replaced between two of them.
@@ -73,6 +89,11 @@ class Pipeline:
         self.runtime: Runtime = (
             open_runtime(model, runtime, say) if isinstance(model, (str, Path)) else model)
         self.options = options or PipelineOptions()
+        self._model = model
+        self._runtime_options = replace(
+            runtime or RuntimeOptions(), runtime=self.runtime.name, device=self.runtime.device)
+        self.batch = self.runtime.batch
+        """Most images, or tiles of them, in one run of the network."""
         self._canvas = Canvas(self.spec.input_size)
         self._scratch = Scratch()
 
@@ -82,10 +103,29 @@ class Pipeline:
         return self.runtime.spec
 
     def warm_up(self) -> None:
-        """Run the network once on an empty picture: the first run is slow, no frame should be."""
-        batch = self._canvas.batch(1)
-        self._canvas.place(0, np.zeros(self.spec.input_size[::-1], np.uint8), 'rgb')
-        self.runtime.run(batch)
+        """Run the network once on empty pictures: the first run is slow, no frame should be."""
+        for count in {1, self.batch}:
+            batch = self._canvas.batch(count)
+            for slot in range(count):
+                self._canvas.place(slot, np.zeros(self.spec.input_size[::-1], np.uint8), 'rgb')
+            self.runtime.run(batch)
+
+    def choose_batch(self, most: int = MAX_BATCH) -> dict[int, float]:
+        """
+        Set `batch` to the size of 1..`most` that gives the best rate on this machine.
+
+        Returns the images per second of the network by size of batch, the chosen size last. Takes
+        about a second and, where the runtime compiles for a size of batch, as long as to open the
+        model again.
+        """
+        def reopen(batch: int) -> Runtime:
+            if not isinstance(self._model, (str, Path)):
+                return self._model
+            return open_runtime(self._model, replace(self._runtime_options, batch=batch))
+
+        self.runtime, rates = choose_batch(self.runtime, reopen, most)
+        self.batch = list(rates)[-1]
+        return rates
 
     def run(self, image: np.ndarray, order: str = 'rgb', tasks: Collection[str] | None = None,
             label_map: np.ndarray | None = None) -> Perception:
@@ -98,38 +138,40 @@ class Pipeline:
         `label_map`, uint8 [H, W], where that is given. Raises DataError for an image of another
         kind or of an absurd size, ValueError for tasks that the model does not have.
         """
-        return self._run([image], order, tasks, label_map)[0]
+        return self.run_batch([Request(
+            image, order, None if tasks is None else frozenset(tasks), label_map=label_map)])[0]
 
-    def run_batch(self, images: Sequence[np.ndarray], order: str = 'rgb') -> list[Perception]:
+    def run_batch(self, requests: Sequence[Request]) -> list[Perception]:
         """
-        Return what the model sees in each of `images`, which may differ in size.
+        Return what the model sees in each of several images, which may differ in size.
 
-        The network runs on as many of them, or of their tiles, at once as it takes; the timings of
-        each result are those of the whole batch. Otherwise like `run`.
+        The network runs on up to `batch` of them, or of their tiles, at once, as far as the same
+        tasks are wanted of them; the timings of each result are those of the whole batch.
+        Otherwise like `run`.
         """
-        return self._run(images, order, None, None)
-
-    def _run(self, images: Sequence[np.ndarray], order: str, tasks: Collection[str] | None,
-             label_map: np.ndarray | None) -> list[Perception]:
-        for image in images:
-            _check_image(image)
+        for request in requests:
+            _check_image(request.image)
         options = self.options  # once: another thread may replace them meanwhile
         start = time.perf_counter()
-        frames = [_Frame(image, self.spec, options, self._scratch, label_map) for image in images]
-        views = [(frame, tile) for frame in frames for tile in frame.tiles]
+        frames = [_Frame(request, self.spec, request.options or options, self._scratch)
+                  for request in requests]
         preprocess = run = 0.0
-        for first in range(0, len(views), MAX_BATCH):
-            chunk = views[first:first + MAX_BATCH]
-            begun = time.perf_counter()
-            batch, letterboxes = self._canvas.load(
-                [frame.image[_slices(tile.box)] for frame, tile in chunk], order)
-            loaded = time.perf_counter()
-            raw = self.runtime.run(batch, tasks)
-            done = time.perf_counter()
-            preprocess += loaded - begun
-            run += done - loaded
-            for slot, (frame, tile) in enumerate(chunk):
-                frame.add(tile, letterboxes[slot], raw, slot)
+        for tasks in dict.fromkeys(request.tasks for request in requests):
+            views = [(frame, tile) for frame in frames if frame.request.tasks == tasks
+                     for tile in frame.tiles]
+            for first in range(0, len(views), self.batch):
+                chunk = views[first:first + self.batch]
+                begun = time.perf_counter()
+                batch, letterboxes = self._canvas.load([
+                    (frame.image[_slices(tile.box)], frame.request.order)
+                    for frame, tile in chunk])
+                loaded = time.perf_counter()
+                raw = self.runtime.run(batch, tasks)
+                done = time.perf_counter()
+                preprocess += loaded - begun
+                run += done - loaded
+                for slot, (frame, tile) in enumerate(chunk):
+                    frame.add(tile, letterboxes[slot], raw, slot)
         seen = [(frame, frame.detections()) for frame in frames]
         timings = Timings(preprocess, run, time.perf_counter() - start - preprocess - run)
         return [
@@ -141,12 +183,13 @@ class Pipeline:
 class _Frame:
     """An image on its way through the network, tile by tile."""
 
-    def __init__(self, image: np.ndarray, spec: ModelSpec, options: PipelineOptions,
-                 scratch: Scratch, label_map: np.ndarray | None) -> None:
-        self.image = image
+    def __init__(self, request: Request, spec: ModelSpec, options: PipelineOptions,
+                 scratch: Scratch) -> None:
+        self.request = request
+        self.image = image = request.image
         self.tiles = plan_tiles((image.shape[1], image.shape[0]), spec.input_size, options.tiles)
         self.label_map: np.ndarray | None = None
-        self._memory = label_map
+        self._memory = request.label_map
         self._scratch = scratch
         self._spec = spec
         self._options = options

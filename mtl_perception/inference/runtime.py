@@ -26,7 +26,7 @@ PRECISIONS = ('auto', 'fp32', 'bf16')
 MAX_THREADS = 256
 
 MAX_BATCH = 4
-"""Most images in one run of the pipeline; it bounds the memory that a large image takes."""
+"""Most images in one run of a network; it bounds the memory that a large image takes."""
 
 Say = Callable[[str], object]
 """Takes a line for the user: a log of a node, or the terminal."""
@@ -46,6 +46,8 @@ class RuntimeOptions:
     """Number of CPU threads; 0: as many as this process may use."""
     cache: Path | None = None
     """Folder for what is compiled for this machine; None: the user's cache folder."""
+    batch: int = 1
+    """Images that a graph on a CPU is made for, at most; see ``Runtime.batch``."""
 
     def __post_init__(self) -> None:
         for name, choices in (('device', DEVICES), ('precision', PRECISIONS)):
@@ -54,6 +56,8 @@ class RuntimeOptions:
                     f'no {name} {getattr(self, name)!r}; there are {", ".join(choices)}')
         if type(self.threads) is not int or not 0 <= self.threads <= MAX_THREADS:
             raise ConfigError(f'threads {self.threads!r} is not in 0..{MAX_THREADS}')
+        if type(self.batch) is not int or not 1 <= self.batch <= MAX_BATCH:
+            raise ConfigError(f'batch {self.batch!r} is not in 1..{MAX_BATCH}')
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,8 @@ class Runtime(Protocol):
     precision: str
     """Number format that the network is computed in: 'fp32', 'bf16', 'int8/bf16', ..."""
     spec: ModelSpec
+    batch: int
+    """Most images that it runs at once; more take several turns."""
 
     def __init__(self, path: Path, device: str, options: RuntimeOptions, say: Say) -> None:
         """

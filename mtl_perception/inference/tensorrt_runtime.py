@@ -42,6 +42,7 @@ class TensorRtRuntime:
         self.spec = header.spec
         self.device = device
         self.precision = header.precision
+        self.batch = MAX_BATCH
         if options.precision not in ('auto', self.precision):
             raise StartError(f'it computes in {self.precision} as the model, '
                              f'not in {options.precision}')

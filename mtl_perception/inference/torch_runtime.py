@@ -12,7 +12,13 @@ from torch import nn, Tensor
 
 from mtl_perception.errors import StartError
 from mtl_perception.graph_contract import check_batch, output_names, RawOutputs
-from mtl_perception.inference.runtime import one_line, RuntimeFacts, RuntimeOptions, Say
+from mtl_perception.inference.runtime import (
+    MAX_BATCH,
+    one_line,
+    RuntimeFacts,
+    RuntimeOptions,
+    Say,
+)
 from mtl_perception.models.checkpoint import load_checkpoint
 from mtl_perception.models.graph import DeployableGraph
 from mtl_perception.spec import ModelSpec
@@ -61,6 +67,7 @@ class TorchRuntime:
     def _take(self, spec: ModelSpec, network: nn.Module, device: str) -> None:
         self.spec = spec
         self.device = device
+        self.batch = MAX_BATCH
         self._graph = DeployableGraph(network, spec).eval().to(
             device, memory_format=torch.channels_last)
         self._launch = lambda images, tasks: self._graph(images.to(device), tasks)

@@ -133,18 +133,18 @@ def test_an_image_that_is_an_input_already_is_not_copied():
     canvas = Canvas((96, 64))
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
     image.setflags(write=False)
-    batch, (letterbox,) = canvas.load([image], 'rgb')
+    batch, (letterbox,) = canvas.load([(image, 'rgb')])
     assert batch.ctypes.data == image.ctypes.data and batch.shape == (1, 64, 96, 3)
     assert letterbox.size == letterbox.source == (96, 64)
     # What is not: another order, rows with padding, grey, several.
     padded = np.zeros((64, 100, 3), np.uint8)[:, :96]
     padded[...] = image
     for images, order in (([image[..., ::-1]], 'bgr'), ([padded], 'rgb'), ([image] * 2, 'rgb')):
-        batch, letterboxes = canvas.load(images, order)
+        batch, letterboxes = canvas.load([(source, order) for source in images])
         assert all(np.array_equal(part, image) for part in batch)
         assert len(letterboxes) == len(batch) == len(images)
         assert not np.shares_memory(batch, images[0])
-    batch, _ = canvas.load([image[..., 0]], 'rgb')
+    batch, _ = canvas.load([(image[..., 0], 'rgb')])
     assert np.array_equal(batch[0, ..., 2], image[..., 0])
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from mtl_perception.errors import ConfigError, DataError, ModelError
 from mtl_perception.graph_contract import RawOutputs
-from mtl_perception.inference import Pipeline, PipelineOptions, RuntimeOptions
+from mtl_perception.inference import Pipeline, PipelineOptions, Request, RuntimeOptions
 from mtl_perception.labels import LabelSet
 from mtl_perception.spec import ModelSpec
 
@@ -35,6 +35,7 @@ class Scripted:
     """A runtime that answers what it is told to, and remembers what it was shown."""
 
     name, device, precision = 'scripted', 'cpu', 'fp32'
+    batch = 4
 
     def __init__(self, spec: ModelSpec, boxes, scores, classes) -> None:
         self.spec = spec
@@ -195,16 +196,44 @@ def test_a_picture_may_be_taller_than_wide(paint_model):
     assert seen.label_map[349, 45] == 2
 
 
-def test_pictures_of_many_sizes_in_one_batch(paint_model):
-    pipeline = Pipeline(paint_model(size=(160, 128)))
+@pytest.mark.parametrize('batch', [1, 3])
+def test_pictures_of_many_sizes_in_one_batch(batch, paint_model):
+    pipeline = Pipeline(paint_model(size=(160, 128)), runtime=RuntimeOptions(batch=batch))
+    assert pipeline.batch == batch
     images = [_picture(width, height, red=(5, 6, width // 2, height // 2))
               for width, height in ((160, 128), (77, 93), (400, 50), (64, 64), (640, 480))]
-    together = pipeline.run_batch(images)
+    together = pipeline.run_batch([Request(image) for image in images])
     for image, seen in zip(images, together, strict=True):
         alone = pipeline.run(image)
         assert np.array_equal(seen.detections.boxes, alone.detections.boxes)
         assert np.array_equal(seen.label_map, alone.label_map)
     assert pipeline.run_batch([]) == []
+
+
+def test_each_image_of_a_batch_has_its_own_order_tasks_options_and_memory(paint_model):
+    pipeline = Pipeline(paint_model(size=(160, 128)), runtime=RuntimeOptions(batch=4))
+    image = _picture(160, 128, red=(20, 20, 60, 60), green=(80, 20, 120, 60))
+    memory = np.empty((128, 160), np.uint8)
+    both, boxes, one, labels = pipeline.run_batch([
+        Request(image, label_map=memory),
+        Request(image[..., ::-1], 'bgr', frozenset({'detection'})),
+        Request(image, options=PipelineOptions(max_detections=1)),
+        Request(image, tasks=frozenset({'segmentation'}))])
+    assert both.label_map is memory and labels.detections is None and boxes.label_map is None
+    assert len(both.detections) == len(boxes.detections) == 2 and len(one.detections) == 1
+    assert np.array_equal(both.detections.boxes, boxes.detections.boxes)
+    assert np.array_equal(labels.label_map, memory)
+
+
+def test_a_measured_batch_changes_nothing_but_time(paint_model):
+    pipeline = Pipeline(paint_model(size=(160, 128)))
+    images = [Request(_picture(160, 128, red=(5, 6, 40 + 9 * number, 50))) for number in range(4)]
+    before = pipeline.run_batch(images)
+    rates = pipeline.choose_batch()
+    assert next(iter(rates)) == 1 and list(rates)[-1] == pipeline.batch <= pipeline.runtime.batch
+    for one, other in zip(before, pipeline.run_batch(images), strict=True):
+        assert np.array_equal(one.detections.boxes, other.detections.boxes)
+        assert np.array_equal(one.label_map, other.label_map)
 
 
 def test_batches_are_bounded():

@@ -1,0 +1,29 @@
+import numpy as np
+import pytest
+
+from mtl_perception.graph_contract import RawOutputs
+from mtl_perception.inference.in_turns import run_in_turns
+
+
+@pytest.mark.parametrize(('most', 'runs'), [(1, [1, 1, 1]), (2, [2, 1]), (3, [3]), (4, [3])])
+def test_a_batch_is_the_images_one_after_the_other(most, runs):
+    seen = []
+    memory = np.empty((most, 2, 2), np.uint8)
+
+    def run(images):
+        seen.append(len(images))
+        label_map = memory[:len(images)]
+        label_map[:] = images[:, 0]  # written over by each run
+        return RawOutputs(label_map=label_map)
+
+    images = np.arange(3, dtype=np.uint8).reshape(3, 1, 1, 1)
+    outputs = run_in_turns(run, images, most)
+    assert seen == runs
+    assert outputs.label_map.shape == (3, 2, 2) and outputs.label_map.dtype == np.uint8
+    assert outputs.label_map[:, 1, 1].tolist() == [0, 1, 2]
+    assert outputs.boxes is None and outputs.scores is None and outputs.classes is None
+
+
+def test_what_fits_is_not_copied():
+    own = RawOutputs(label_map=np.zeros((2, 2, 2), np.uint8))
+    assert run_in_turns(lambda images: own, np.zeros((2, 1, 1, 1), np.uint8), 2) is own
