@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import os
 from pathlib import Path
 import time
+from typing import Any
 
 from mcap.writer import CompressionType, Writer
 
@@ -124,8 +125,8 @@ class BagWriter:
         file = BagFile(f'{self.path.name}_{len(self._files)}.mcap')
         self._stream = CrashSafeFile(self.path / file.name, self._step)
         try:
-            self._writer = Writer(
-                self._stream, chunk_size=_CHUNK, compression=CompressionType.ZSTD)
+            stream: Any = self._stream  # of an IO, the writer uses what this one has
+            self._writer = Writer(stream, chunk_size=_CHUNK, compression=CompressionType.ZSTD)
             self._writer.start(profile='ros2', library='mtl_perception')
             self._stream.commit()
         except OSError:

@@ -9,7 +9,7 @@ from mtl_perception.bags import crash_safe_file
 from mtl_perception.bags.crash_safe_file import CrashSafeFile
 
 
-class Cut(Exception):
+class CutError(Exception):
     """The process was killed."""
 
 
@@ -27,7 +27,7 @@ class Calls:
 
         def call(*args):
             if len(self.made) >= self.most:
-                raise Cut
+                raise CutError
             self.made.append((name, *args[1:]))
             return real(*args)
 
@@ -77,9 +77,9 @@ def test_whatever_was_committed_is_read_after_a_kill_at_any_moment(
         monkeypatch.setattr(crash_safe_file, 'os', cut)
         path = tmp_path / f'{most}.mcap'
         committed = 0
-        with pytest.raises(Cut):
-            for committed in write(path, strings):
-                pass
+        with pytest.raises(CutError):
+            for number in write(path, strings):
+                committed = number
         # The new footer is there, and the padding still ends at the old one.
         if cut.made[-1][1:2] == (crash_safe_file._FOOTER,):
             grown += 1
@@ -154,8 +154,8 @@ def test_a_full_disk_leaves_what_was_committed(tmp_path, strings, monkeypatch):
     monkeypatch.setattr(crash_safe_file, 'os', Full())
     committed = 0
     with pytest.raises(OSError, match='No space'):
-        for committed in write(tmp_path / 'a.mcap', strings, step=1 << 16):
-            pass
+        for number in write(tmp_path / 'a.mcap', strings, step=1 << 16):
+            committed = number
     assert committed
     assert len(strings.with_mcap(tmp_path / 'a.mcap')) == committed
     assert len(strings.with_rosbags(tmp_path / 'a.mcap')) == committed
