@@ -224,3 +224,20 @@ def test_recording_stops_before_the_disk_is_full_and_the_node_goes_on(
         assert len(read(disk / 'bag')) >= 30
     finally:
         subprocess.run(['umount', '-l', str(disk)], check=True)
+
+
+@pytest.mark.slow
+def test_a_publisher_that_offers_less_than_those_before_is_recorded(
+        start_node, ros_node, tmp_path, wait_until):
+    first = ros_node.create_publisher(Detection2DArray, '/found', qos.RESULTS)
+    recorder = start_node('recorder_node', output=str(tmp_path / 'bag'), topics=['/found'])
+    wait_until(first.get_subscription_count)
+    second = ros_node.create_publisher(Detection2DArray, '/found', qos.stream('best_effort', 5))
+    wait_until(second.get_subscription_count)
+    time.sleep(1)
+    for publisher in (first, second):
+        publisher.publish(Detection2DArray(header=Header(frame_id=str(publisher is second))))
+    time.sleep(0.5)
+    assert recorder.end(signal.SIGTERM)[0] == 0
+    assert sorted(message.header.frame_id for _, _, message in read(tmp_path / 'bag')) == [
+        'False', 'True']
