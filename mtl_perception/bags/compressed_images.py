@@ -9,11 +9,9 @@ import numpy as np
 from rosbags.typesys import get_typestore, Stores
 from rosbags.typesys.store import Typestore
 
+from mtl_perception.bags.metadata import COMPRESSED_IMAGE, IMAGE
 from mtl_perception.compressed import compress, format_name
 from mtl_perception.encodings import decode_image, FrameError, MAX_SIDE, RawImage
-
-IMAGE = 'sensor_msgs/msg/Image'
-COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
 
 _SIXTEEN_BITS = {'mono16': (), '16UC1': (), 'rgb16': (3,), 'bgr16': (3,), '16UC3': (3,)}
 """Encodings of 16 bits a channel that PNG can hold -> shape of a pixel."""

@@ -14,6 +14,9 @@ from mtl_perception.bags.crash_safe_file import sync_folder
 
 METADATA = 'metadata.yaml'
 
+IMAGE = 'sensor_msgs/msg/Image'
+COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
+
 
 @dataclass(frozen=True)
 class MessageType:

@@ -52,6 +52,7 @@ class BagWriter:
         self._latched: dict[BagTopic, deque[bytes]] = {}
         self._finished_bytes = 0
         self._is_open = False
+        self._is_new = False
         try:
             path.mkdir(parents=True)
             space = os.statvfs(path)
@@ -101,11 +102,14 @@ class BagWriter:
 
     def commit(self) -> None:
         """Make all that was written readable, also after a power cut."""
+        if not self._is_new:
+            return
         self._writer.flush()
         self._in_chunk = 0
         self._stream.commit()
         # After the records: of a topic in the metadata, readers expect the definition in a file.
         self._write_metadata()
+        self._is_new = False
 
     def finish(self) -> OSError | None:
         """End the bag; return why not all is in it, or None where it is."""
@@ -163,6 +167,7 @@ class BagWriter:
         self._writer.add_message(self._channel(topic), stamp, data, stamp, sequence & 0xFFFFFFFF)
         self._in_chunk = (
             0 if self._stream.pending > before else self._in_chunk + len(data))
+        self._is_new = True
         self._counts[topic] = self._counts.get(topic, 0) + 1
         self._files[-1].span.add(stamp)
         self._total.add(stamp)

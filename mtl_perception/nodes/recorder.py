@@ -15,8 +15,13 @@ from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from std_msgs.msg import Header
 
-from mtl_perception.bags.compressed_images import COMPRESSED_IMAGE, IMAGE
-from mtl_perception.bags.metadata import BagTopic, MessageType, qos_text
+from mtl_perception.bags.metadata import (
+    BagTopic,
+    COMPRESSED_IMAGE,
+    IMAGE,
+    MessageType,
+    qos_text,
+)
 from mtl_perception.bags.recording import Recording, RecordingLimits, Source
 from mtl_perception.bags.writer import BagWriter, SplitRule
 from mtl_perception.errors import ConfigError, MtlError

@@ -3,7 +3,8 @@ import numpy as np
 import pytest
 from rosbags.typesys import get_typestore, Stores
 
-from mtl_perception.bags.compressed_images import COMPRESSED_IMAGE, compressed_message, IMAGE
+from mtl_perception.bags.compressed_images import compressed_message
+from mtl_perception.bags.metadata import COMPRESSED_IMAGE, IMAGE
 from mtl_perception.encodings import FrameError
 
 STORE = get_typestore(Stores.ROS2_HUMBLE)
