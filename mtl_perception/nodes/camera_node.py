@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from mtl_perception.nodes.early_signals import hold_signals
@@ -21,10 +20,10 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _make(stop: Stop) -> RunnableNode:
-    # A source that cannot be opened is one line of ours, not several of OpenCV's.
-    os.environ.setdefault('OPENCV_LOG_LEVEL', 'ERROR')
     from mtl_perception.nodes.camera import CameraNode
+    from mtl_perception.nodes.capture import keep_ffmpeg_quiet
 
+    keep_ffmpeg_quiet()
     return CameraNode(stop)
 
 
