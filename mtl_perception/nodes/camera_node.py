@@ -16,7 +16,11 @@ def main(args: list[str] | None = None) -> int:
     hold_signals()
     from mtl_perception.nodes.process import run_node
 
-    return run_node(_make, args)
+    code = run_node(_make, args)
+    # Not imported where the start failed for a package that is missing.
+    if capture := sys.modules.get('mtl_perception.nodes.capture'):
+        capture.exit_over_captures(code)
+    return code
 
 
 def _make(stop: Stop) -> RunnableNode:

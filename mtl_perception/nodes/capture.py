@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 import os
+import sys
 import threading
 import time
 
@@ -29,6 +30,11 @@ _OPEN_FACTOR = 2
 
 _MOST_BAD_READS = 30
 """So many reads may fail one after the other: damaged packets do not break a stream."""
+
+_CLOSE = 0.3
+"""Seconds that the end waits for the image that is being read."""
+
+_THREAD = 'capture'
 
 MOST_AGE = 5.0
 """Seconds: a capture time that is older is of another clock."""
@@ -75,6 +81,19 @@ def keep_ffmpeg_quiet() -> None:
     os.environ.setdefault('OPENCV_LOG_LEVEL', 'ERROR')
     # AV_LOG_QUIET: its errors may have the URL in them, user and password included.
     os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
+
+
+def exit_over_captures(code: int) -> None:
+    """
+    End the process at once with this exit code where a capture is still being opened or read.
+
+    Nothing interrupts OpenCV there, and Python, which ends a thread that comes back to it while
+    the interpreter is taken down, would abort the process.
+    """
+    if any(thread.name == _THREAD for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def plausible_capture_time(milliseconds: float, arrived: float) -> float | None:
@@ -130,7 +149,7 @@ class LiveSource:
         self._ended = threading.Event()
         self._backoff = Backoff()
         self._since = 0.0
-        self._thread = threading.Thread(target=self._run, name='capture', daemon=True)
+        self._thread = threading.Thread(target=self._run, name=_THREAD, daemon=True)
         # Both are read at each opening, the latter only by newer releases.
         os.environ.setdefault('OPENCV_FFMPEG_CAPTURE_OPTIONS', _FFMPEG_OPTIONS)
         os.environ.setdefault('OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT', str(max(1, round(timeout))))
@@ -143,9 +162,11 @@ class LiveSource:
             yield frame
 
     def close(self) -> None:
-        """End `frames`; a read that gives nothing may hold the capture for `timeout` longer."""
+        """End `frames`; a read that gives nothing may hold the thread for `timeout` longer."""
         self._ended.set()
         self._newest.close()
+        if self._thread.is_alive():
+            self._thread.join(timeout=_CLOSE)
 
     def _run(self) -> None:
         while not self._ended.is_set():

@@ -98,7 +98,7 @@ def beats(server):
 class MotionJpeg(BaseHTTPRequestHandler):
     """MJPEG over HTTP, as most network cameras have it."""
 
-    def do_GET(self) -> None:  # noqa: N802
+    def do_GET(self) -> None:
         self.server.connections.append(self.connection)
         self.send_response(200)
         self.send_header('Content-Type', 'multipart/x-mixed-replace; boundary=frame')
@@ -357,7 +357,7 @@ def test_h264_over_http(serve, start_node, listen, wait_until, tmp_path):
     data = h264(tmp_path / 'flight.ts')
 
     class Mpegts(MotionJpeg):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             self.server.connections.append(self.connection)
             self.send_response(200)
             self.send_header('Content-Type', 'video/mp2t')
@@ -387,7 +387,7 @@ def test_a_playlist_reads_no_file_of_this_machine(serve, start_node, tmp_path):
     writer.release()
 
     class Playlist(MotionJpeg):
-        def do_GET(self) -> None:  # noqa: N802
+        def do_GET(self) -> None:
             body = f'ffconcat version 1.0\nfile file:{video}\n'.encode()
             self.send_response(200)
             self.send_header('Content-Length', str(len(body)))
