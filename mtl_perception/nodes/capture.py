@@ -149,6 +149,7 @@ class LiveSource:
         self._ended = threading.Event()
         self._backoff = Backoff()
         self._since = 0.0
+        self._defect: Exception | None = None
         self._thread = threading.Thread(target=self._run, name=_THREAD, daemon=True)
         # Both are read at each opening, the latter only by newer releases.
         os.environ.setdefault('OPENCV_FFMPEG_CAPTURE_OPTIONS', _FFMPEG_OPTIONS)
@@ -160,6 +161,8 @@ class LiveSource:
         self._thread.start()
         while (frame := self._newest.take()) is not None:
             yield frame
+        if self._defect is not None:
+            raise self._defect
 
     def close(self) -> None:
         """End `frames`; a read that gives nothing may hold the thread for `timeout` longer."""
@@ -169,12 +172,17 @@ class LiveSource:
             self._thread.join(timeout=_CLOSE)
 
     def _run(self) -> None:
-        while not self._ended.is_set():
-            reason = self._stream()
-            if self._ended.is_set():
-                return
-            self._tell_break(reason)
-            self._ended.wait(self._backoff.pause())
+        try:
+            while not self._ended.is_set():
+                reason = self._stream()
+                if self._ended.is_set():
+                    return
+                self._tell_break(reason)
+                self._ended.wait(self._backoff.pause())
+        except Exception as error:
+            # It is raised where the images are taken.
+            self._defect = error
+            self._newest.close()
 
     def _stream(self) -> str:
         """Open it and read until it breaks; return why."""

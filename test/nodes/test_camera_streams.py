@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import itertools
 import os
@@ -115,6 +116,9 @@ class MotionJpeg(BaseHTTPRequestHandler):
 class RtspJpeg(socketserver.StreamRequestHandler):
     """RTSP (RFC 2326) with RTP/JPEG (RFC 2435) interleaved in its connection."""
 
+    sdp = 'm=video 0 RTP/AVP 26\r\n'
+    payload_type = 26
+
     def handle(self) -> None:
         self.server.connections.append(self.connection)
         while line := self.rfile.readline().decode():
@@ -133,7 +137,7 @@ class RtspJpeg(socketserver.StreamRequestHandler):
             more = 'Public: OPTIONS, DESCRIBE, SETUP, PLAY, TEARDOWN\r\n'
         elif method == 'DESCRIBE':
             body = ('v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=test\r\nc=IN IP4 0.0.0.0\r\nt=0 0\r\n'
-                    'm=video 0 RTP/AVP 26\r\na=control:track\r\n')
+                    f'{self.sdp}a=control:track\r\n')
             more = (f'Content-Base: {url}/\r\nContent-Type: application/sdp\r\n'
                     f'Content-Length: {len(body)}\r\n')
         elif method == 'SETUP':
@@ -148,18 +152,26 @@ class RtspJpeg(socketserver.StreamRequestHandler):
         sequence = 0
         with contextlib.suppress(OSError):
             for number in beats(self.server):
-                tables, scan = self.parts(jpeg(number))
-                for at in range(0, len(scan), 1200):
-                    part = scan[at:at + 1200]
-                    # Type 1: 4:2:0; Q 255: tables in each first packet.
-                    payload = struct.pack('>IBBBB', at, 1, 255, WIDTH // 8, HEIGHT // 8)
-                    if at == 0:
-                        payload += struct.pack('>BBH', 0, 0, len(tables)) + tables
-                    is_last = at + 1200 >= len(scan)
-                    packet = struct.pack('>BBHII', 0x80, 26 | is_last << 7, sequence & 0xFFFF,
-                                         int(number * PERIOD * 90000), 1) + payload + part
+                payloads = self.payloads(number)
+                for index, payload in enumerate(payloads):
+                    is_last = index == len(payloads) - 1
+                    packet = struct.pack(
+                        '>BBHII', 0x80, self.payload_type | is_last << 7, sequence & 0xFFFF,
+                        int(number * PERIOD * 90000), 1) + payload
                     self.wfile.write(struct.pack('>cBH', b'$', 0, len(packet)) + packet)
                     sequence += 1
+
+    def payloads(self, number: int) -> list[bytes]:
+        """Return the RTP payloads of an image."""
+        tables, scan = self.parts(jpeg(number))
+        payloads = []
+        for at in range(0, len(scan), 1200):
+            # Type 1: 4:2:0; Q 255: tables in each first packet.
+            head = struct.pack('>IBBBB', at, 1, 255, WIDTH // 8, HEIGHT // 8)
+            if at == 0:
+                head += struct.pack('>BBH', 0, 0, len(tables)) + tables
+            payloads.append(head + scan[at:at + 1200])
+        return payloads
 
     @staticmethod
     def parts(data: bytes) -> tuple[bytes, bytes]:
@@ -334,27 +346,77 @@ def test_a_slow_consumer_gets_the_newest_image(serve, start_node, listen, wait_u
     assert abs((len(images) - 1) / seconds - 4) < 1
 
 
-def h264(path) -> bytes:
-    """Return H.264 in MPEG-TS; skip where nothing here encodes it."""
+def h264(count: int = 100) -> list[bytes]:
+    """Return images as H.264, a key frame in ten; skip where nothing here encodes it."""
     av = pytest.importorskip('av', reason='no encoder of H.264: PyAV is not installed')
     if 'libx264' not in av.codecs_available:
         pytest.skip('no encoder of H.264 in this PyAV')
+    encoder = av.CodecContext.create('libx264', 'w')
+    encoder.width, encoder.height, encoder.pix_fmt = WIDTH, HEIGHT, 'yuv420p'
+    encoder.time_base, encoder.framerate = Fraction(1, 20), Fraction(20)
+    encoder.options = {'tune': 'zerolatency', 'g': '10'}
+    packets = []
+    for number in range(count):
+        frame = av.VideoFrame.from_ndarray(picture(number), format='bgr24').reformat(
+            format='yuv420p')
+        frame.pts = number
+        packets += encoder.encode(frame)
+    return [bytes(packet) for packet in packets]
+
+
+@pytest.mark.slow
+def test_h264_over_rtsp(serve, start_node, listen, wait_until):
+    units = h264()
+
+    class RtspH264(RtspJpeg):
+        """RTP/H.264 (RFC 6184): whole NAL units, or parts of type FU-A."""
+
+        sdp = ('m=video 0 RTP/AVP 96\r\na=rtpmap:96 H264/90000\r\n'
+               'a=fmtp:96 packetization-mode=1\r\n')
+        payload_type = 96
+
+        def payloads(self, number: int) -> list[bytes]:
+            payloads = []
+            for nal in re.split(b'\0\0\0?\1', units[number % len(units)])[1:]:
+                if len(nal) <= 200:
+                    payloads.append(nal)
+                    continue
+                for at in range(1, len(nal), 200):
+                    marks = (at == 1) << 7 | (at + 200 >= len(nal)) << 6
+                    payloads.append(
+                        bytes([nal[0] & 0xE0 | 28, marks | nal[0] & 0x1F]) + nal[at:at + 200])
+            return payloads
+
+    server = serve(RtspH264, 'rtsp')
+    server.start()
+    images, *_ = listen()
+    camera = start_node('camera_node', source=server.url, timeout=1.0)
+    wait_until(lambda: len(images) >= 30)
+    assert (images[0].width, images[0].height) == (WIDTH, HEIGHT)
+    numbers = np.array([round(image.data[0] / 10) for image in images])
+    assert (np.diff(numbers) % 25 == 1).mean() > 0.8, 'each image once and in order'
+    server.stop()
+    camera.wait_for_words('trying again', 5.0)
+    server.start()
+    camera.wait_for_words('is back', 8.0)
+    assert camera.end()[0] == 0
+
+
+@pytest.mark.slow
+def test_h264_in_mpegts_over_http(serve, start_node, listen, wait_until, tmp_path):
+    h264(1)
+    import av
+
+    path = tmp_path / 'flight.ts'
     with av.open(str(path), 'w', format='mpegts') as container:
         stream = container.add_stream('libx264', rate=20)
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, 'yuv420p'
         stream.options = {'tune': 'zerolatency', 'g': '10'}
         for number in range(100):
             frame = av.VideoFrame.from_ndarray(picture(number), format='bgr24')
-            for packet in stream.encode(frame):
-                container.mux(packet)
-        for packet in stream.encode():
-            container.mux(packet)
-    return path.read_bytes()
-
-
-@pytest.mark.slow
-def test_h264_over_http(serve, start_node, listen, wait_until, tmp_path):
-    data = h264(tmp_path / 'flight.ts')
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    data = path.read_bytes()
 
     class Mpegts(MotionJpeg):
         def do_GET(self) -> None:
