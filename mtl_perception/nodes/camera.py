@@ -57,7 +57,10 @@ class CameraNode(AcceptsSameValues):
         calibration = None
         if self._settings.calibration:
             calibration = load_calibration(Path(self._settings.calibration).expanduser())
-        self._source = open_source(self._settings, self.get_logger().warning)
+        log = self.get_logger()
+        # A lambda each: rclpy refuses one line of code that logs at two severities.
+        self._source = open_source(
+            self._settings, lambda text: log.warning(text), lambda text: log.info(text))
         self._output = CameraOutput(self, self._settings, calibration)
         self._activity = _WAITING
         self._published = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from mtl_perception.nodes.early_signals import hold_signals
+from mtl_perception.nodes.quiet_opencv import keep_opencv_quiet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,10 +25,9 @@ def main(args: list[str] | None = None) -> int:
 
 
 def _make(stop: Stop) -> RunnableNode:
+    keep_opencv_quiet()
     from mtl_perception.nodes.camera import CameraNode
-    from mtl_perception.nodes.capture import keep_ffmpeg_quiet
 
-    keep_ffmpeg_quiet()
     return CameraNode(stop)
 
 

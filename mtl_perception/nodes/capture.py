@@ -72,17 +72,6 @@ class LiveState:
     """Why it is not streaming; empty where it is."""
 
 
-def keep_ffmpeg_quiet() -> None:
-    """
-    Have OpenCV and its FFmpeg print neither URLs nor what our own lines say better.
-
-    Called before the first use of OpenCV; what the user has set stays as it is.
-    """
-    os.environ.setdefault('OPENCV_LOG_LEVEL', 'ERROR')
-    # AV_LOG_QUIET: its errors may have the URL in them, user and password included.
-    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
-
-
 def exit_over_captures(code: int) -> None:
     """
     End the process at once with this exit code where a capture is still being opened or read.
@@ -132,19 +121,20 @@ class LiveSource:
 
     def __init__(
             self, name: str, target: str | int, backend: int, timeout: float,
-            log: Callable[[str], object]) -> None:
+            warn: Callable[[str], object], inform: Callable[[str], object]) -> None:
         """
         Take what to open; nothing is opened yet.
 
         `name` is what a log may say of it. Without an image for `timeout` seconds it counts as
-        broken. `log` is told of each break and each return, in one line.
+        broken. `warn` is told of each break and `inform` of each return, in one line.
         """
         self.name = name
         self.state = LiveState()
         self._target = target
         self._backend = backend
         self._timeout = timeout
-        self._log = log
+        self._warn = warn
+        self._inform = inform
         self._newest: NewestFrame[LiveFrame] = NewestFrame()
         self._ended = threading.Event()
         self._backoff = Backoff()
@@ -242,7 +232,7 @@ class LiveSource:
         self.state = replace(
             self.state, state=BROKEN, reason=reason, breaks=self.state.breaks + broke)
         self._since = time.monotonic()
-        self._log(f'{self.name} {reason}; trying again until it comes')
+        self._warn(f'{self.name} {reason}; trying again until it comes')
 
     def _tell_return(self, pixels: np.ndarray) -> None:
         if self.state.state == STREAMING:
@@ -252,5 +242,5 @@ class LiveSource:
         self.state = replace(
             self.state, state=STREAMING, reason='', reconnects=self.state.reconnects + back)
         what = 'is back' if back else 'has come'
-        self._log(f'{self.name} {what} after {time.monotonic() - self._since:.1f} s, '
-                  f'images of {pixels.shape[1]}x{pixels.shape[0]}')
+        self._inform(f'{self.name} {what} after {time.monotonic() - self._since:.1f} s, '
+                     f'images of {pixels.shape[1]}x{pixels.shape[0]}')

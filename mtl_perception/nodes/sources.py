@@ -40,12 +40,13 @@ class Source(Protocol):
 
 
 def open_source(
-        parameters: CameraParameters, warn: Callable[[str], object]) -> Source | LiveSource:
+        parameters: CameraParameters, warn: Callable[[str], object],
+        inform: Callable[[str], object]) -> Source | LiveSource:
     """
     Return the source that `parameters.source` names; `warn` is told what it leaves out.
 
-    A live source is opened later and may come then; of its breaks and returns `warn` is told,
-    too. ConfigError or DataError says why there is none, or that its name is impossible.
+    A live source is opened later and may come then; `warn` is told of its breaks, `inform` of
+    its returns. ConfigError or DataError says why there is none, or that its name is impossible.
     """
     text = parameters.source
     if text.startswith('synthetic:'):
@@ -56,18 +57,18 @@ def open_source(
             int(seed), parameters.width, parameters.height, parameters.frames,
             parameters.rate or DEFAULT_RATE)
     if device := _DEVICE.fullmatch(text):
-        return _device(f'/dev/video{int(text)}' if device[1] else text, parameters, warn)
+        return _device(f'/dev/video{int(text)}' if device[1] else text, parameters, warn, inform)
     if ' ! ' in text:
         if cv2.CAP_GSTREAMER not in _backends():
             raise ConfigError('this OpenCV is built without GStreamer; use an URL or a device')
         return LiveSource(
-            'GStreamer pipeline', text, cv2.CAP_GSTREAMER, parameters.timeout, warn)
+            'GStreamer pipeline', text, cv2.CAP_GSTREAMER, parameters.timeout, warn, inform)
     if '://' in text:
         name = stream_name(text)
         # Not any backend: one that takes the URL for a file's name would print it.
         if cv2.CAP_FFMPEG not in _backends():
             raise ConfigError('this OpenCV is built without FFmpeg; use a GStreamer pipeline')
-        return LiveSource(name, text, cv2.CAP_FFMPEG, parameters.timeout, warn)
+        return LiveSource(name, text, cv2.CAP_FFMPEG, parameters.timeout, warn, inform)
     path = Path(text).expanduser()
     if path.is_dir():
         return FolderSource(path, warn)
@@ -82,7 +83,9 @@ def open_source(
         f'source {text!r} is no folder, video file, device number, URL or synthetic:SEED')
 
 
-def _device(path: str, parameters: CameraParameters, warn: Callable[[str], object]) -> LiveSource:
+def _device(
+        path: str, parameters: CameraParameters, warn: Callable[[str], object],
+        inform: Callable[[str], object]) -> LiveSource:
     """Return a V4L2 device; one that is not there at the start is more likely a wrong name."""
     number = path.removeprefix('/dev/video')
     name = f'video device {number if number.isdecimal() else path}'
@@ -92,7 +95,7 @@ def _device(path: str, parameters: CameraParameters, warn: Callable[[str], objec
                         + (f'are {", ".join(there)}' if there else 'is no video device at all'))
     # By the path, because a number is taken for one of several backends.
     backend = cv2.CAP_V4L2 if cv2.CAP_V4L2 in _backends() else cv2.CAP_ANY
-    return LiveSource(name, path, backend, parameters.timeout, warn)
+    return LiveSource(name, path, backend, parameters.timeout, warn, inform)
 
 
 def _backends() -> Sequence[int]:

@@ -270,7 +270,8 @@ def test_a_stream_is_waited_for_and_comes_back(
     told_all = said + ''.join(str(status) for status in statuses)
     assert not any(secret in told_all for secret in SECRETS)
     # Nothing but our own lines: neither OpenCV's nor FFmpeg's.
-    assert [line for line in said.splitlines() if not line.startswith('[')] == []
+    assert [line for line in said.splitlines()
+            if not re.match(r'\[(INFO|WARN)\] \[\d+\.\d+\] \[camera_node\]: ', line)] == []
     for image, info in zip(images, infos, strict=False):
         assert image.header == info.header
     stamps = [nanoseconds(image.header) for image in images]
@@ -465,14 +466,15 @@ def test_a_playlist_reads_no_file_of_this_machine(serve, start_node, tmp_path):
 
 
 def test_what_the_user_set_for_ffmpeg_stays(monkeypatch):
-    from mtl_perception.nodes.capture import keep_ffmpeg_quiet, LiveSource
+    from mtl_perception.nodes.capture import LiveSource
+    from mtl_perception.nodes.quiet_opencv import keep_opencv_quiet
 
     monkeypatch.setenv('OPENCV_FFMPEG_CAPTURE_OPTIONS', 'rtsp_transport;udp')
     monkeypatch.setenv('OPENCV_FFMPEG_LOGLEVEL', '16')
     monkeypatch.setenv('OPENCV_LOG_LEVEL', 'INFO')
     monkeypatch.setenv('OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT', '3')
-    keep_ffmpeg_quiet()
-    LiveSource('x', 'rtsp://192.0.2.1/x', cv2.CAP_FFMPEG, 1.0, print)
+    keep_opencv_quiet()
+    LiveSource('x', 'rtsp://192.0.2.1/x', cv2.CAP_FFMPEG, 1.0, print, print)
     assert os.environ['OPENCV_FFMPEG_CAPTURE_OPTIONS'] == 'rtsp_transport;udp'
     assert os.environ['OPENCV_FFMPEG_LOGLEVEL'] == '16'
     assert os.environ['OPENCV_LOG_LEVEL'] == 'INFO'

@@ -71,7 +71,7 @@ def test_a_source_that_breaks_comes_back_and_each_is_said_once(monkeypatch, erro
     said = []
     monkeypatch.setattr(cv2, 'VideoCapture', type('Fake', (Device,), {'error': error}))
     monkeypatch.setattr('mtl_perception.nodes.capture._FIRST_PAUSE', 0.05)
-    source = LiveSource('camera x', '/dev/x', cv2.CAP_V4L2, 1.0, said.append)
+    source = LiveSource('camera x', '/dev/x', cv2.CAP_V4L2, 1.0, said.append, said.append)
     seen = 0
     for frame in source.frames():
         assert abs(frame.arrived - frame.captured - 0.02) < 0.01
@@ -97,7 +97,7 @@ def test_what_is_not_taken_in_time_is_gone(monkeypatch):
             return True, np.full((1, 1, 3), -self._left % 256, np.uint8)
 
     monkeypatch.setattr(cv2, 'VideoCapture', Fast)
-    source = LiveSource('x', '/dev/x', cv2.CAP_V4L2, 1.0, lambda _: None)
+    source = LiveSource('x', '/dev/x', cv2.CAP_V4L2, 1.0, print, print)
     numbers = []
     for frame in source.frames():
         numbers.append(int(frame.pixels[0, 0, 0]))
@@ -117,7 +117,7 @@ def test_a_source_that_never_comes_ends_at_once(monkeypatch):
 
     monkeypatch.setattr(cv2, 'VideoCapture', Never)
     source = LiveSource('x', '/dev/x', cv2.CAP_V4L2, 1.0, lambda _: threading.Thread(
-        target=source.close).start())
+        target=source.close).start(), print)
     assert list(source.frames()) == [] and source.state.state == BROKEN
 
 
@@ -126,7 +126,7 @@ def test_a_defect_of_the_thread_is_not_silence(monkeypatch):
         raise ZeroDivisionError
 
     monkeypatch.setattr(cv2, 'VideoCapture', Device)
-    source = LiveSource('x', '/dev/x', cv2.CAP_V4L2, 1.0, fail)
+    source = LiveSource('x', '/dev/x', cv2.CAP_V4L2, 1.0, fail, fail)
     with pytest.raises(ZeroDivisionError):
         list(source.frames())
 

@@ -13,7 +13,7 @@ from mtl_perception.nodes.sources import DEFAULT_RATE, open_source
 
 
 def source_of(text, warn=pytest.fail, **values):
-    return open_source(replace(CameraParameters(), source=str(text), **values), warn)
+    return open_source(replace(CameraParameters(), source=str(text), **values), warn, warn)
 
 
 def test_a_folders_images_come_by_name_and_broken_ones_are_left_out(tmp_path):
