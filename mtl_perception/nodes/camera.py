@@ -57,10 +57,7 @@ class CameraNode(AcceptsSameValues):
         calibration = None
         if self._settings.calibration:
             calibration = load_calibration(Path(self._settings.calibration).expanduser())
-        log = self.get_logger()
-        # A lambda each: rclpy refuses one line of code that logs at two severities.
-        self._source = open_source(
-            self._settings, lambda text: log.warning(text), lambda text: log.info(text))
+        self._source = open_source(self._settings, self._warn, self._inform)
         self._output = CameraOutput(self, self._settings, calibration)
         self._activity = _WAITING
         self._published = 0
@@ -91,6 +88,13 @@ class CameraNode(AcceptsSameValues):
         size = f'of {self._size} ' if self._size else ''
         self.get_logger().info(
             f'published {self._published} images {size}in {seconds:.1f} s{rate}')
+
+    # rclpy refuses one line of code that logs at two severities.
+    def _warn(self, text: str) -> None:
+        self.get_logger().warning(text)
+
+    def _inform(self, text: str) -> None:
+        self.get_logger().info(text)
 
     def _run(self) -> None:
         try:
