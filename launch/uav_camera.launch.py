@@ -5,6 +5,7 @@ An argument that is left empty leaves its parameter to the parameters file, so t
 has one place. `ros2 launch mtl_perception uav_camera.launch.py --show-args` lists them all.
 """
 
+from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 import math
@@ -15,10 +16,11 @@ import sys
 from typing import Any
 
 from ament_index_python.packages import get_package_prefix, PackageNotFoundError
-from launch.actions import DeclareLaunchArgument, OpaqueFunction
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, OpaqueFunction
 from launch.logging import get_logger
 from launch_ros.actions import Node
 from launch_ros.parameter_descriptions import ParameterValue
+import yaml
 
 from launch import Action, LaunchContext, LaunchDescription
 from mtl_perception.errors import ConfigError
@@ -28,11 +30,14 @@ from mtl_perception.supervision import ON_EXIT, SHUTDOWN, Supervisor
 from mtl_perception.transport import choose_transport
 
 PACKAGE = 'mtl_perception'
+RESULTS = (
+    'detections', 'detections/label_info', 'segmentation', 'segmentation/label_info')
 CONFIG = Path(__file__).resolve().parents[1] / 'config'
 PARAMS_FILES = {'params_file': CONFIG / 'uav_camera.yaml',
                 'camera_params_file': CONFIG / 'camera_node.yaml'}
 YES_OR_NO = ['true', 'false']
 EMPTY_OR_YES_OR_NO = ['', *YES_OR_NO]
+RECORDERS = ['mtl', 'rosbag2']
 
 ARGUMENTS = [
     DeclareLaunchArgument(
@@ -62,15 +67,26 @@ ARGUMENTS = [
         description='detections of a lower score (0 to 1) are left out; empty: as in '
         'params_file'),
     DeclareLaunchArgument(
-        'image_topic', default_value='image',
-        description='topic of the images to look at, which camera:=true publishes'),
+        'cameras', default_value='',
+        description='names of several cameras for the one perception node, with commas between '
+        "them: 'front,down'; each has topics of its own (front/image in, "
+        'perception_node/front/... out) and, with camera:=true, a camera node; empty: one camera '
+        'without a name'),
+    DeclareLaunchArgument(
+        'image_topic', default_value='',
+        description='topic of the images to look at, which camera:=true publishes; empty: image, '
+        "or NAME/image of each camera; for several cameras '{front: /nose/image_raw, down: ...}'"),
+    DeclareLaunchArgument(
+        'image_transport', default_value='', choices=['', 'auto', 'raw', 'compressed'],
+        description='how images are received; empty: as in params_file'),
     DeclareLaunchArgument(
         'camera', default_value='true', choices=YES_OR_NO,
         description='start the camera node; false: the images come from elsewhere'),
     DeclareLaunchArgument(
         'source', default_value='',
         description='images of the camera node: folder, video file, V4L2 device number, URL, '
-        'GStreamer pipeline or synthetic:SEED; empty: as in camera_params_file'),
+        'GStreamer pipeline or synthetic:SEED; empty: as in camera_params_file; for several '
+        "cameras '{front: /dev/video0, down: synthetic:2}'"),
     DeclareLaunchArgument(
         'rate', default_value='',
         description='images per second of the camera node; empty: as in camera_params_file'),
@@ -80,6 +96,10 @@ ARGUMENTS = [
     DeclareLaunchArgument(
         'bag', default_value='',
         description='folder of the bag; empty: named by date and time, in the current folder'),
+    DeclareLaunchArgument(
+        'recorder', default_value='mtl', choices=RECORDERS,
+        description='what records: mtl, the recorder node of this package (JPEG images, stops '
+        'before the disk is full), or rosbag2 (`ros2 bag record`: images as they come)'),
     DeclareLaunchArgument(
         'rviz', default_value='false', choices=YES_OR_NO,
         description='show images in RViz; what becomes of RViz changes nothing for the nodes'),
@@ -141,40 +161,120 @@ def make_nodes(context: LaunchContext) -> list[Action]:
         on_exit=values['on_exit'], respawn=values['respawn'] == 'true',
         respawn_delay=_number(values, 'respawn_delay', low=0),
         respawn_max_per_minute=int(_number(values, 'respawn_max_per_minute', low=1)))
-    topic = values['image_topic']
-    folder = topic.rpartition('/')[0]
-    info = f'{folder}/camera_info' if '/' in topic else 'camera_info'
+    cameras = _cameras(values)
+    topics = _for_each(values, 'image_topic', cameras, lambda name: _in(name, 'image'))
+    sources = _for_each(values, 'source', cameras, lambda _: '')
     params = _file(values, 'params_file')
-    nodes = [_node(values, 'perception_node', [params], [('image', topic)], {
-        'model': str, 'runtime': str, 'device': str, 'score_threshold': float})]
+    transport: dict[str, Any] = {'cameras': cameras} if cameras != [''] else {}
+    if values['image_transport']:
+        transport['image_transport'] = values['image_transport']
+    nodes = [_node(values, 'perception_node', [params], [
+        (_in(name, 'image'), topics[name]) for name in cameras], {
+        'model': str, 'runtime': str, 'device': str, 'score_threshold': float}, transport)]
     if values['camera'] == 'true':
-        files = [_file(values, 'camera_params_file'), *_naming(params, 'camera_node')]
-        nodes.append(_node(
-            values, 'camera_node', files, [('image', topic), ('camera_info', info)],
-            {'source': str, 'rate': float}))
+        nodes += [_camera(values, name, topics[name], sources[name]) for name in cameras]
+    supervised = [supervisor.watch(node) for node in nodes]
     if values['record'] == 'true':
-        bag = values['bag'] or f'uav_camera_{datetime.now():%Y_%m_%d-%H_%M_%S}'
-        results = [f'perception_node/{name}' for name in (
-            'detections', 'detections/label_info', 'segmentation', 'segmentation/label_info')]
-        nodes.append(_node(values, 'recorder_node', _naming(params, 'recorder_node'), [], {}, {
-            'output': ParameterValue(bag, value_type=str),
-            'topics': [topic, info, *results, '/diagnostics']}))
-    actions = [*supervisor.handlers(), *(supervisor.watch(node) for node in nodes)]
+        supervised.append(_recorder(values, supervisor, params, [
+            *(topics[name] for name in cameras), *(_info(topics[name]) for name in cameras),
+            *(f'perception_node/{_in(name, result)}' for name in cameras for result in RESULTS),
+            '/diagnostics']))
+    actions = [*supervisor.handlers(), *supervised]
     if values['rviz'] == 'true':
         actions += [supervisor.tolerate(node) for node in _rviz(context)]
     return actions
 
 
-def _node(values: dict[str, str], name: str, files: list[Path],
+def _cameras(values: dict[str, str]) -> list[str]:
+    """Return the names of the cameras; an empty one for the only camera, which has none."""
+    names = [name.strip() for name in values['cameras'].split(',')]
+    if len({*names}) < len(names) or (len(names) > 1 and not all(names)):
+        raise ConfigError(f"launch argument cameras:={values['cameras']}: give different names "
+                          "with commas between them, such as 'front,down'")
+    return names
+
+
+def _for_each(values: dict[str, str], argument: str, cameras: list[str],
+              default: Callable[[str], str]) -> dict[str, str]:
+    """
+    Return the value of an argument by camera, of a YAML mapping or of one value for all.
+
+    ConfigError where the mapping names no camera, or one topic would be that of several.
+    """
+    text = values[argument]
+    given: Any = None
+    if text.startswith('{'):
+        try:
+            given = yaml.safe_load(text)
+        except yaml.YAMLError:
+            given = None
+        if not isinstance(given, dict) or not {*given} <= {*cameras}:
+            raise ConfigError(f'launch argument {argument}:={text}: give it as {{NAME: VALUE, '
+                              f'...}}, each NAME one of {", ".join(cameras) or "cameras"}')
+    elif text and argument == 'image_topic' and len(cameras) > 1:
+        raise ConfigError(f'launch argument {argument}:={text}: several cameras have a topic '
+                          f"each: '{{{cameras[0]}: {text}, ...}}'")
+    elif text:
+        given = dict.fromkeys(cameras, text)
+    given = given or {}
+    return {name: str(given[name]) if name in given else default(name) for name in cameras}
+
+
+def _in(camera: str, name: str) -> str:
+    return f'{camera}/{name}' if camera else name
+
+
+def _info(topic: str) -> str:
+    """Return the topic of the calibration of a camera whose images are on `topic`."""
+    folder, slash, _ = topic.rpartition('/')
+    return f'{folder}{slash}camera_info'
+
+
+def _camera(values: dict[str, str], name: str, topic: str, source: str) -> 'partial[Node]':
+    node = f'{name}_camera_node' if name else 'camera_node'
+    own = {'source': ParameterValue(source, value_type=str)} if source else {}
+    if name and values['camera_params_file'] == str(PARAMS_FILES['camera_params_file']):
+        own['frame_id'] = name
+    files = [_file(values, 'camera_params_file'),
+             *_naming(_file(values, 'params_file'), node)]
+    return _node(values, 'camera_node', files, [('image', topic), ('camera_info', _info(topic))],
+                 {'rate': float}, own, node)
+
+
+def _recorder(values: dict[str, str], supervisor: Supervisor, params: Path,
+              topics: list[str]) -> Action:
+    """Return what records the topics, watched by the supervisor."""
+    bag = values['bag'] or f'uav_camera_{datetime.now():%Y_%m_%d-%H_%M_%S}'
+    if values['recorder'] == 'mtl':
+        return supervisor.watch(_node(
+            values, 'recorder_node', _naming(params, 'recorder_node'), [], {}, {
+                'output': ParameterValue(bag, value_type=str), 'topics': topics}))
+    try:
+        get_package_prefix('rosbag2_transport')
+    except PackageNotFoundError:
+        raise ConfigError('launch argument recorder:=rosbag2: rosbag2 is not installed; '
+                          'apt-get install ros-$ROS_DISTRO-rosbag2, or leave it mtl') from None
+    folder = f"/{values['namespace'].strip('/')}" if values['namespace'].strip('/') else ''
+    return supervisor.tolerate(ExecuteProcess(
+        cmd=['ros2', 'bag', 'record', '--storage', 'mcap', '--storage-preset-profile',
+             'zstd_fast', '--output', bag,
+             # Humble takes topics as they are only.
+             *([] if os.environ.get('ROS_DISTRO') == 'humble' else ['--topics']),
+             *(topic if topic.startswith('/') else f'{folder}/{topic}' for topic in topics)],
+        output='screen'))
+
+
+def _node(values: dict[str, str], executable: str, files: list[Path],
           remappings: list[tuple[str, str]], arguments: dict[str, type],
-          parameters: dict[str, Any] | None = None) -> 'partial[Node]':
+          parameters: dict[str, Any] | None = None, name: str = '') -> 'partial[Node]':
     """Return what makes a node; launch arguments that are not empty become its parameters."""
     chosen: dict[str, Any] = {
         argument: _number(values, argument) if kind is float
         else ParameterValue(values[argument], value_type=kind)
         for argument, kind in arguments.items() if values[argument]}
     return partial(
-        Node, package=PACKAGE, executable=name, name=name, namespace=values['namespace'],
+        Node, package=PACKAGE, executable=executable, name=name or executable,
+        namespace=values['namespace'],
         parameters=[*map(str, files), {**chosen, **_time(values), **(parameters or {})}],
         remappings=remappings, output='screen',
         # With a terminal of its own a node writes colours, also into a pipe or a file.

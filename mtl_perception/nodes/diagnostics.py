@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 import resource
@@ -17,7 +18,7 @@ from mtl_perception.nodes.input_health import InputReport
 
 @dataclass(frozen=True)
 class NodeState:
-    """What diagnostics tell of a node besides its statistics."""
+    """What diagnostics tell of a node as a whole."""
 
     name: str
     """Fully qualified, so that two nodes in two namespaces are told apart."""
@@ -28,18 +29,31 @@ class NodeState:
     model: str
     runtime: str
     """The runtime's name, device and precision."""
+    batch: int
+    """Most images in one run of the network."""
+
+
+@dataclass(frozen=True)
+class CameraState:
+    """What diagnostics tell of one camera of the node."""
+
+    name: str
+    """Empty for the only one."""
     is_idle: bool
     """Whether the node is active but nobody subscribes to results."""
     input: InputReport
     bad_frame: str
     """Why the latest bad frame was dropped; empty where there was none."""
+    summary: Summary
 
 
-def diagnostics_message(state: NodeState, summary: Summary, stamp: Time) -> DiagnosticArray:
-    """Return three statuses: the images that come, how long they take, the model."""
-    return DiagnosticArray(
-        header=Header(stamp=stamp),
-        status=[_images(state, summary), _latency(state, summary), _model(state)])
+def diagnostics_message(
+        state: NodeState, cameras: Sequence[CameraState], stamp: Time) -> DiagnosticArray:
+    """Return the statuses: of each camera its images and how long they take, and of the model."""
+    return DiagnosticArray(header=Header(stamp=stamp), status=[
+        *(status for camera in cameras
+          for status in (_images(state, camera), _latency(state, camera))),
+        _model(state)])
 
 
 def resident_memory() -> int:
@@ -51,26 +65,28 @@ def resident_memory() -> int:
     return pages * resource.getpagesize()
 
 
-def _images(state: NodeState, summary: Summary) -> DiagnosticStatus:
+def _images(state: NodeState, camera: CameraState) -> DiagnosticStatus:
+    summary = camera.summary
     level, text = DiagnosticStatus.OK, f'{summary.rate_in:.1f} images/s'
-    troubles = list(state.input.troubles)
-    if state.bad_frame:
-        troubles.append(f'bad frames: {state.bad_frame}')
+    troubles = list(camera.input.troubles)
+    if camera.bad_frame:
+        troubles.append(f'bad frames: {camera.bad_frame}')
     if troubles:
         level, text = DiagnosticStatus.WARN, '; '.join(troubles)
     elif state.lifecycle != 'active':
         text = 'not active'
-    elif state.is_idle:
+    elif camera.is_idle:
         text = 'idle: nobody subscribes to results'
-    stamps = state.input.stamps
-    return _status(state, 'images', level, text, {
-        'topic': state.input.topic,
-        'publishers': state.input.publishers,
-        'reliability': state.input.reliability,
+    stamps = camera.input.stamps
+    return _status(state, _task(camera, 'images'), level, text, {
+        'topic': camera.input.topic,
+        'publishers': camera.input.publishers,
+        'transport': camera.input.transport,
+        'reliability': camera.input.reliability,
         'images received': summary.received,
         'images processed': summary.processed,
         **{f'images dropped, {cause}': count for cause, count in sorted(summary.dropped.items())},
-        'images lost on the way': _or_empty(state.input.lost, 'd'),
+        'images lost on the way': _or_empty(camera.input.lost, 'd'),
         'images missing by their stamps, lately': stamps.missing,
         'rate in [Hz]': f'{summary.rate_in:.2f}',
         'rate out [Hz]': f'{summary.rate_out:.2f}',
@@ -87,10 +103,11 @@ def _or_empty(value: float | None, form: str) -> str:
     return '' if value is None else format(value, form)
 
 
-def _latency(state: NodeState, summary: Summary) -> DiagnosticStatus:
+def _latency(state: NodeState, camera: CameraState) -> DiagnosticStatus:
+    summary = camera.summary
     total = summary.percentiles.get('total')
     text = f'{total[0] * 1e3:.1f} ms' if total else 'no image processed lately'
-    return _status(state, 'latency', DiagnosticStatus.OK, text, {
+    return _status(state, _task(camera, 'latency'), DiagnosticStatus.OK, text, {
         f'{stage} p{percent} [ms]': f'{value * 1e3:.2f}'
         for stage, values in summary.percentiles.items()
         for percent, value in zip(PERCENTILES, values, strict=True)})
@@ -104,8 +121,13 @@ def _model(state: NodeState) -> DiagnosticStatus:
         'lifecycle state': state.lifecycle,
         'model': state.model,
         'runtime': state.runtime,
+        'most images at once': state.batch or '',
         'resident memory [MB]': f'{resident_memory() / 1e6:.1f}',
     })
+
+
+def _task(camera: CameraState, task: str) -> str:
+    return f'{camera.name} {task}' if camera.name else task
 
 
 def _status(

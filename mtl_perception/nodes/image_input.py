@@ -1,14 +1,15 @@
-"""The subscription to the images, whose quality of service follows that of their publishers."""
+"""The subscription to a camera's images, which follows what their publishers offer."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import ReliabilityPolicy
 from rclpy.subscription import Subscription
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 
 from mtl_perception.nodes import qos
 from mtl_perception.nodes.distributions import (
@@ -18,11 +19,35 @@ from mtl_perception.nodes.distributions import (
 )
 
 IMAGE_TYPE = 'sensor_msgs/msg/Image'
+COMPRESSED_TYPE = 'sensor_msgs/msg/CompressedImage'
+
+_KINDS = {'raw': (Image, IMAGE_TYPE), 'compressed': (CompressedImage, COMPRESSED_TYPE)}
+"""Transport -> class and name of its messages."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """Where images come from and how."""
+
+    topic: str
+    transport: str
+    """'raw' or 'compressed'."""
+    reliability: str
+    """'best_effort' or 'reliable'."""
+
+    @property
+    def type(self) -> str:
+        """Name of the type of the messages."""
+        return _KINDS[self.transport][1]
 
 
 class ImageInput:
     """
-    Receives images of the topic `image`.
+    Receives the images of a topic, raw or compressed.
+
+    Compressed images are those of TOPIC/compressed, as image_transport names it, or of the topic
+    itself where it carries such. Of 'auto' transport, raw images are taken where they are
+    published, else compressed ones; what has no publisher is waited for as raw images.
 
     Of 'auto' reliability, it is reliable while all publishers of the topic are, since an image
     that is larger than its sender's shared memory is lost otherwise, and best effort while one
@@ -32,24 +57,31 @@ class ImageInput:
     """
 
     def __init__(
-            self, node: Node, reliability: str, depth: int,
-            on_image: Callable[[Image], None]) -> None:
-        """Subscribe; `reliability` is 'auto', 'best_effort' or 'reliable', `depth` in messages."""
+            self, node: Node, topic: str, transport: str, reliability: str, depth: int,
+            on_image: Callable[[Any], None]) -> None:
+        """
+        Subscribe to a topic, given as a name that is not resolved yet.
+
+        `transport` is 'auto', 'raw' or 'compressed', `reliability` 'auto', 'best_effort' or
+        'reliable', `depth` in messages; `on_image` gets Image or CompressedImage messages.
+        """
         self._node = node
+        self._transport = transport
         self._wanted = reliability
         self._depth = depth
         self._on_image = on_image
-        self._topic = node.resolve_topic_name('image')
+        self._topic = node.resolve_topic_name(topic)
         self._told_lost = 0
         self._gaps = SequenceGaps()
         self._alone = True
-        self.reliability = self._fitting()
-        """What the subscription asks for at present: 'best_effort' or 'reliable'."""
+        self.route = Route(self._topic, 'raw', 'reliable')
+        """Where the subscription is at present, and what it asks for."""
+        self.route = self._fitting()
         self._subscription: Subscription | None = self._subscribe()
 
     @property
     def is_paused(self) -> bool:
-        """Whether no images are received for the moment."""
+        """Whether no images are received until `resume`."""
         return self._subscription is None
 
     @property
@@ -64,20 +96,31 @@ class ImageInput:
         return max(self._told_lost, self._gaps.total)
 
     def follow(self) -> None:
-        """Look at the publishers and subscribe anew where that calls for another reliability."""
-        reliability = self._fitting()
-        if reliability == self.reliability:
+        """Look at the publishers, and subscribe anew where they offer something else now."""
+        route = self._fitting()
+        if route == self.route:
             return
-        self.reliability = reliability
+        moves = (route.topic, route.transport) != (self.route.topic, self.route.transport)
+        self.route = route
         if self._subscription is None:
             return
-        former, self._subscription = self._subscription, self._subscribe()
-        self._node.destroy_subscription(former)
-        self._node.get_logger().info(f'{self._topic} is received {reliability} from now on')
+        if moves:
+            self.pause()
+            try:
+                self.resume()
+            except RuntimeError:  # RCLError is one, and has no public name in Humble
+                # A participant cannot have two types of one topic, and the executor may hold the
+                # former subscription for a moment yet: `resume` is tried again.
+                return
+        else:
+            former, self._subscription = self._subscription, self._subscribe()
+            self._node.destroy_subscription(former)
+        self._node.get_logger().info(
+            f'{route.topic} is received {route.transport}, {route.reliability} from now on')
 
     def publishers(self) -> int:
-        """Return the number of publishers of the topic, of whatever type."""
-        return self._node.count_publishers(self._topic)
+        """Return the number of publishers of the topics, of whatever type."""
+        return sum(self._node.count_publishers(topic) for topic in self._topics())
 
     def pause(self) -> None:
         """Unsubscribe until `resume`, so that images are not even sent here."""
@@ -89,26 +132,44 @@ class ImageInput:
         """Subscribe again; what was sent meanwhile does not count as lost."""
         if self._subscription is None:
             self._gaps.forget()
-            self.reliability = self._fitting()
+            self.route = self._fitting()
             self._subscription = self._subscribe()
 
     def close(self) -> None:
         """Unsubscribe for good."""
         self.pause()
 
-    def _fitting(self) -> str:
-        """Return the reliability to ask for among the publishers of now."""
-        offered = [
-            info.qos_profile.reliability
-            for info in self._node.get_publishers_info_by_topic(self._topic)
-            if info.topic_type == IMAGE_TYPE]
+    def _topics(self) -> list[str]:
+        """Return the topics that may carry the images."""
+        compressed = f'{self._topic}/compressed'
+        return {'raw': [self._topic], 'compressed': [compressed, self._topic],
+                'auto': [self._topic, compressed]}[self._transport]
+
+    def _fitting(self) -> Route:
+        """Return the route to take with the publishers of now."""
+        offers: dict[tuple[str, str], list[ReliabilityPolicy]] = {}
+        for topic in self._topics():
+            for info in self._node.get_publishers_info_by_topic(topic):
+                for transport, (_, kind) in _KINDS.items():
+                    if info.topic_type == kind and self._transport in ('auto', transport):
+                        offers.setdefault((topic, transport), []).append(
+                            info.qos_profile.reliability)
+        if offers:
+            # Raw ones first, then as `_topics` has them.
+            topic, transport = min(offers, key=lambda offer: offer[1] != 'raw')
+        else:
+            topic = self._topics()[0]
+            transport = 'raw' if self._transport == 'auto' else self._transport
+        offered = offers.get((topic, transport), [])
         self._alone = len(offered) == 1
-        if self._wanted != 'auto':
-            return self._wanted
-        return 'best_effort' if ReliabilityPolicy.BEST_EFFORT in offered else 'reliable'
+        reliability = self._wanted
+        if reliability == 'auto':
+            reliability = 'best_effort' if ReliabilityPolicy.BEST_EFFORT in offered else 'reliable'
+        return Route(topic, transport, reliability)
 
     def _subscribe(self) -> Subscription:
-        profile = qos.stream(self.reliability, self._depth)
+        profile = qos.stream(self.route.reliability, self._depth)
+        kind, _ = _KINDS[self.route.transport]
         callback = self._on_image_with_info if CALLBACKS_GET_INFO else self._on_image
         events = SubscriptionEventCallbacks(
             # Otherwise rclpy's own callback logs the incompatibility.
@@ -118,10 +179,10 @@ class ImageInput:
             use_default_callbacks=self._wanted != 'auto')
         try:
             return self._node.create_subscription(
-                Image, 'image', callback, profile, event_callbacks=events)
+                kind, self.route.topic, callback, profile, event_callbacks=events)
         except UnsupportedEventTypeError:
             # Some middlewares know neither; `follow` is called now and then as well.
-            return self._node.create_subscription(Image, 'image', callback, profile)
+            return self._node.create_subscription(kind, self.route.topic, callback, profile)
 
     def _on_incompatible(self, _: Any) -> None:
         # Not from here: the subscription that tells this would be destroyed.
@@ -131,7 +192,7 @@ class ImageInput:
     def _on_lost(self, event: Any) -> None:
         self._told_lost += event.total_count_change
 
-    def _on_image_with_info(self, message: Image, info: Any) -> None:
+    def _on_image_with_info(self, message: Any, info: Any) -> None:
         number = info.get('publication_sequence_number')
         gid = info.get('publisher_gid')  # not in Jazzy: numbers of several publishers mix there
         if number is not None and (gid or self._alone):

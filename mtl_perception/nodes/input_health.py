@@ -10,7 +10,7 @@ import time
 
 from rclpy.node import Node
 
-from mtl_perception.nodes.image_input import ImageInput
+from mtl_perception.nodes.image_input import ImageInput, Route
 from mtl_perception.nodes.silence import explain_loss, explain_silence, look_around, Offer
 from mtl_perception.nodes.stamps import StampMonitor, StampReport
 from mtl_perception.transport import remedy
@@ -34,6 +34,8 @@ class InputReport:
 
     topic: str
     publishers: int
+    transport: str
+    """'raw' or 'compressed'; empty: there is no subscription."""
     reliability: str
     """What the subscription asks for; empty: there is none."""
     lost: int | None
@@ -46,10 +48,12 @@ class InputReport:
 
 
 class InputHealth:
-    """Follows the images of one node from activation on; all calls come from one thread."""
+    """Follows the images of a topic from activation on; all calls come from one thread."""
 
-    def __init__(self, node: Node) -> None:
+    def __init__(self, node: Node, topic: str) -> None:
+        """Take the name of the topic, not resolved yet."""
         self._node = node
+        self._topic = node.resolve_topic_name(topic)
         self._stamps = StampMonitor()
         self._lost: deque[int] = deque([0], maxlen=_LATELY + 1)
         self._told: dict[str, float] = {}
@@ -72,33 +76,32 @@ class InputHealth:
         where they are too many.
         """
         clock = self._clock_trouble()
-        topic = self._node.resolve_topic_name('image')
-        publishers, stamps = self._node.count_publishers(topic), self._stamps.report()
+        stamps = self._stamps.report()
         if images is None:
-            return self._report(topic, publishers, '', None, stamps, [clock])
+            return self._report(self._topic, None, None, stamps, [clock])
+        topic = images.route.topic
         self._lost.append(images.lost)
         lately = self._lost[-1] - self._lost[0]
         troubles = []
         if silence is not None:
-            around = look_around(self._node, topic)
+            around = look_around(self._node, topic, images.route.type)
             troubles.append(f'no image on {topic} for {silence:.1f} s: ' + explain_silence(
-                around, images.reliability, lately, remedy(os.environ)))
+                around, images.route.reliability, lately, remedy(os.environ)))
         elif lately:
             troubles.append(
                 f'{lately} images were lost on the way in the last {len(self._lost) - 1} s: '
-                + explain_loss(self._image_offers(topic), remedy(os.environ)))
+                + explain_loss(self._image_offers(images), remedy(os.environ)))
         elif stamps.missing > max(2, _TOLERATED * stamps.expected):
             troubles.append(
                 f'{stamps.missing} of {stamps.expected} images are missing by their stamps: lost '
                 'on the way or not sent; ' + explain_loss(
-                    self._image_offers(topic), remedy(os.environ)))
+                    self._image_offers(images), remedy(os.environ)))
         troubles += [stamps.trouble if silence is None else '', clock]
-        return self._report(
-            topic, publishers, images.reliability, images.lost, stamps, troubles)
+        return self._report(topic, images.route, images.lost, stamps, troubles)
 
     def _report(
-            self, topic: str, publishers: int, reliability: str, lost: int | None,
-            stamps: StampReport, troubles: list[str]) -> InputReport:
+            self, topic: str, route: Route | None, lost: int | None, stamps: StampReport,
+            troubles: list[str]) -> InputReport:
         troubles = [trouble for trouble in troubles if trouble]
         now, news = time.monotonic(), []
         self._told = {
@@ -110,10 +113,11 @@ class InputHealth:
                 self._told[kind] = now
                 news.append(trouble)
         return InputReport(
-            topic, publishers, reliability, lost, stamps, tuple(troubles), tuple(news))
+            topic, self._node.count_publishers(topic), route.transport if route else '',
+            route.reliability if route else '', lost, stamps, tuple(troubles), tuple(news))
 
-    def _image_offers(self, topic: str) -> list[Offer]:
-        return look_around(self._node, topic).images
+    def _image_offers(self, images: ImageInput) -> list[Offer]:
+        return look_around(self._node, images.route.topic, images.route.type).images
 
     def _clock_trouble(self) -> str:
         """Return what is wrong with a clock that does not run; the system's always does."""

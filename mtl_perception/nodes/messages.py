@@ -36,12 +36,17 @@ def image_to_message(image: np.ndarray, encoding: str, header: Header) -> Image:
     The pixels are copied once; the message holds `header` itself.
     """
     height, width = image.shape[:2]
-    # The one type that rclpy takes over without looking at every byte.
-    data = array.array('B')
-    data.frombytes(np.ascontiguousarray(image).data)
+    data = byte_array(np.ascontiguousarray(image).data)
     return Image(
         header=header, height=height, width=width, encoding=encoding, is_bigendian=0,
         step=width * ENCODED_CHANNELS[encoding], data=data)
+
+
+def byte_array(data: bytes | memoryview) -> array.array[int]:
+    """Return a copy of contiguous data as the one type that rclpy takes without a look at each."""
+    result = array.array('B')
+    result.frombytes(data)
+    return result
 
 
 def label_info_message(labels: LabelSet, threshold: float, stamp: Time) -> LabelInfo:

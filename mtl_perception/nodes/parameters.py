@@ -30,6 +30,11 @@ from mtl_perception.nodes.declaration import declaration, NEVER, UNCONFIGURED
 from mtl_perception.nodes.perception_parameters import PerceptionParameters
 from mtl_perception.nodes.recorder_parameters import RecorderParameters
 
+OF_ONE_CAMERA = (
+    'score_threshold', 'nms_threshold', 'max_detections', 'tiles', 'detection_rate',
+    'segmentation_rate', 'image_transport', 'reliability', 'queue_depth', 'image_timeout')
+"""Parameters of the perception node that CAMERA.NAME sets for one of its cameras alone."""
+
 Parameters = TypeVar('Parameters', PerceptionParameters, CameraParameters, RecorderParameters)
 
 _KINDS = (PerceptionParameters, CameraParameters, RecorderParameters)
@@ -80,11 +85,11 @@ def declare(node: Node, kind: type[Parameters]) -> Parameters:
         default = list(item.default) if isinstance(item.default, tuple) else item.default
         value = node.declare_parameter(
             item.name, default, ParameterDescriptor(dynamic_typing=True)).value
-        values[item.name] = _typed(item, value)
+        values[item.name] = typed(item, value)
     result = kind(**values)
     for item in fields(kind):
         # Not before: rclpy's own refusal of a first value would be a traceback.
-        node.set_descriptor(item.name, _descriptor(item))
+        node.set_descriptor(item.name, descriptor(item))
     return result
 
 
@@ -98,8 +103,14 @@ def _check_names(node: Node, kind: type[Any]) -> None:
     known = {item.name for other in _KINDS for item in fields(other)}
     # The one place where rclpy keeps what was given but not declared, under the same name in
     # Humble, Jazzy and Kilted.
-    for name in sorted(node._parameter_overrides):
+    given = node._parameter_overrides
+    cameras = given['cameras'].value if 'cameras' in given and kind is PerceptionParameters else ()
+    for name in sorted(given):
         if name in known or name in _RCLPY_NAMES or name.startswith(_RCLPY_PREFIXES):
+            continue
+        camera, _, rest = name.rpartition('.')
+        if rest in OF_ONE_CAMERA and camera and (
+                kind is not PerceptionParameters or camera in (cameras or ())):
             continue
         raise ConfigError(
             f'parameter {name}: {node.get_name()} has none of that name; '
@@ -118,7 +129,7 @@ def changed(
     for change in changes:
         if change.name not in known:
             continue
-        value = _typed(known[change.name], change.value)
+        value = typed(known[change.name], change.value)
         if value == getattr(values, change.name):
             continue
         when = declaration(known[change.name]).changes
@@ -132,19 +143,20 @@ def changed(
     return dataclasses.replace(values, **new)
 
 
-def _descriptor(item: Field[Any]) -> ParameterDescriptor:
+def descriptor(item: Field[Any]) -> ParameterDescriptor:
+    """Return what ROS tools show of a parameter, and what rclpy checks by itself."""
     known = declaration(item)
-    # Dynamic typing leaves the types to `_typed`: otherwise `rate:=10` is refused as an integer.
-    descriptor = ParameterDescriptor(
+    # Dynamic typing leaves the types to `typed`: otherwise `rate:=10` is refused as an integer.
+    shown = ParameterDescriptor(
         description=known.text(), read_only=known.changes == NEVER, dynamic_typing=True)
     if known.low is not None and known.high is not None:
         if isinstance(item.default, float):
-            descriptor.floating_point_range = [
+            shown.floating_point_range = [
                 FloatingPointRange(from_value=float(known.low), to_value=float(known.high))]
         else:
-            descriptor.integer_range = [
+            shown.integer_range = [
                 IntegerRange(from_value=int(known.low), to_value=int(known.high))]
-    return descriptor
+    return shown
 
 
 _OFF = 'off'
@@ -156,8 +168,12 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, Sequence) and not isinstance(value, str) else value
 
 
-def _typed(item: Field[Any], value: Any) -> Any:
-    """Return the value as the type of the field's default: whole numbers do for both others."""
+def typed(item: Field[Any], value: Any) -> Any:
+    """
+    Return the value of a ROS parameter as the type of the field's default.
+
+    Whole numbers do for the others as well. ConfigError where it cannot be.
+    """
     wanted = type(item.default)
     given = type(value)
     if value is False and item.default == _OFF:

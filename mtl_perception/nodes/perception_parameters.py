@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+import re
 
+from mtl_perception.compressed import KINDS
+from mtl_perception.errors import ConfigError
 from mtl_perception.inference.pipeline import MAX_DETECTIONS, PipelineOptions
 from mtl_perception.inference.registry import RUNTIMES
-from mtl_perception.inference.runtime import DEVICES, MAX_THREADS, PRECISIONS, RuntimeOptions
+from mtl_perception.inference.runtime import (
+    DEVICES,
+    MAX_BATCH,
+    MAX_THREADS,
+    PRECISIONS,
+    RuntimeOptions,
+)
 from mtl_perception.nodes.declaration import (
     ALWAYS,
     check,
@@ -16,11 +25,21 @@ from mtl_perception.nodes.declaration import (
     UNCONFIGURED,
 )
 
+MAX_CAMERAS = 8
+
+TRANSPORTS = ('auto', 'raw', 'compressed')
+
+_CAMERA = re.compile(r'[A-Za-z](?:_?[A-Za-z0-9])*')
+"""What may be a part of a topic's name in ROS 2."""
+
 
 @dataclass(frozen=True)
 class PerceptionParameters:
     """Parameters of the perception node."""
 
+    cameras: tuple[str, ...] = parameter(
+        (), 'names of several cameras, each with topics of its own: NAME/image in, ~/NAME/... '
+        'out; empty: one camera without a name')
     model: str = parameter(
         '', 'path of the model file; empty: the model that comes with the package',
         changes=UNCONFIGURED)
@@ -62,6 +81,18 @@ class PerceptionParameters:
     class_id_format: str = parameter(
         'index', 'class_id of a detection: the class index as a number, or its name',
         choices=('index', 'name'), changes=ALWAYS)
+    image_transport: str = parameter(
+        'auto', 'how images are received; auto: raw where they are published so, else JPEG or '
+        'PNG of TOPIC/compressed', choices=TRANSPORTS, changes=UNCONFIGURED)
+    max_batch: int = parameter(
+        0, 'most images, of several cameras or tiles, in one run of the network; 0: the number '
+        'with the best rate, by a measurement of about a second when the node is configured',
+        low=0, high=MAX_BATCH, changes=UNCONFIGURED)
+    compressed_format: str = parameter(
+        'jpeg', 'what ~/overlay/compressed and ~/segmentation_color/compressed are made of',
+        choices=KINDS, changes=ALWAYS)
+    jpeg_quality: int = parameter(
+        80, 'quality of these JPEGs', low=1, high=100, changes=ALWAYS)
     reliability: str = parameter(
         'auto', 'reliability that is asked of the image publishers; auto: reliable while all of '
         'them offer it; best_effort takes both', choices=('auto', *RELIABILITIES),
@@ -83,6 +114,13 @@ class PerceptionParameters:
     def __post_init__(self) -> None:
         check(self)
         self.options()
+        if len(self.cameras) > MAX_CAMERAS or len({*self.cameras}) < len(self.cameras):
+            raise ConfigError(f'parameter cameras: {list(self.cameras)} are not up to '
+                              f'{MAX_CAMERAS} different names')
+        for name in self.cameras:
+            if not _CAMERA.fullmatch(name):
+                raise ConfigError(f'parameter cameras: {name!r:.80} cannot be a part of a '
+                                  "topic's name: letters, digits and single underscores")
 
     def options(self) -> PipelineOptions:
         """Return what the pipeline is told for the next frame."""
@@ -98,5 +136,5 @@ class PerceptionParameters:
         """Return how the model is to be run."""
         return RuntimeOptions(
             runtime=self.runtime, device=self.device, precision=self.precision,
-            threads=self.threads,
+            threads=self.threads, batch=max(1, self.max_batch),
             cache=None if self.cache_folder == 'auto' else Path(self.cache_folder))

@@ -8,39 +8,44 @@ import cv2
 import numpy as np
 from rclpy.node import Node
 from rclpy.publisher import Publisher
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CompressedImage, Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
+from mtl_perception.compressed import compress, format_name
 from mtl_perception.drawing import color_label_map, draw_overlay
 from mtl_perception.inference.results import Perception
 from mtl_perception.nodes import qos
 from mtl_perception.nodes.distributions import matched_callbacks, UnsupportedEventTypeError
 from mtl_perception.nodes.message_memory import DetectionMemory, ImageMemory
-from mtl_perception.nodes.messages import label_info_message
+from mtl_perception.nodes.messages import byte_array, label_info_message
+from mtl_perception.nodes.perception_parameters import PerceptionParameters
 from mtl_perception.spec import ModelSpec
 
 _TASKS = {
     'detections': ('detection',),
     'segmentation': ('segmentation',),
     'segmentation_color': ('segmentation',),
+    'segmentation_color/compressed': ('segmentation',),
     'overlay': ('detection', 'segmentation'),
+    'overlay/compressed': ('detection', 'segmentation'),
 }
 """Topics of results -> the tasks that they show."""
 
 
 class Publications:
     """
-    The publishers of one model's results.
+    The publishers of one model's results for one camera.
 
     A task that the model does not have has no topics. A result is published, also where nothing
     was found, while somebody subscribes to it; a frame's results have the header of its image.
     Frames come from one thread.
     """
 
-    def __init__(self, node: Node, spec: ModelSpec, on_subscriber: Callable[[], None]) -> None:
+    def __init__(self, node: Node, spec: ModelSpec, on_subscriber: Callable[[], None],
+                 camera: str = '') -> None:
         """
-        Advertise the topics.
+        Advertise the topics, ~/NAME, or ~/CAMERA/NAME where the camera has a name.
 
         `on_subscriber` is called, in the executor's thread, when a subscriber of results comes or
         goes, where the middleware tells: see `tells`.
@@ -48,6 +53,7 @@ class Publications:
         self._node = node
         self._spec = spec
         self._on_subscriber = on_subscriber
+        self._folder = f'~/{camera}/' if camera else '~/'
         self._publishers: dict[str, Publisher] = {}
         self._images: dict[str, ImageMemory] = {}
         self._detections = DetectionMemory()
@@ -61,7 +67,9 @@ class Publications:
             self._advertise('segmentation', Image, 'mono8')
             self._advertise('segmentation/label_info', LabelInfo)
             self._advertise('segmentation_color', Image, 'rgb8')
+            self._advertise('segmentation_color/compressed', CompressedImage)
         self._advertise('overlay', Image, 'rgb8')
+        self._advertise('overlay/compressed', CompressedImage)
 
     def topics(self) -> list[str]:
         """Return the resolved names of the topics."""
@@ -110,16 +118,17 @@ class Publications:
 
     def publish(
             self, wanted: Collection[str], perception: Perception, pixels: np.ndarray, order: str,
-            header: Header, class_id_format: str) -> None:
+            header: Header, settings: PerceptionParameters) -> None:
         """
         Publish those results of one frame that are `wanted`, as far as they are there.
 
-        The label map of `perception` is what `label_map` returned. `pixels` is the image, uint8
-        [height, width, 3] in `order` or [height, width]; it is looked at for the overlay only.
+        `settings` say how classes are named and images compressed. The label map of `perception`
+        is what `label_map` returned. `pixels` is the image, uint8 [height, width, 3] in `order` or
+        [height, width]; it is looked at for the overlay only.
         """
         labels, names = self._spec.segmentation, self._spec.detection
         if 'detections' in wanted and names is not None and perception.detections is not None:
-            class_ids = names.names if class_id_format == 'name' else [
+            class_ids = names.names if settings.class_id_format == 'name' else [
                 str(index) for index in range(len(names))]
             self._publishers['detections'].publish(
                 self._detections.message(perception.detections, class_ids, header))
@@ -127,14 +136,14 @@ class Publications:
         if labels is not None and perception.label_map is not None:
             if 'segmentation' in wanted:
                 self._publish_image('segmentation', header)
-            if 'segmentation_color' in wanted:
+            if _shows(wanted, 'segmentation_color'):
                 color_label_map(
                     perception.label_map, labels, self._images['segmentation_color'].pixels(*size))
-                self._publish_image('segmentation_color', header)
-        if 'overlay' in wanted:
+                self._publish_shown('segmentation_color', wanted, size, header, settings)
+        if _shows(wanted, 'overlay'):
             draw_overlay(_rgb(pixels, order), perception, self._spec,
                          out=self._images['overlay'].pixels(*size))
-            self._publish_image('overlay', header)
+            self._publish_shown('overlay', wanted, size, header, settings)
 
     def destroy(self) -> None:
         """Withdraw the topics."""
@@ -150,10 +159,10 @@ class Publications:
         self.tells &= kind is LabelInfo or callbacks is not None
         try:
             publisher: Publisher = self._node.create_publisher(
-                kind, f'~/{name}', profile, event_callbacks=callbacks)
+                kind, f'{self._folder}{name}', profile, event_callbacks=callbacks)
         except UnsupportedEventTypeError:  # not every middleware tells
             self.tells = False
-            publisher = self._node.create_publisher(kind, f'~/{name}', profile)
+            publisher = self._node.create_publisher(kind, f'{self._folder}{name}', profile)
         self._publishers[name] = publisher
 
     def _on_matched(self) -> None:
@@ -162,6 +171,21 @@ class Publications:
 
     def _publish_image(self, name: str, header: Header) -> None:
         self._publishers[name].publish(self._images[name].message(header))
+
+    def _publish_shown(self, name: str, wanted: Collection[str], size: tuple[int, int],
+                       header: Header, settings: PerceptionParameters) -> None:
+        """Publish an image for people, raw, compressed or both."""
+        if name in wanted:
+            self._publish_image(name, header)
+        if f'{name}/compressed' in wanted:
+            kind = settings.compressed_format
+            data = compress(self._images[name].pixels(*size), 'rgb', kind, settings.jpeg_quality)
+            self._publishers[f'{name}/compressed'].publish(CompressedImage(
+                header=header, format=format_name('rgb8', kind), data=byte_array(data)))
+
+
+def _shows(wanted: Collection[str], name: str) -> bool:
+    return name in wanted or f'{name}/compressed' in wanted
 
 
 def _rgb(pixels: np.ndarray, order: str) -> np.ndarray:

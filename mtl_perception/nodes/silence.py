@@ -7,9 +7,14 @@ from dataclasses import dataclass
 
 from rclpy.node import Node
 
-from mtl_perception.nodes.image_input import IMAGE_TYPE
+from mtl_perception.nodes.image_input import COMPRESSED_TYPE, IMAGE_TYPE
 
-COMPRESSED_TYPE = 'sensor_msgs/msg/CompressedImage'
+VIDEO_TYPES = ('ffmpeg_image_transport_msgs/msg/FFMPEGPacket', 'foxglove_msgs/msg/CompressedVideo',
+               'theora_image_transport/msg/Packet')
+"""Types of packets of a video, each of which means something only after all before it."""
+
+_NO_VIDEO = ('packets of a video are not received: have the driver publish raw or compressed '
+             'images, or `ros2 run image_transport republish` make them')
 
 _MOST = 6
 """Topics or publishers that are named; of more, the number is told."""
@@ -35,15 +40,17 @@ class Surroundings:
     offers: tuple[Offer, ...]
     elsewhere: tuple[tuple[str, str], ...]
     """Name and type of other topics that somebody publishes images on."""
+    type: str = IMAGE_TYPE
+    """The type that the node receives there."""
 
     @property
     def images(self) -> list[Offer]:
         """The publishers of the type that the node receives."""
-        return [offer for offer in self.offers if offer.type == IMAGE_TYPE]
+        return [offer for offer in self.offers if offer.type == self.type]
 
 
-def look_around(node: Node, topic: str) -> Surroundings:
-    """Return what there is around `topic`, a resolved name, at this moment."""
+def look_around(node: Node, topic: str, kind: str = IMAGE_TYPE) -> Surroundings:
+    """Return what there is around `topic`, a resolved name, where messages of `kind` are taken."""
     own = node.get_fully_qualified_name()
     offers = []
     for info in node.get_publishers_info_by_topic(topic):
@@ -53,9 +60,9 @@ def look_around(node: Node, topic: str) -> Surroundings:
     # Our own images are no input, and a topic that is only subscribed to carries nothing.
     elsewhere = [
         (name, kind) for name, kinds in node.get_topic_names_and_types() for kind in kinds
-        if kind in (IMAGE_TYPE, COMPRESSED_TYPE) and name != topic
+        if kind in (IMAGE_TYPE, COMPRESSED_TYPE, *VIDEO_TYPES) and name != topic
         and not name.startswith(f'{own}/') and node.count_publishers(name)]
-    return Surroundings(topic, tuple(offers), tuple(sorted(elsewhere)))
+    return Surroundings(topic, tuple(offers), tuple(sorted(elsewhere)), kind)
 
 
 def explain_silence(around: Surroundings, reliability: str, lost: int, remedy: str) -> str:
@@ -70,10 +77,12 @@ def explain_silence(around: Surroundings, reliability: str, lost: int, remedy: s
     images = around.images
     if not images:
         kinds = sorted({offer.type for offer in around.offers})
-        text = f'it carries {" and ".join(kinds)} (from {_nodes(around.offers)}), not {IMAGE_TYPE}'
-        if COMPRESSED_TYPE in kinds:
-            text += ('; `ros2 run image_transport republish compressed raw` makes images of it, '
-                     'or take the raw topic')
+        text = (f'it carries {" and ".join(kinds)} (from {_nodes(around.offers)}), '
+                f'not {around.type}')
+        if {IMAGE_TYPE, COMPRESSED_TYPE} & {*kinds}:
+            text += '; set parameter image_transport to auto'
+        elif {*VIDEO_TYPES} & {*kinds}:
+            text += f'; {_NO_VIDEO}'
         return f'{text}; {_elsewhere(around)}'
     if reliability == 'reliable' and not any(_reliable(offer) for offer in images):
         return (f'the quality of service does not fit: this node asks for reliable, volatile, and '
@@ -102,8 +111,11 @@ def _reliable(offer: Offer) -> bool:
 def _elsewhere(around: Surroundings) -> str:
     if not around.elsewhere:
         return 'no other topic of images is published'
-    return 'images are published on ' + _some([
+    found = 'images are published on ' + _some([
         f'{name} ({kind.rpartition("/")[2]})' for name, kind in around.elsewhere])
+    if all(kind in VIDEO_TYPES for _, kind in around.elsewhere):
+        found += f'; {_NO_VIDEO}'
+    return found
 
 
 def _nodes(offers: Sequence[Offer]) -> str:

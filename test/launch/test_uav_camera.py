@@ -11,7 +11,9 @@ import yaml
 
 pytest.importorskip('launch_ros')
 
-from launch.actions import DeclareLaunchArgument
+from ament_index_python.packages import PackageNotFoundError
+from launch.actions import DeclareLaunchArgument, ExecuteProcess
+from launch.utilities import perform_substitutions
 from launch_ros.actions import Node
 
 from launch import LaunchContext
@@ -37,16 +39,25 @@ def launch_file():
 
 
 @pytest.fixture
-def nodes_of(launch_file):
-    """Return a function from launch arguments to nodes by executable, and their context."""
-    def nodes_of(**arguments):
+def actions_of(launch_file):
+    """Return a function from launch arguments to what is started, and its context."""
+    def actions_of(**arguments):
         context = LaunchContext()
         for entity in launch_file.generate_launch_description().entities:
             if isinstance(entity, DeclareLaunchArgument):
                 if entity.name in arguments:
                     context.launch_configurations[entity.name] = arguments[entity.name]
                 entity.execute(context)
-        actions = launch_file.make_nodes(context)
+        return launch_file.make_nodes(context), context
+
+    return actions_of
+
+
+@pytest.fixture
+def nodes_of(actions_of):
+    """Return a function from launch arguments to nodes by executable, and their context."""
+    def nodes_of(**arguments):
+        actions, context = actions_of(**arguments)
         return {action.node_executable: action for action in actions
                 if isinstance(action, Node)}, context
 
@@ -67,8 +78,9 @@ def test_arguments_are_at_the_top_level_and_described(launch_file):
         for argument in launch_file.generate_launch_description().get_launch_arguments()}
     assert set(arguments) == {
         'params_file', 'camera_params_file', 'namespace', 'use_sim_time', 'model', 'runtime',
-        'device', 'score_threshold', 'image_topic', 'camera', 'source', 'rate', 'record', 'bag',
-        'rviz', 'log_level', 'on_exit', 'respawn', 'respawn_delay', 'respawn_max_per_minute'}
+        'device', 'score_threshold', 'cameras', 'image_topic', 'image_transport', 'camera',
+        'source', 'rate', 'record', 'bag', 'recorder', 'rviz', 'log_level', 'on_exit', 'respawn',
+        'respawn_delay', 'respawn_max_per_minute'}
     assert all(argument.description for argument in arguments.values())
     for name in ('camera', 'record', 'rviz', 'respawn'):
         assert arguments[name].choices == ['true', 'false']
@@ -109,6 +121,63 @@ def test_arguments_become_parameters_of_their_type(nodes_of, tmp_path):
 def test_what_is_started(arguments, expected, nodes_of):
     nodes, _ = nodes_of(**arguments)
     assert list(nodes) == expected
+
+
+def resolved(context, pairs):
+    return [tuple(perform_substitutions(context, part) for part in pair) for pair in pairs]
+
+
+def test_several_cameras_have_a_camera_node_each_and_one_perception_node(actions_of):
+    actions, context = actions_of(
+        cameras='front, down', record='true', bag='b', rate='5', image_transport='compressed',
+        image_topic='{down: /belly/image_raw}', source='{front: synthetic:1, down: 0}')
+    nodes = [action for action in actions if isinstance(action, Node)]
+    assert [node.node_executable for node in nodes] == [
+        'perception_node', 'camera_node', 'camera_node', 'recorder_node']
+    perception, _, down, _ = nodes
+    values = [parameters_of(node, context)[1] for node in nodes]
+    assert values[0] == {'cameras': ('front', 'down'), 'image_transport': 'compressed'}
+    assert values[1] == {'source': 'synthetic:1', 'rate': 5.0, 'frame_id': 'front'}
+    assert values[2] == {'source': '0', 'rate': 5.0, 'frame_id': 'down'}
+    assert list(values[3]['topics']) == [
+        'front/image', '/belly/image_raw', 'front/camera_info', '/belly/camera_info',
+        *(f'perception_node/{name}/{result}' for name in ('front', 'down') for result in (
+            'detections', 'detections/label_info', 'segmentation', 'segmentation/label_info')),
+        '/diagnostics']
+    assert resolved(context, perception._Node__remappings) == [
+        ('front/image', 'front/image'), ('down/image', '/belly/image_raw')]
+    assert resolved(context, down._Node__remappings) == [
+        ('image', '/belly/image_raw'), ('camera_info', '/belly/camera_info')]
+
+
+@pytest.mark.parametrize('arguments', [
+    {'cameras': 'front,front'}, {'cameras': 'front,'}, {'image_topic': '{rear: /image}'},
+    {'cameras': 'front,down', 'image_topic': '/image'}, {'source': '{front'},
+    {'cameras': 'front,down', 'source': '{rear: 0}'}, {'recorder': 'rosbag2', 'record': 'true'},
+])
+def test_what_cannot_be_is_told_by_the_name_of_the_argument(
+        arguments, actions_of, launch_file, monkeypatch):
+    def missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(launch_file, 'get_package_prefix', missing)
+    with pytest.raises(ConfigError, match=f'^launch argument ({"|".join(arguments)}):='):
+        actions_of(**arguments)
+
+
+def test_rosbag2_records_where_it_is_installed(launch_file, actions_of, monkeypatch):
+    monkeypatch.setattr(launch_file, 'get_package_prefix', lambda _: '/opt/ros')
+    monkeypatch.delenv('ROS_DISTRO', raising=False)
+    actions, context = actions_of(
+        recorder='rosbag2', record='true', bag='b', namespace='uav', image_topic='/nose/image')
+    [recorder] = [action for action in actions if isinstance(action, ExecuteProcess)
+                  and not isinstance(action, Node)]
+    words = [perform_substitutions(context, word) for word in recorder.cmd]
+    assert words[:3] == ['ros2', 'bag', 'record'] and words[words.index('--output') + 1] == 'b'
+    assert words[words.index('--topics') + 1:] == [
+        '/nose/image', '/nose/camera_info', '/uav/perception_node/detections',
+        '/uav/perception_node/detections/label_info', '/uav/perception_node/segmentation',
+        '/uav/perception_node/segmentation/label_info', '/diagnostics']
 
 
 def test_no_variable_is_set_but_for_rviz_which_cannot_choose(

@@ -7,6 +7,7 @@ from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
 
 from mtl_perception.nodes.diagnostics import (
+    CameraState,
     diagnostics_message,
     NodeState,
     resident_memory,
@@ -17,17 +18,19 @@ from mtl_perception.nodes.stamps import StampReport
 
 STATE = NodeState(
     name='/front/perception_node', lifecycle='active', failure='', model='m.onnx',
-    runtime='onnxruntime on cpu, fp32', is_idle=False, bad_frame='', input=InputReport(
-        topic='/front/image', publishers=1, reliability='reliable', lost=3, troubles=(), news=(),
-        stamps=StampReport(1, 2, 3, 4, '', 10.02, 5, 100)))
+    runtime='onnxruntime on cpu, fp32', batch=2)
 SUMMARY = Summary(
     received=100, processed=60, dropped={'newer image': 39, 'bad frame': 1}, rate_in=10.0,
     rate_out=6.0, silence=0.05,
     percentiles={'run': (0.1, 0.15, 0.2), 'total': (0.11, 0.16, 0.21)})
+CAMERA = CameraState(
+    name='', is_idle=False, bad_frame='', summary=SUMMARY, input=InputReport(
+        topic='/front/image', publishers=1, transport='raw', reliability='reliable', lost=3,
+        troubles=(), news=(), stamps=StampReport(1, 2, 3, 4, '', 10.02, 5, 100)))
 
 
-def statuses(state=STATE, summary=SUMMARY):
-    message = diagnostics_message(state, summary, Time(sec=5))
+def statuses(state=STATE, **changes):
+    message = diagnostics_message(state, [replace(CAMERA, **changes)], Time(sec=5))
     assert message.header.stamp == Time(sec=5)
     found = {status.name: status for status in message.status}
     assert list(found) == [f'front/perception_node: {task}' for task in (
@@ -44,7 +47,7 @@ def test_all_is_well():
     images, latency, model = statuses()
     assert {status.level for status in (images, latency, model)} == {DiagnosticStatus.OK}
     assert values(images) == {
-        'topic': '/front/image', 'publishers': '1', 'reliability': 'reliable',
+        'topic': '/front/image', 'publishers': '1', 'transport': 'raw', 'reliability': 'reliable',
         'images received': '100',
         'images processed': '60', 'images dropped, bad frame': '1',
         'images dropped, newer image': '39', 'images lost on the way': '3',
@@ -57,20 +60,20 @@ def test_all_is_well():
         'total p50 [ms]': '110.00', 'total p95 [ms]': '160.00', 'total p99 [ms]': '210.00'}
     assert latency.message == '110.0 ms'
     assert values(model)['runtime'] == 'onnxruntime on cpu, fp32'
+    assert values(model)['most images at once'] == '2'
     assert float(values(model)['resident memory [MB]']) > 5
 
 
 def test_what_is_wrong_is_said_the_worst_first():
-    report = replace(STATE.input, troubles=('no image on /front/image', 'stamps are zero'))
-    images, *_ = statuses(replace(STATE, input=report, bad_frame='step 3 is shorter'))
+    report = replace(CAMERA.input, troubles=('no image on /front/image', 'stamps are zero'))
+    images, *_ = statuses(input=report, bad_frame='step 3 is shorter')
     assert images.level == DiagnosticStatus.WARN
     assert images.message == (
         'no image on /front/image; stamps are zero; bad frames: step 3 is shorter')
 
 
 def test_an_idle_node_says_so_and_is_well():
-    idle, _, _ = statuses(replace(STATE, is_idle=True), replace(
-        SUMMARY, dropped={'idle': 12}))
+    idle, _, _ = statuses(is_idle=True, summary=replace(SUMMARY, dropped={'idle': 12}))
     assert idle.level == DiagnosticStatus.OK
     assert idle.message == 'idle: nobody subscribes to results'
     assert values(idle)['images dropped, idle'] == '12'
@@ -78,8 +81,8 @@ def test_an_idle_node_says_so_and_is_well():
 
 def test_what_is_not_known_is_left_empty():
     report = replace(
-        STATE.input, lost=None, stamps=replace(STATE.input.stamps, rate=None))
-    images, *_ = statuses(replace(STATE, input=report), replace(SUMMARY, silence=None))
+        CAMERA.input, lost=None, stamps=replace(CAMERA.input.stamps, rate=None))
+    images, *_ = statuses(input=report, summary=replace(SUMMARY, silence=None))
     assert [values(images)[key] for key in (
         'images lost on the way', 'rate by stamps [Hz]', 'since last image [s]')] == ['', '', '']
 
@@ -87,11 +90,18 @@ def test_what_is_not_known_is_left_empty():
 def test_a_node_that_could_not_be_configured():
     summary = Summary(0, 0, {}, 0.0, 0.0, None, {})
     state = replace(STATE, lifecycle='unconfigured', failure='x.onnx: no such model file')
-    images, latency, model = statuses(state, summary)
+    images, latency, model = statuses(state, summary=summary)
     assert (images.level, images.message) == (DiagnosticStatus.OK, 'not active')
     assert latency.values == []
     assert (model.level, model.message) == (
         DiagnosticStatus.ERROR, 'x.onnx: no such model file')
+
+
+def test_each_camera_has_statuses_of_its_own():
+    cameras = [replace(CAMERA, name=name) for name in ('front', 'down')]
+    message = diagnostics_message(STATE, cameras, Time())
+    assert [status.name.partition(': ')[2] for status in message.status] == [
+        'front images', 'front latency', 'down images', 'down latency', 'model']
 
 
 def test_resident_memory_sees_memory():

@@ -75,7 +75,7 @@ def now(node):
 
 def test_silence_is_explained_by_what_is_there(
         start, diagnostics, ros_node, other_node, wait_until):
-    node = start()
+    node = start(image_transport='raw')
     wait_until(lambda: diagnostics.says('it has no publisher; no other topic'))
     raw = ros_node.create_publisher(Image, '/camera/image_raw', 1)
     wait_until(lambda: diagnostics.says('images are published on /camera/image_raw (Image)'))

@@ -199,7 +199,7 @@ def test_frames_of_any_size_and_encoding_and_broken_ones_in_between(
     start = [line for line in said.splitlines() if '[INFO]' in line]
     assert len(start) == 4 and ' on cpu, ' in start[0] and f'model {paint}' in start[1]
     assert 'detection of red, green, blue; segmentation of red, green, blue, dark' in start[2]
-    assert '/image (reliable, depth 20) -> /perception_node/detections' in start[3]
+    assert '/image (auto, reliable, depth 20) -> /perception_node/detections' in start[3]
 
     change_parameters_in_flight(results, call, wait_until)
     code, seconds = node.end(signal.SIGINT)

@@ -11,6 +11,7 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 from mtl_perception.inference.results import Detections, Perception, Timings
 from mtl_perception.labels import LabelSet
 from mtl_perception.nodes import publications
+from mtl_perception.nodes.perception_parameters import PerceptionParameters
 from mtl_perception.nodes.publications import Publications
 from mtl_perception.spec import ModelSpec
 
@@ -31,10 +32,12 @@ def perception(spec):
 @pytest.mark.parametrize(('spec', 'topics'), [
     (BOTH, {
         'detections', 'detections/label_info', 'segmentation', 'segmentation/label_info',
-        'segmentation_color', 'overlay'}),
-    (ModelSpec(detection=CARS), {'detections', 'detections/label_info', 'overlay'}),
+        'segmentation_color', 'segmentation_color/compressed', 'overlay', 'overlay/compressed'}),
+    (ModelSpec(detection=CARS), {
+        'detections', 'detections/label_info', 'overlay', 'overlay/compressed'}),
     (ModelSpec(segmentation=GROUND), {
-        'segmentation', 'segmentation/label_info', 'segmentation_color', 'overlay'}),
+        'segmentation', 'segmentation/label_info', 'segmentation_color',
+        'segmentation_color/compressed', 'overlay', 'overlay/compressed'}),
 ])
 def test_a_model_has_the_topics_of_its_tasks(spec, topics, idle_node):
     node = idle_node()
@@ -42,8 +45,9 @@ def test_a_model_has_the_topics_of_its_tasks(spec, topics, idle_node):
     assert set(published.topics()) == {f'/{node.get_name()}/{name}' for name in topics}
     published.publish_labels(0.5)
     image = np.zeros((6, 8), np.uint8)
-    published.publish({name for name in topics if '/' not in name}, perception(spec), image, 'rgb',
-                      Header(), 'index')
+    published.publish(
+        {name for name in topics if 'label_info' not in name}, perception(spec), image, 'rgb',
+        Header(), PerceptionParameters())
     published.destroy()
     assert published.topics() == []
 
@@ -55,7 +59,7 @@ def test_pictures_that_nobody_wants_are_not_computed(idle_node, monkeypatch):
     assert published.look() == frozenset() and published.tasks(()) == frozenset()
     image = np.zeros((6, 8, 3), np.uint8)
     for wanted in ((), ('detections',), ('segmentation',)):
-        published.publish(wanted, perception(BOTH), image, 'bgr', Header(), 'index')
+        published.publish(wanted, perception(BOTH), image, 'bgr', Header(), PerceptionParameters())
 
 
 @pytest.mark.parametrize(('spec', 'tasks'), [
@@ -100,7 +104,8 @@ def test_results_of_a_task_that_was_not_done_are_not_published(ros_node, other_n
     for frame, seen in (('1', replace(whole, label_map=None)), ('2', replace(
             whole, detections=None, label_map=published.label_map(6, 8)))):
         published.publish(
-            published.look(), seen, image, 'rgb', Header(frame_id=frame), 'index')
+            published.look(), seen, image, 'rgb', Header(frame_id=frame),
+            PerceptionParameters())
     wait_until(lambda: len(found) == 2)
     assert {(type(message), message.header.frame_id) for message in found} == {
         (Detection2DArray, '1'), (Image, '2')}

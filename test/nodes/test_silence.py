@@ -1,6 +1,12 @@
 import pytest
 
-from mtl_perception.nodes.silence import explain_loss, explain_silence, Offer, Surroundings
+from mtl_perception.nodes.silence import (
+    explain_loss,
+    explain_silence,
+    Offer,
+    Surroundings,
+    VIDEO_TYPES,
+)
 
 IMAGE, COMPRESSED = 'sensor_msgs/msg/Image', 'sensor_msgs/msg/CompressedImage'
 RELIABLE = Offer('/driver', IMAGE, 'reliable', 'volatile')
@@ -29,9 +35,16 @@ def test_another_type():
     text = explained(Offer('/driver', COMPRESSED, 'reliable', 'volatile'),
                      elsewhere=(('/image_raw', IMAGE),))
     assert f'it carries {COMPRESSED} (from /driver), not {IMAGE}' in text
-    assert 'republish compressed raw' in text and '/image_raw (Image)' in text
+    assert 'set parameter image_transport to auto' in text and '/image_raw (Image)' in text
     text = explained(Offer('/talker', 'std_msgs/msg/String', 'reliable', 'volatile'))
-    assert 'it carries std_msgs/msg/String (from /talker)' in text and 'republish' not in text
+    assert 'it carries std_msgs/msg/String (from /talker)' in text and 'image_tr' not in text
+
+
+@pytest.mark.parametrize('kind', VIDEO_TYPES)
+def test_packets_of_a_video_are_no_images_and_it_is_said_what_to_do(kind):
+    for text in (explained(Offer('/driver', kind, 'reliable', 'volatile')),
+                 explained(elsewhere=(('/image/ffmpeg', kind),))):
+        assert kind.rpartition('/')[2] in text and 'publish raw or compressed' in text
 
 
 def test_quality_of_service_that_does_not_fit_with_both_profiles():

@@ -1,0 +1,35 @@
+"""An image as it came in, raw or compressed: checked at once, decoded when it is its turn."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from mtl_perception.compressed import check_compressed, CompressedData, decode_compressed
+from mtl_perception.encodings import check_image, decode_image, RawImage
+from mtl_perception.nodes.messages import raw_image
+
+ReceivedImage = RawImage | CompressedData
+
+
+def received_image(message: Any) -> ReceivedImage:
+    """Return the fields of an Image or CompressedImage; nothing is copied or checked."""
+    if hasattr(message, 'format'):
+        return CompressedData(message.data, message.format)
+    return raw_image(message)
+
+
+def check_received(image: ReceivedImage) -> None:
+    """Raise FrameError where fields or header show that this is no image; takes microseconds."""
+    if isinstance(image, CompressedData):
+        check_compressed(image)
+    else:
+        check_image(image)
+
+
+def decode_received(image: ReceivedImage) -> tuple[np.ndarray, str]:
+    """Return pixels and order; see ``encodings.decode_image``."""
+    if isinstance(image, CompressedData):
+        return decode_compressed(image)
+    return decode_image(image)
