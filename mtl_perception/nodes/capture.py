@@ -17,7 +17,7 @@ import time
 import cv2
 import numpy as np
 
-from mtl_perception.nodes.newest_frame import NewestFrame
+from mtl_perception.nodes.newest_frames import NewestFrames
 
 CONNECTING, STREAMING, BROKEN = 'connecting', 'streaming', 'broken'
 """States of a live source."""
@@ -135,7 +135,7 @@ class LiveSource:
         self._timeout = timeout
         self._warn = warn
         self._inform = inform
-        self._newest: NewestFrame[LiveFrame] = NewestFrame()
+        self._newest: NewestFrames[str, LiveFrame] = NewestFrames()
         self._ended = threading.Event()
         self._backoff = Backoff()
         self._since = 0.0
@@ -149,8 +149,8 @@ class LiveSource:
         """Open it and yield the newest image each time, until `close`; once only."""
         self._since = time.monotonic()
         self._thread.start()
-        while (frame := self._newest.take()) is not None:
-            yield frame
+        while taken := self._newest.take():
+            yield taken[0][1]
         if self._defect is not None:
             raise self._defect
 
@@ -211,7 +211,7 @@ class LiveSource:
             captured = plausible_capture_time(
                 capture.get(cv2.CAP_PROP_POS_MSEC), arrived) if is_v4l2 else None
             self._tell_return(pixels)
-            self._newest.put(LiveFrame(pixels, arrived, captured))
+            self._newest.put(self.name, LiveFrame(pixels, arrived, captured))
         return ''
 
     def _parameters(self) -> list[int]:
