@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
 import re
 from typing import Protocol
@@ -59,14 +59,14 @@ def open_source(
     if device := _DEVICE.fullmatch(text):
         return _device(f'/dev/video{int(text)}' if device[1] else text, parameters, warn, inform)
     if ' ! ' in text:
-        if cv2.CAP_GSTREAMER not in _backends():
+        if not _has(cv2.CAP_GSTREAMER):
             raise ConfigError('this OpenCV is built without GStreamer; use an URL or a device')
         return LiveSource(
             'GStreamer pipeline', text, cv2.CAP_GSTREAMER, parameters.timeout, warn, inform)
     if '://' in text:
         name = stream_name(text)
         # Not any backend: one that takes the URL for a file's name would print it.
-        if cv2.CAP_FFMPEG not in _backends():
+        if not _has(cv2.CAP_FFMPEG):
             raise ConfigError('this OpenCV is built without FFmpeg; use a GStreamer pipeline')
         return LiveSource(name, text, cv2.CAP_FFMPEG, parameters.timeout, warn, inform)
     path = Path(text).expanduser()
@@ -94,13 +94,13 @@ def _device(
         raise DataError(f'{name} cannot be opened: {path} is no device here; there '
                         + (f'are {", ".join(there)}' if there else 'is no video device at all'))
     # By the path, because a number is taken for one of several backends.
-    backend = cv2.CAP_V4L2 if cv2.CAP_V4L2 in _backends() else cv2.CAP_ANY
+    backend = cv2.CAP_V4L2 if _has(cv2.CAP_V4L2) else cv2.CAP_ANY
     return LiveSource(name, path, backend, parameters.timeout, warn, inform)
 
 
-def _backends() -> Sequence[int]:
-    backends: Sequence[int] = cv2.videoio_registry.getBackends()
-    return backends
+def _has(backend: int) -> bool:
+    """Return whether this OpenCV can use a backend; it lists plugins that are not there, too."""
+    return bool(cv2.videoio_registry.hasBackend(backend))
 
 
 class FolderSource:
