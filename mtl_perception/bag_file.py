@@ -18,11 +18,10 @@ from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.interfaces import Connection
 from rosbags.typesys import get_typestore, Stores
 
+from mtl_perception.bags.metadata import COMPRESSED_IMAGE as COMPRESSED_IMAGE
+from mtl_perception.bags.metadata import IMAGE as IMAGE
 from mtl_perception.encodings import decode_image, FrameError, RawImage
 from mtl_perception.errors import DataError
-
-IMAGE = 'sensor_msgs/msg/Image'
-COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
 
 
 @contextlib.contextmanager

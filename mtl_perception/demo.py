@@ -227,14 +227,16 @@ def _fly(nodes: NodeProcesses, flight: Flight, model: Path, spec: ModelSpec,
     recorded = [_TOPICS.image, '/camera_info', _TOPICS.detections, _TOPICS.segmentation,
                 f'{_TOPICS.detections}/label_info', f'{_TOPICS.segmentation}/label_info',
                 _TOPICS.diagnostics]
-    nodes.start(_RECORDER, {'output': str(output / 'bag'), 'topics': recorded})
+    # The truth of a synthetic image is found by its pixels, and the progress is that of one file.
+    nodes.start(_RECORDER, {'output': str(output / 'bag'), 'topics': recorded,
+                            'image_format': 'raw', 'max_file_size': 0})
     runtime = runtime_options(args)
     nodes.start(_PERCEPTION, {
         'model': str(model), 'runtime': runtime.runtime, 'device': runtime.device,
         'precision': runtime.precision, 'threads': runtime.threads,
         'cache_folder': str(runtime.cache.expanduser().resolve()) if runtime.cache else 'auto',
         'tiles': args.tiles})
-    progress = _Progress(output / 'bag' / 'bag.mcap', flight.frames)
+    progress = _Progress(output / 'bag' / 'bag_0.mcap', flight.frames)
     progress.look()
     # The first results come within milliseconds of the first image: the recorder must be there.
     results = [f'subscribed to {_TOPICS.detections} '] if spec.detection else []

@@ -3,20 +3,26 @@ A look into a bag while it is being written.
 
 An MCAP file (https://mcap.dev/spec) is a row of records, and messages lie in chunks that are
 written one after the other; its index comes last. So what has been recorded so far can be read
-from a file that is not finished, up to its last whole chunk.
+from a file that is not finished, up to its last whole chunk. Where the recorder writes it, a
+padding record holds the place of what is to come; see `mtl_perception.bags.crash_safe_file`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 import struct
 
+from mcap.data_stream import ReadDataStream
+from mcap.records import Channel, Chunk, Message
+from mcap.stream_reader import breakup_chunk
+
+from mtl_perception.bags.crash_safe_file import HEADER, PADDING
+
 _MAGIC_BYTES = 8
-_RECORD = struct.Struct('<BQ')
-_CHANNEL, _MESSAGE, _CHUNK = 0x04, 0x05, 0x06
-_MESSAGE_HEADER = struct.Struct('<HIQQ')
+_CHUNK = 0x06
 _MOST_RECORD_BYTES = 1 << 31
 
 
@@ -62,35 +68,24 @@ class BagTail:
             return
         with self._path.open('rb') as file:
             size = file.seek(0, 2)
-            while self._offset + _RECORD.size <= size:
+            while self._offset + HEADER.size <= size:
                 file.seek(self._offset)
-                kind, length = _RECORD.unpack(file.read(_RECORD.size))
-                end = self._offset + _RECORD.size + length
+                kind, length = HEADER.unpack(file.read(HEADER.size))
+                end = self._offset + HEADER.size + length
                 if end > size or length > _MOST_RECORD_BYTES:
                     return
+                if kind == PADDING and length:
+                    # Its header makes way for the next record's.
+                    return
                 if kind == _CHUNK:
-                    yield from self._chunk(memoryview(file.read(length)))
+                    yield from self._chunk(file.read(length))
                 self._offset = end
 
-    def _chunk(self, data: memoryview) -> Iterator[TailMessage]:
-        # Start, end, size, checksum; then the compression's name and the records.
-        (name_bytes,) = struct.unpack_from('<I', data, 28)
-        if name_bytes:
-            return
-        records = data[32 + 8:]
-        offset = 0
-        while offset + _RECORD.size <= len(records):
-            kind, length = _RECORD.unpack_from(records, offset)
-            offset += _RECORD.size
-            record = records[offset:offset + length]
-            offset += length
-            if kind == _CHANNEL:
-                (number,) = struct.unpack_from('<H', record, 0)
-                (text,) = struct.unpack_from('<I', record, 4)
-                self._channels[number] = bytes(record[8:8 + text]).decode('utf-8', 'replace')
-            elif kind == _MESSAGE:
-                number, _, recorded, _ = _MESSAGE_HEADER.unpack_from(record)
-                topic = self._channels.get(number, '')
+    def _chunk(self, data: bytes) -> Iterator[TailMessage]:
+        for record in breakup_chunk(Chunk.read(ReadDataStream(BytesIO(data)))):
+            if isinstance(record, Channel):
+                self._channels[record.id] = record.topic
+            elif isinstance(record, Message):
+                topic = self._channels.get(record.channel_id, '')
                 if topic in self._topics:
-                    begin = _MESSAGE_HEADER.size
-                    yield TailMessage(topic, recorded, bytes(record[begin:begin + self._keep]))
+                    yield TailMessage(topic, record.log_time, record.data[:self._keep])

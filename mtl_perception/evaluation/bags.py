@@ -14,6 +14,7 @@ import re
 from typing import Any, NamedTuple
 
 import numpy as np
+from rosbags.interfaces import Connection
 
 from mtl_perception.bag_file import (
     bag_messages,
@@ -122,13 +123,14 @@ def read_frames(path: Path, topics: ResultTopics) -> Iterator[RecordedFrame]:
     """
     Yield every image with the results that carry its stamp, in the order of recording.
 
-    However long the results took, they find their image, and only one image at a time is held:
-    images and results are read side by side, each at its own place in the bag.
+    Where there are no images on the topic, those of `TOPIC/compressed` are taken. However long
+    the results took, they find their image, and only one image at a time is held: images and
+    results are read side by side, each at its own place in the bag.
     """
     names = (topics.detections, topics.segmentation)
     with opened_bag(path) as reader, opened_bag(path) as results:
-        images = [item for item in reader.connections
-                  if item.msgcount and item.topic == topics.image]
+        images = (_with_messages(reader.connections, topics.image)
+                  or _with_messages(reader.connections, f'{topics.image}/compressed'))
         if not images:
             raise DataError(f'bag {path} has no images on {topics.image}')
         outputs = [item for item in results.connections if item.msgcount and item.topic in names]
@@ -171,6 +173,10 @@ def last_diagnostics(path: Path, topics: ResultTopics, node: str) -> dict[str, d
                 if name == node:
                     found[task] = {item.key: item.value for item in status.values}
     return found
+
+
+def _with_messages(connections: list[Connection], topic: str) -> list[Connection]:
+    return [item for item in connections if item.msgcount and item.topic == topic]
 
 
 class _Result(NamedTuple):

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from pathlib import Path
+import socket
 import time
-from typing import Any, Literal
+from typing import Any
 
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
-from rosbags.interfaces import (
-    Connection,
-    Qos,
-    QosDurability,
-    QosHistory,
-    QosLiveliness,
-    QosReliability,
-    QosTime,
-)
-from rosbags.rosbag2 import StoragePlugin, Writer, WriterError
+from std_msgs.msg import Header
 
-from mtl_perception.errors import ConfigError, DataError, MtlError
+from mtl_perception.bags.metadata import (
+    BagTopic,
+    COMPRESSED_IMAGE,
+    IMAGE,
+    MessageType,
+    qos_text,
+)
+from mtl_perception.bags.recording import Recording, RecordingLimits, Source
+from mtl_perception.bags.writer import BagWriter, SplitRule
+from mtl_perception.errors import ConfigError, MtlError
+from mtl_perception.nodes import qos
 from mtl_perception.nodes.bag_types import empty_typestore, message_class, register_type
 from mtl_perception.nodes.distributions import CALLBACKS_GET_INFO
 from mtl_perception.nodes.parameters import AcceptsSameValues, declare
@@ -31,11 +35,17 @@ from mtl_perception.nodes.recorder_parameters import RecorderParameters
 _LOOK_EVERY = 0.1
 """Seconds between two looks for topics that nobody publishes yet."""
 
-_BAG_VERSION: Literal[8] = 8
-"""The older of the metadata versions that the library writes: every ROS 2 since reads it."""
+_LOOK_AGAIN_EVERY = 10
+"""Looks after which publishers are looked at of which there are subscriptions already."""
+
+_WAIT_FOR_RAW = 10
+"""Looks for a publisher of raw images before those are taken that come compressed."""
+
+_DRAIN_WITHIN = 6.0
+"""Seconds that what waits gets to be written at the end."""
 
 
-@dataclass
+@dataclass(eq=False)
 class RecordedTopic:
     """A topic to record and what has come of it."""
 
@@ -43,8 +53,10 @@ class RecordedTopic:
     type: str
     """`package/msg/Type`, empty until somebody publishes it."""
     subscription: Subscription | None = None
-    connection: Connection | None = None
-    messages: int = field(default=0)
+    profile: QoSProfile | None = None
+    source: Source | None = None
+    compressed_seen: int = 0
+    """Looks at which there were compressed images but no raw ones."""
 
 
 class RecorderNode(AcceptsSameValues):
@@ -52,46 +64,54 @@ class RecorderNode(AcceptsSameValues):
     Writes the serialised messages of some topics, as they come, with the time of their arrival.
 
     Each topic is subscribed to as soon as it has a publisher, with the quality of service that
-    all its publishers offer. Messages go to the file at once; the index follows when the process
-    is asked to end, so that the bag is whole.
+    all its publishers offer. Images are compressed; see `mtl_perception.bags.recording` for what
+    becomes of the rest. /diagnostics tells once a second how it goes.
     """
 
     def __init__(self, stop: Stop) -> None:
         """Create the bag; ConfigError or DataError says why it cannot be."""
         super().__init__('recorder_node')
         self._stop = stop
-        self._settings = declare(self, RecorderParameters)
-        if not self._settings.topics:
+        self._settings = settings = declare(self, RecorderParameters)
+        if not settings.topics:
             raise ConfigError('parameter topics is empty: name the topics to record')
-        if not self._settings.output:
+        if not settings.output:
             raise ConfigError('parameter output is empty: name the folder of the bag')
-        self._topics = [self._topic(text) for text in self._settings.topics]
-        self._path = Path(self._settings.output).expanduser()
+        self._topics = [self._topic(text) for text in settings.topics]
+        self._path = Path(settings.output).expanduser()
         self._types = empty_typestore()
         for topic in self._topics:
             if topic.type:
                 message_class(topic.type)
                 register_type(self._types, topic.type)
-        self._writer = _open_bag(self._path)
-        self._timer = self.create_timer(_LOOK_EVERY, self._subscribe_to_new)
+        bag = BagWriter(self._path, SplitRule(
+            settings.max_file_size * 1_000_000, settings.max_file_duration))
+        self._recording = Recording(
+            bag, RecordingLimits(settings.max_queue_size * 1_000_000,
+                                 settings.min_free_space * 1_000_000), self._warn)
+        self._looks = 0
+        self._said = (time.monotonic(), 0)
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', qos.RESULTS)
+        self._timer = self.create_timer(_LOOK_EVERY, self._look)
+        self._diagnostics_timer = self.create_timer(1.0, self._tell)
 
     def start(self) -> None:
         """Begin to look for the topics."""
         self.get_logger().info(
             f'recording {", ".join(topic.name for topic in self._topics)} to {self._path}')
-        self._subscribe_to_new()
+        self._look()
 
     def close(self) -> None:
-        """Finish the bag and say what is in it; DataError where it could not be finished."""
+        """Finish the bag and say what is in it."""
         for topic in self._topics:
             if topic.subscription is not None:
                 self.destroy_subscription(topic.subscription)
-        try:
-            self._writer.close()
-        except OSError as error:
-            raise DataError(f'bag {self._path} could not be finished: {error}') from None
-        counts = ', '.join(f'{topic.name} {topic.messages}' for topic in self._topics)
-        self.get_logger().info(f'recorded to {self._path}: {counts}')
+        self._recording.close(_DRAIN_WITHIN)
+        self.get_logger().info(
+            f'recorded to {self._path}: ' + ', '.join(map(_count, self._topics)))
+
+    def _warn(self, text: str) -> None:
+        self.get_logger().warning(text)
 
     def _topic(self, text: str) -> RecordedTopic:
         name, _, kind = text.partition(':')
@@ -102,67 +122,156 @@ class RecorderNode(AcceptsSameValues):
                 f'parameter topics: {name!r} is not a topic name: {" ".join(str(error).split())}',
                 ) from None
 
-    def _subscribe_to_new(self) -> None:
+    def _look(self) -> None:
+        """Subscribe to what has come, and anew where publishers offer less than they did."""
+        self._looks += 1
         try:
             for topic in self._topics:
                 if topic.subscription is None:
                     self._subscribe(topic)
+                elif self._looks % _LOOK_AGAIN_EVERY == 0:
+                    self._adapt(topic)
         except MtlError as error:
             self._stop(error)
 
     def _subscribe(self, topic: RecordedTopic) -> None:
-        publishers = self.get_publishers_info_by_topic(topic.name)
+        name = topic.name
+        publishers = self.get_publishers_info_by_topic(name)
         kinds = sorted({info.topic_type for info in publishers})
-        if not topic.type:
+        if not kinds and topic.type in ('', IMAGE):
+            name = f'{topic.name}/compressed'
+            compressed = self.get_publishers_info_by_topic(name)
+            if {info.topic_type for info in compressed} == {COMPRESSED_IMAGE}:
+                topic.compressed_seen += 1
+                if topic.compressed_seen < _WAIT_FOR_RAW or self._is_listed(name):
+                    return
+                self._record(topic, name, COMPRESSED_IMAGE, compressed)
+                return
+            name = topic.name
+        kind = topic.type
+        if not kind:
             if not kinds:
                 return
             if len(kinds) > 1:
                 raise ConfigError(
                     f'{topic.name} is published as {" and ".join(kinds)}: '
                     f'choose one with {topic.name}:TYPE')
-            topic.type = kinds[0]
-        register_type(self._types, topic.type)
+            kind = kinds[0]
+        elif not kinds and kind == IMAGE:
+            # It may still come compressed.
+            return
+        self._record(topic, name, kind, publishers)
+
+    def _record(self, topic: RecordedTopic, name: str, kind: str, publishers: Any) -> None:
+        offered = [info.qos_profile for info in publishers if info.topic_type == kind]
+        latched = bool(offered) and all(
+            profile.durability == DurabilityPolicy.TRANSIENT_LOCAL for profile in offered)
+        text = qos_text([_bag_qos(profile) for profile in offered])
+        settings = self._settings
+        topic.type = kind
+        topic.source = Source(BagTopic(name, self._type(kind), text, latched),
+                              kind=settings.image_format, quality=settings.jpeg_quality)
+        if kind == IMAGE and settings.image_format != 'raw' and not self._stays_raw(name):
+            topic.source.compressed = BagTopic(
+                f'{name}/compressed', self._type(COMPRESSED_IMAGE), text, latched)
+        self._listen(topic, _common_profile(offered, settings.queue_depth))
+        self.get_logger().info(f'subscribed to {name} ({kind})')
+
+    def _adapt(self, topic: RecordedTopic) -> None:
+        assert topic.source is not None and topic.profile is not None
+        publishers = self.get_publishers_info_by_topic(topic.source.topic.name)
         offered = [info.qos_profile for info in publishers if info.topic_type == topic.type]
-        topic.connection = self._writer.add_connection(
-            topic.name, topic.type, typestore=self._types,
-            offered_qos_profiles=[_bag_qos(profile) for profile in offered])
+        if not offered:
+            return
+        profile, before = _common_profile(offered, self._settings.queue_depth), topic.profile
+        if ((before.reliability, profile.reliability) == (
+                ReliabilityPolicy.RELIABLE, ReliabilityPolicy.BEST_EFFORT)
+                or (before.durability, profile.durability) == (
+                    DurabilityPolicy.TRANSIENT_LOCAL, DurabilityPolicy.VOLATILE)):
+            assert topic.subscription is not None
+            self.destroy_subscription(topic.subscription)
+            self._listen(topic, profile)
+
+    def _listen(self, topic: RecordedTopic, profile: QoSProfile) -> None:
+        assert topic.source is not None
+        topic.profile = profile
         topic.subscription = self.create_subscription(
-            message_class(topic.type), topic.name, self._writer_of(topic),
-            _common_profile(offered, self._settings.queue_depth), raw=True)
-        self.get_logger().info(f'subscribed to {topic.name} ({topic.type})')
+            message_class(topic.type), topic.source.topic.name,
+            _callback(self._recording, topic.source), profile, raw=True)
 
-    def _writer_of(self, topic: RecordedTopic) -> Callable[..., None]:
-        """Return a callback with as many arguments as this rclpy passes: rclpy counts them."""
-        def write_at_arrival(data: bytes, info: Any) -> None:
-            self._write(topic, data, info['received_timestamp'])
+    def _type(self, name: str) -> MessageType:
+        register_type(self._types, name)
+        definition, _ = self._types.generate_msgdef(name, ros_version=2)
+        return MessageType(name, definition, self._types.hash_rihs01(name))
 
-        def write_now(data: bytes) -> None:
-            self._write(topic, data, 0)
+    def _stays_raw(self, name: str) -> bool:
+        patterns = self._settings.raw_topics
+        return (self._is_listed(f'{name}/compressed')
+                or any(fnmatchcase(name, pattern) for pattern in patterns))
 
-        return write_at_arrival if CALLBACKS_GET_INFO else write_now
+    def _is_listed(self, name: str) -> bool:
+        return any(topic.name == name for topic in self._topics)
 
-    def _write(self, topic: RecordedTopic, data: bytes, arrival: int) -> None:
-        """Write a message; `arrival` is in ns since the epoch, 0 where nobody told it."""
-        assert topic.connection is not None
-        stamp = arrival or time.time_ns()
+    def _tell(self) -> None:
+        before, size_before = self._said
+        now, size = time.monotonic(), self._recording.size
+        self._said = (now, size)
         try:
-            self._writer.write(topic.connection, stamp, data)
+            free, least = (f'{number / 1e6:.1f}' for number in self._recording.free())
         except OSError as error:
-            self._stop(DataError(f'bag {self._path} cannot be written: {error}'))
-        topic.messages += 1
+            free, least = str(error.strerror), ''
+        rate = (size - size_before) / max(now - before, 1e-3) / 1e6
+        values = {
+            'file': self._recording.file,
+            'recorded [MB]': f'{size / 1e6:.1f}',
+            'rate [MB/s]': f'{rate:.2f}',
+            'waiting to be written [MB]': f'{self._recording.waiting / 1e6:.1f}',
+            'free space [MB]': free,
+            'free space at which recording stops [MB]': least}
+        dropped = 0
+        for topic in self._topics:
+            source = topic.source
+            values[f'{topic.name} messages'] = str(source.messages if source else 0)
+            values[f'{topic.name} dropped'] = str(source.dropped if source else 0)
+            dropped += source.dropped if source else 0
+        stopped = self._recording.stopped
+        if stopped:
+            level, text = DiagnosticStatus.ERROR, f'stopped: {stopped}'
+        elif dropped:
+            level, text = DiagnosticStatus.WARN, f'recording; {dropped} messages were dropped'
+        else:
+            level, text = DiagnosticStatus.OK, 'recording'
+        self._diagnostics.publish(DiagnosticArray(
+            header=Header(stamp=self.get_clock().now().to_msg()),
+            status=[DiagnosticStatus(
+                level=level, name=f'{self.get_fully_qualified_name().lstrip("/")}: recording',
+                message=text, hardware_id=socket.gethostname(),
+                values=[KeyValue(key=key, value=value) for key, value in values.items()])]))
 
 
-def _open_bag(path: Path) -> Writer:
-    try:
-        writer = Writer(path, version=_BAG_VERSION, storage_plugin=StoragePlugin.MCAP)
-        writer.open()
-    except (WriterError, OSError) as error:
-        raise DataError(f'bag {path} cannot be created: {error}') from None
-    return writer
+def _callback(recording: Recording, source: Source) -> Callable[..., None]:
+    """Return a callback with as many arguments as this rclpy passes: rclpy counts them."""
+    def put_at_arrival(data: bytes, info: Any) -> None:
+        # Nanoseconds since the epoch, 0 where nobody told it.
+        recording.put(source, info['received_timestamp'] or time.time_ns(), data)
+
+    def put_now(data: bytes) -> None:
+        recording.put(source, time.time_ns(), data)
+
+    return put_at_arrival if CALLBACKS_GET_INFO else put_now
 
 
-def _common_profile(offered: list[QoSProfile], depth: int) -> QoSProfile:
+def _count(topic: RecordedTopic) -> str:
+    source = topic.source
+    if source is None:
+        return f'{topic.name} 0'
+    return f'{topic.name} {source.messages}' + (
+        f' ({source.dropped} dropped)' if source.dropped else '')
+
+
+def _common_profile(offered: Iterable[QoSProfile], depth: int) -> QoSProfile:
     """Return the best profile that is compatible with all offered ones."""
+    offered = list(offered)
     reliable = bool(offered) and all(
         profile.reliability == ReliabilityPolicy.RELIABLE for profile in offered)
     latched = bool(offered) and all(
@@ -174,15 +283,19 @@ def _common_profile(offered: list[QoSProfile], depth: int) -> QoSProfile:
             DurabilityPolicy.TRANSIENT_LOCAL if latched else DurabilityPolicy.VOLATILE))
 
 
-def _bag_qos(profile: QoSProfile) -> Qos:
-    """Return a profile as the bag library writes it; its policies have rclpy's names."""
-    def duration(value: Any) -> QosTime:
+def _bag_qos(profile: QoSProfile) -> dict[str, Any]:
+    """Return a profile as rosbag2 writes it: the policies are numbers of rmw."""
+    def duration(value: Any) -> dict[str, int]:
         seconds, nanoseconds = divmod(value.nanoseconds, 10**9)
-        return QosTime(seconds, nanoseconds)
+        return {'sec': int(seconds), 'nsec': int(nanoseconds)}
 
-    return Qos(
-        QosHistory[profile.history.name], profile.depth,
-        QosReliability[profile.reliability.name], QosDurability[profile.durability.name],
-        duration(profile.deadline), duration(profile.lifespan),
-        QosLiveliness[profile.liveliness.name], duration(profile.liveliness_lease_duration),
-        profile.avoid_ros_namespace_conventions)
+    return {
+        'history': int(profile.history),
+        'depth': int(profile.depth),
+        'reliability': int(profile.reliability),
+        'durability': int(profile.durability),
+        'deadline': duration(profile.deadline),
+        'lifespan': duration(profile.lifespan),
+        'liveliness': int(profile.liveliness),
+        'liveliness_lease_duration': duration(profile.liveliness_lease_duration),
+        'avoid_ros_namespace_conventions': bool(profile.avoid_ros_namespace_conventions)}

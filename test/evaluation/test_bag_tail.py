@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
 
+from mtl_perception.bags.metadata import BagTopic, MessageType
+from mtl_perception.bags.writer import BagWriter
 from mtl_perception.evaluation.bag_tail import BagTail
 
 SECOND = 10**9
@@ -54,3 +56,21 @@ def test_half_a_chunk_is_waited_for(write_bag, tmp_path):
         assert list(tail.read()) == []
     growing.write_bytes(whole)
     assert len(list(tail.read())) == 1
+
+
+def test_a_bag_of_the_recorder_is_followed_past_its_padding(tmp_path):
+    bag = BagWriter(tmp_path / 'flight')
+    topic = BagTopic('/text', MessageType('std_msgs/msg/String', 'string data', 'RIHS01_0'))
+    tail = BagTail(tmp_path / 'flight' / 'flight_0.mcap', {'/text'})
+    noise = np.random.default_rng(8)
+    seen = []
+    for number in range(30):
+        assert list(tail.read()) == []
+        bag.write(topic, number, noise.bytes(700_000))
+        bag.commit()
+        seen += tail.read()
+        assert [message.recorded for message in seen] == list(range(number + 1))
+    bag.write(topic, 30, b'at the end')
+    assert bag.finish() is None
+    assert [message.data for message in tail.read()] == [b'at the end']
+    assert list(tail.read()) == []

@@ -216,3 +216,17 @@ def test_latest_diagnostics_of_the_node(write_bag, tmp_path):
                          'perception_node: model': {'runtime': 'r'}}, BEGIN + 1)
     assert last_diagnostics(tmp_path / 'bag', TOPICS, 'perception_node') == {
         'images': {'images received': '2'}, 'model': {'runtime': 'r'}}
+
+
+def test_frames_whose_images_were_recorded_compressed(write_bag, tmp_path):
+    png = [cv2.imencode('.png', cv2.cvtColor(picture(number), cv2.COLOR_RGB2BGR))[1].tobytes()
+           for number in range(3)]
+    with write_bag() as bag:
+        for number in range(3):
+            bag.compressed('/image/compressed', BEGIN + number, png[number], BEGIN + number)
+            bag.detections(TOPICS.detections, BEGIN + number,
+                           [(0.0, 0.0, 1.0, 1.0, 0.5, '0')] * number, BEGIN + number)
+    frames = list(read_frames(tmp_path / 'bag', TOPICS))
+    assert [len(frame.detections) for frame in frames] == [0, 1, 2]
+    for number, frame in enumerate(frames):
+        np.testing.assert_array_equal(frame.image, picture(number))

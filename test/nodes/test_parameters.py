@@ -76,7 +76,9 @@ def test_what_yaml_makes_of_off_is_off(idle_node):
     (PerceptionParameters, 'runtim', 'did you mean runtime?'),
     (PerceptionParameters, 'score_treshold', 'did you mean score_threshold?'),
     (CameraParameters, 'sorce', 'did you mean source?'),
-    (RecorderParameters, 'xyz', 'its parameters are output, topics, queue_depth'),
+    (RecorderParameters, 'xyz', 'its parameters are output, topics, queue_depth, image_format, '
+     'jpeg_quality, raw_topics, max_queue_size, max_file_size, max_file_duration, '
+     'min_free_space'),
 ])
 def test_a_name_that_no_node_has_is_refused_with_the_nearest(kind, name, remedy, idle_node):
     node = idle_node(**{name: 1})

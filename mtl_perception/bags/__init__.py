@@ -1,0 +1,1 @@
+"""Bags without ROS: written so that they can be read after a power cut."""
