@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 import time
@@ -47,6 +48,12 @@ _HOLD_OFF = 0.05
 HELD_OFF = 'after broken ones'
 """Cause under which the images between are counted."""
 
+_FLOOD = 50
+"""Broken images within a second, none of them good, that make a camera rest."""
+
+_REST = 1.0
+"""Seconds for which a camera that rests is not received: that alone takes the time of others."""
+
 
 @dataclass(frozen=True)
 class Frame:
@@ -85,7 +92,7 @@ class CameraChannel:
     def __init__(self, node: Node, name: str, settings: Callable[[], PerceptionParameters],
                  put: Callable[[CameraChannel, Frame], bool]) -> None:
         """
-        Make ready for the camera `name`, which is empty for the only one.
+        Make ready for the camera `name`, which is empty for the only one, which never rests.
 
         `settings` gives its parameters of the moment; `put` hands a frame to the worker and
         returns whether an older one was dropped for it.
@@ -107,6 +114,8 @@ class CameraChannel:
         self._warned = 0.0
         self._broken = 0
         self._held_off_until = 0.0
+        self._flood: deque[float] = deque(maxlen=_FLOOD)
+        self._rests_until = 0.0
 
     def advertise(self, spec: ModelSpec) -> str:
         """Advertise the results of a model; return the topics in one line, for a log."""
@@ -135,7 +144,8 @@ class CameraChannel:
         self._activated = self._wanted_at = time.monotonic()
         self._health = InputHealth(self._node, self._topic)
         self._rates = TaskRates()
-        self._broken, self._held_off_until = 0, 0.0
+        self._broken, self._held_off_until, self._rests_until = 0, 0.0, 0.0
+        self._flood.clear()
         self._input = ImageInput(
             self._node, self._topic, settings.image_transport, settings.reliability,
             settings.queue_depth, self._on_image)
@@ -164,6 +174,7 @@ class CameraChannel:
             check_received(image)
         except FrameError as error:
             self._drop(error)
+            self._rest_from_flood(arrival)
             return
         wanted = publications.wanted
         if not wanted:
@@ -172,9 +183,23 @@ class CameraChannel:
             return
         if arrival < self._held_off_until:
             self.statistics.drop(HELD_OFF)
+            self._rest_from_flood(arrival)
             return
         if self._put(self, Frame(image, message.header, arrival, age, wanted)):
             self.statistics.drop('newer image')
+
+    def _rest_from_flood(self, now: float) -> None:
+        """Stop receiving for a while where broken images come so fast that it costs others."""
+        self._flood.append(now)
+        if not self.name or len(self._flood) < _FLOOD or now - self._flood[0] > 1.0:
+            return
+        self._flood.clear()
+        self._rests_until = now + _REST
+        self._bad_frame = f'so many that none are received for {_REST:g} s; {self._bad_frame}'
+        images, executor = self._input, self._node.executor
+        if images is not None and executor is not None:
+            # Not from here: the subscription that this is called by would be destroyed.
+            executor.create_task(images.pause)
 
     def follow_subscribers(self) -> None:
         """
@@ -184,7 +209,7 @@ class CameraChannel:
         diagnostics.
         """
         images, publications = self._input, self._publications
-        if images is None or publications is None:
+        if images is None or publications is None or time.perf_counter() < self._rests_until:
             return
         now = time.monotonic()
         wanted = publications.look()
@@ -256,6 +281,7 @@ class CameraChannel:
             self._drop(error)
             return None
         self._broken = 0
+        self._flood.clear()
         return Job(frame, Request(pixels, order, tasks, settings.options(),
                                   publications.label_map(*pixels.shape[:2])), settings, begin)
 
