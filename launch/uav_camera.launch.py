@@ -257,9 +257,9 @@ def _recorder(values: dict[str, str], supervisor: Supervisor, params: Path,
     folder = f"/{values['namespace'].strip('/')}" if values['namespace'].strip('/') else ''
     return supervisor.tolerate(ExecuteProcess(
         cmd=['ros2', 'bag', 'record', '--storage', 'mcap', '--storage-preset-profile',
-             'zstd_fast', '--output', bag,
-             # Humble takes topics as they are only.
-             *([] if os.environ.get('ROS_DISTRO') == 'humble' else ['--topics']),
+             'zstd_fast', '--output', bag, '--max-bag-size', '2000000000',
+             *([] if os.environ.get('ROS_DISTRO') == 'humble' else [
+                 '--disable-keyboard-controls', '--topics']),
              *(topic if topic.startswith('/') else f'{folder}/{topic}' for topic in topics)],
         output='screen'))
 

@@ -20,6 +20,7 @@ from rosbags.typesys import get_typestore, Stores
 
 from mtl_perception.bags.metadata import COMPRESSED_IMAGE as COMPRESSED_IMAGE
 from mtl_perception.bags.metadata import IMAGE as IMAGE
+from mtl_perception.compressed import CompressedData, decode_compressed
 from mtl_perception.encodings import decode_image, FrameError, RawImage
 from mtl_perception.errors import DataError
 
@@ -81,15 +82,12 @@ def image_pixels(message: Any, where: str) -> np.ndarray:
 
     Raises DataError, beginning with `where`, for one that is no picture.
     """
-    if hasattr(message, 'format'):
-        data = np.frombuffer(bytes(message.data), np.uint8)
-        pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-        if pixels is None:
-            raise DataError(
-                f'{where}: its {data.size} bytes ({message.format!r:.40}) are no picture')
-        return cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB)
     try:
-        pixels, order = decode_image(raw_image(message))
+        if hasattr(message, 'format'):
+            data = np.ascontiguousarray(message.data)
+            pixels, order = decode_compressed(CompressedData(data, message.format))
+        else:
+            pixels, order = decode_image(raw_image(message))
     except FrameError as error:
         raise DataError(f'{where}: {error}') from None
     if pixels.ndim == 2:

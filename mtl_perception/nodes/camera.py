@@ -2,60 +2,75 @@
 
 from __future__ import annotations
 
+from collections import deque
 from pathlib import Path
 import threading
 import time
 import traceback
 
-import cv2
+from diagnostic_msgs.msg import DiagnosticArray
 import numpy as np
+from rclpy.clock import Clock, ClockType, ROSClock
 from rclpy.duration import Duration
-from sensor_msgs.msg import CameraInfo, Image
 from std_msgs.msg import Header
 
-from mtl_perception.errors import DataError, MtlError
-from mtl_perception.nodes import qos
-from mtl_perception.nodes.camera_info import camera_info, load_calibration
+from mtl_perception.errors import MtlError
+from mtl_perception.nodes.camera_diagnostics import camera_diagnostics, CameraReport
+from mtl_perception.nodes.camera_info import load_calibration
+from mtl_perception.nodes.camera_output import CameraOutput
 from mtl_perception.nodes.camera_parameters import CameraParameters
-from mtl_perception.nodes.messages import image_to_message
+from mtl_perception.nodes.capture import LiveFrame, LiveSource, STREAMING
 from mtl_perception.nodes.parameters import AcceptsSameValues, declare
 from mtl_perception.nodes.process import Stop
-from mtl_perception.nodes.sources import open_source
+from mtl_perception.nodes.sources import open_source, Source
 
 _SETTLE = 0.5
 """Seconds that a subscriber just found gets to find us, too."""
 
-_REOPEN = 1.0
-"""Seconds until a camera that went away is looked for again."""
+_TICK = 1.0
+"""Seconds between two diagnostics."""
+
+_RATE_SPAN = 5.0
+"""Seconds over which the rate in diagnostics is taken."""
+
+_WAITING, _PUBLISHING, _ENDED = 'waiting for subscribers', 'publishing', 'ended'
+"""What the node does; a live source has states of its own while it publishes."""
+
+CAPTURE_TIME, ARRIVAL, PUBLICATION = 'capture time', 'arrival', 'publication'
+"""Where stamps come from."""
 
 
 class CameraNode(AcceptsSameValues):
     """
-    Publishes `image` and `camera_info` at a set rate and says how many it published.
+    Publishes `image`, `image/compressed` and `camera_info` and says how many it published.
 
-    Stamps are those of the moment of publication, for a live camera that of its arrival. At the
-    end of what has an end the process ends, unless `loop` is set; a live camera that goes away is
-    waited for.
+    Stamps are those of the moment of publication, for a live source of the capture where its
+    driver tells it, else of the arrival. At the end of what has an end the process ends, unless
+    `loop` is set; a live source that is not there, or goes away, is waited for.
     """
 
     def __init__(self, stop: Stop) -> None:
-        """Open the source; ConfigError or DataError says why it cannot be."""
+        """Take the source; ConfigError or DataError says why there is none."""
         super().__init__('camera_node')
         self._stop = stop
         self._settings = declare(self, CameraParameters)
-        self._calibration = None
+        calibration = None
         if self._settings.calibration:
-            self._calibration = load_calibration(Path(self._settings.calibration).expanduser())
-        self._source = open_source(self._settings, self.get_logger().warning)
-        self._rate = self._settings.rate or self._source.rate
-        profile = qos.stream(self._settings.reliability, self._settings.queue_depth)
-        self._images = self.create_publisher(Image, 'image', profile)
-        self._infos = self.create_publisher(CameraInfo, 'camera_info', profile)
+            calibration = load_calibration(Path(self._settings.calibration).expanduser())
+        self._source = open_source(self._settings, self._warn, self._inform)
+        self._output = CameraOutput(self, self._settings, calibration)
+        self._activity = _WAITING
         self._published = 0
+        self._times: deque[float] = deque(maxlen=10000)
         self._size = ''
+        self._stamps = ''
         self._begin = 0.0
         self._end = 0.0
         self._thread = threading.Thread(target=self._run, name='camera', daemon=True)
+        self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
+        # Also while /clock stands still.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._diagnostics_timer = self.create_timer(_TICK, self._tell_state, clock=steady)
 
     def start(self) -> None:
         """Begin to publish."""
@@ -64,18 +79,29 @@ class CameraNode(AcceptsSameValues):
     def close(self) -> None:
         """Stop publishing and say how many images were published."""
         self._stop()
-        # A stream that gives nothing may hold its thread for longer than the end may take.
+        if isinstance(self._source, LiveSource):
+            self._source.close()
+        # Work on one image may take longer than the end may.
         self._thread.join(timeout=0.5)
         seconds = self._end - self._begin
         rate = f' ({(self._published - 1) / seconds:.1f} Hz)' if self._published > 1 else ''
+        size = f'of {self._size} ' if self._size else ''
         self.get_logger().info(
-            f'published {self._published} images {self._size} in {seconds:.1f} s{rate}')
+            f'published {self._published} images {size}in {seconds:.1f} s{rate}')
+
+    # rclpy refuses one line of code that logs at two severities.
+    def _warn(self, text: str) -> None:
+        self.get_logger().warning(text)
+
+    def _inform(self, text: str) -> None:
+        self.get_logger().info(text)
 
     def _run(self) -> None:
         try:
             if self._subscribed():
                 self._publish_all()
-            self._images.wait_for_all_acked(Duration(seconds=1))
+            self._activity = _ENDED
+            self._output.wait_until_received(1.0)
             # What is best effort, or on its way through a socket, gets a moment as well.
             self._stop.wait(0.2)
             self._stop()
@@ -88,57 +114,84 @@ class CameraNode(AcceptsSameValues):
     def _subscribed(self) -> bool:
         """Wait until there are subscribers enough; return False where the end comes first."""
         wanted = self._settings.wait_for_subscribers
-        if wanted and self._images.get_subscription_count() < wanted:
-            self.get_logger().info(
-                f'waiting for {wanted} subscriber(s) of {self._images.topic_name}')
-            while self._images.get_subscription_count() < wanted:
+        if wanted and self._output.subscribers() < wanted:
+            self.get_logger().info(f'waiting for {wanted} subscriber(s) of {self._output.topics}')
+            while self._output.subscribers() < wanted:
                 if self._stop.wait(0.02):
                     return False
         return not (wanted and self._stop.wait(_SETTLE))
 
     def _publish_all(self) -> None:
-        source = self._source
+        source, settings = self._source, self._settings
+        rate = settings.rate or source.rate
         self.get_logger().info(
-            f'{source.name} -> {self._images.topic_name} ({self._settings.encoding}, '
-            f'{self._settings.reliability}) at {self._rate:g} Hz')
+            f'{source.name} -> {self._output.topics} ({settings.encoding}, '
+            f'{settings.reliability})' + (f' at {rate:g} Hz' if rate else ''))
+        self._activity = _PUBLISHING
         self._begin = self._end = time.monotonic()
+        if isinstance(source, LiveSource):
+            self._publish_live(source)
+        else:
+            self._publish_stored(source, rate)
+
+    def _publish_stored(self, source: Source, rate: float) -> None:
         due = self._begin
         while True:
-            try:
-                for image in source.images():
-                    now = time.monotonic()
-                    if source.live:
-                        if self._settings.rate and now < due:
-                            continue
-                    elif self._stop.wait(max(0.0, due - now)):
-                        return
-                    if self._stop.asked():
-                        return
-                    self._publish(image)
-                    # After a delay go on from here instead of hurrying to make up for it.
-                    due = max(due, now - 1 / self._rate) + 1 / self._rate
-            except DataError as error:  # not a calibration for another size: that stays so
-                if not source.live:
-                    raise
-                self.get_logger().warning(str(error), throttle_duration_sec=10.0)
-            if source.live:
-                self.get_logger().warning(
-                    f'{source.name} gives no images; trying again', throttle_duration_sec=10.0)
-                if self._stop.wait(_REOPEN):
+            for pixels in source.images():
+                now = time.monotonic()
+                if self._stop.wait(max(0.0, due - now)):
                     return
-            elif not self._settings.loop:
+                self._publish(pixels, None)
+                # After a delay go on from here instead of hurrying to make up for it.
+                due = max(due, now - 1 / rate) + 1 / rate
+            if not self._settings.loop:
                 return
 
-    def _publish(self, image: np.ndarray) -> None:
-        header = Header(
-            stamp=self.get_clock().now().to_msg(), frame_id=self._settings.frame_id)
-        height, width = image.shape[:2]
-        info = camera_info(self._calibration, width, height)
-        info.header = header
-        if not self._settings.encoding.startswith(self._source.order):
-            image = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
-        self._images.publish(image_to_message(image, self._settings.encoding, header))
-        self._infos.publish(info)
+    def _publish_live(self, source: LiveSource) -> None:
+        rate = self._settings.rate
+        due = self._begin
+        for frame in source.frames():
+            if self._stop.asked():
+                return
+            now = time.monotonic()
+            if rate:
+                if now < due:
+                    continue
+                due = max(due, now - 1 / rate) + 1 / rate
+            self._publish(frame.pixels, frame)
+
+    def _publish(self, pixels: np.ndarray, frame: LiveFrame | None) -> None:
+        header = Header(frame_id=self._settings.frame_id)
+        clock = self.get_clock()
+        stamp, self._stamps = clock.now(), PUBLICATION
+        # The time of /clock may run at another pace than the monotonic clock.
+        is_simulated = isinstance(clock, ROSClock) and clock.ros_time_is_active
+        if frame is not None and not is_simulated:
+            moment, self._stamps = frame.arrived, ARRIVAL
+            if frame.captured is not None and self._settings.stamp == 'auto':
+                moment, self._stamps = frame.captured, CAPTURE_TIME
+            stamp -= Duration(nanoseconds=round((time.monotonic() - moment) * 1e9))
+        header.stamp = stamp.to_msg()
+        self._output.publish(pixels, self._source.order, header)
         self._published += 1
-        self._size = f'of {width}x{height}'
+        self._size = f'{pixels.shape[1]}x{pixels.shape[0]}'
         self._end = time.monotonic()
+        self._times.append(self._end)
+
+    def _tell_state(self) -> None:
+        now = time.monotonic()
+        state, trouble, breaks, reconnects = self._activity, '', 0, 0
+        if isinstance(self._source, LiveSource) and state == _PUBLISHING:
+            live = self._source.state
+            state, breaks, reconnects = live.state, live.breaks, live.reconnects
+            if state != STREAMING:
+                trouble = live.reason or 'has not come yet'
+        recent = [moment for moment in list(self._times) if now - moment < _RATE_SPAN]
+        span = min(_RATE_SPAN, now - self._begin)
+        self._diagnostics.publish(camera_diagnostics(CameraReport(
+            name=self.get_fully_qualified_name(), source=self._source.name, state=state,
+            trouble=trouble, published=self._published,
+            rate=len(recent) / span if recent and span > 0 else 0.0,
+            breaks=breaks, reconnects=reconnects,
+            silence=now - self._end if self._published else None,
+            size=self._size, stamps=self._stamps), self.get_clock().now().to_msg()))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import sys
 
 from mtl_perception.nodes.early_signals import hold_signals
+from mtl_perception.nodes.quiet_opencv import keep_opencv_quiet
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,12 +17,15 @@ def main(args: list[str] | None = None) -> int:
     hold_signals()
     from mtl_perception.nodes.process import run_node
 
-    return run_node(_make, args)
+    code = run_node(_make, args)
+    # Not imported where the start failed for a package that is missing.
+    if capture := sys.modules.get('mtl_perception.nodes.capture'):
+        capture.exit_over_captures(code)
+    return code
 
 
 def _make(stop: Stop) -> RunnableNode:
-    # A source that cannot be opened is one line of ours, not several of OpenCV's.
-    os.environ.setdefault('OPENCV_LOG_LEVEL', 'ERROR')
+    keep_opencv_quiet()
     from mtl_perception.nodes.camera import CameraNode
 
     return CameraNode(stop)

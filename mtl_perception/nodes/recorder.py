@@ -11,6 +11,7 @@ import time
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rclpy.subscription import Subscription
 from std_msgs.msg import Header
@@ -92,8 +93,10 @@ class RecorderNode(AcceptsSameValues):
         self._looks = 0
         self._said = (time.monotonic(), 0)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', qos.RESULTS)
-        self._timer = self.create_timer(_LOOK_EVERY, self._look)
-        self._diagnostics_timer = self.create_timer(1.0, self._tell)
+        # They go on where ROS time stands still.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
+        self._timer = self.create_timer(_LOOK_EVERY, self._look, clock=steady)
+        self._diagnostics_timer = self.create_timer(1.0, self._tell, clock=steady)
 
     def start(self) -> None:
         """Begin to look for the topics."""

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 import re
 from typing import Protocol
-from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -16,15 +14,17 @@ from mtl_perception.data.synthetic import SyntheticFlight
 from mtl_perception.errors import ConfigError, DataError
 from mtl_perception.inference.pictures import read_picture, SUFFIXES, VIDEO_SUFFIXES
 from mtl_perception.nodes.camera_parameters import CameraParameters
+from mtl_perception.nodes.capture import LiveSource
+from mtl_perception.nodes.stream_names import check_scheme, stream_name
 
 DEFAULT_RATE = 10.0
 """Images per second of a source that has no rate of its own."""
 
-_DEVICE = re.compile(r'(?:/dev/video)?(\d{1,3})')
+_DEVICE = re.compile(r'(\d{1,3})|/dev/\S+')
 
 
 class Source(Protocol):
-    """A source of images."""
+    """A source of images that has a beginning and comes at the pace that it is asked for."""
 
     name: str
     """What a log may say of it: no passwords."""
@@ -33,17 +33,20 @@ class Source(Protocol):
     rate: float
     """Its own images per second."""
     live: bool
-    """Whether it comes at its own pace and has no end; what is not taken in time is gone."""
+    """False; see `capture.LiveSource` for what comes at its own pace."""
 
     def images(self) -> Iterator[np.ndarray]:
         """Yield uint8 [height, width, 3] from the beginning; DataError where it cannot be read."""
 
 
-def open_source(parameters: CameraParameters, warn: Callable[[str], object]) -> Source:
+def open_source(
+        parameters: CameraParameters, warn: Callable[[str], object],
+        inform: Callable[[str], object]) -> Source | LiveSource:
     """
     Return the source that `parameters.source` names; `warn` is told what it leaves out.
 
-    ConfigError or DataError says why there is none.
+    A live source is opened later and may come then; `warn` is told of its breaks, `inform` of
+    its returns. ConfigError or DataError says why there is none, or that its name is impossible.
     """
     text = parameters.source
     if text.startswith('synthetic:'):
@@ -54,16 +57,18 @@ def open_source(parameters: CameraParameters, warn: Callable[[str], object]) -> 
             int(seed), parameters.width, parameters.height, parameters.frames,
             parameters.rate or DEFAULT_RATE)
     if device := _DEVICE.fullmatch(text):
-        return CaptureSource(
-            f'video device {device[1]}', int(device[1]), cv2.CAP_ANY, live=True)
+        return _device(f'/dev/video{int(text)}' if device[1] else text, parameters, warn, inform)
     if ' ! ' in text:
-        if cv2.CAP_GSTREAMER not in cv2.videoio_registry.getBackends():
+        if not _has(cv2.CAP_GSTREAMER):
             raise ConfigError('this OpenCV is built without GStreamer; use an URL or a device')
-        return CaptureSource('GStreamer pipeline', text, cv2.CAP_GSTREAMER, live=True)
+        return LiveSource(
+            'GStreamer pipeline', text, cv2.CAP_GSTREAMER, parameters.timeout, warn, inform)
     if '://' in text:
-        url = urlsplit(text)
-        return CaptureSource(
-            f'{url.scheme}://{url.hostname}{url.path}', text, cv2.CAP_ANY, live=True)
+        name = stream_name(text)
+        # Not any backend: one that takes the URL for a file's name would print it.
+        if not _has(cv2.CAP_FFMPEG):
+            raise ConfigError('this OpenCV is built without FFmpeg; use a GStreamer pipeline')
+        return LiveSource(name, text, cv2.CAP_FFMPEG, parameters.timeout, warn, inform)
     path = Path(text).expanduser()
     if path.is_dir():
         return FolderSource(path, warn)
@@ -72,9 +77,30 @@ def open_source(parameters: CameraParameters, warn: Callable[[str], object]) -> 
         if path.suffix.lower() not in VIDEO_SUFFIXES:
             raise DataError(
                 f'source {text!r} is no video by its name ({", ".join(VIDEO_SUFFIXES)})')
-        return CaptureSource(str(path), str(path), cv2.CAP_ANY, live=False)
+        return VideoSource(str(path))
+    check_scheme(text)
     raise DataError(
         f'source {text!r} is no folder, video file, device number, URL or synthetic:SEED')
+
+
+def _device(
+        path: str, parameters: CameraParameters, warn: Callable[[str], object],
+        inform: Callable[[str], object]) -> LiveSource:
+    """Return a V4L2 device; one that is not there at the start is more likely a wrong name."""
+    number = path.removeprefix('/dev/video')
+    name = f'video device {number if number.isdecimal() else path}'
+    if not Path(path).is_char_device():
+        there = sorted(str(item) for item in Path('/dev').glob('video*'))
+        raise DataError(f'{name} cannot be opened: {path} is no device here; there '
+                        + (f'are {", ".join(there)}' if there else 'is no video device at all'))
+    # By the path, because a number is taken for one of several backends.
+    backend = cv2.CAP_V4L2 if _has(cv2.CAP_V4L2) else cv2.CAP_ANY
+    return LiveSource(name, path, backend, parameters.timeout, warn, inform)
+
+
+def _has(backend: int) -> bool:
+    """Return whether this OpenCV can use a backend; it lists plugins that are not there, too."""
+    return bool(cv2.videoio_registry.hasBackend(backend))
 
 
 class FolderSource:
@@ -107,18 +133,14 @@ class FolderSource:
             raise DataError(f'none of the {broken} images in {self.name} can be read')
 
 
-@dataclass
-class CaptureSource:
-    """A video file, camera or stream, through OpenCV."""
+class VideoSource:
+    """A video file, through OpenCV."""
 
-    name: str
-    _target: str | int
-    _backend: int
-    live: bool
-    order: str = 'bgr'
-    rate: float = 0.0
+    order = 'bgr'
+    live = False
 
-    def __post_init__(self) -> None:
+    def __init__(self, path: str) -> None:
+        self.name = path
         # Opened here too, so that a wrong name is known at start.
         capture = self._open()
         rate = capture.get(cv2.CAP_PROP_FPS)
@@ -138,12 +160,9 @@ class CaptureSource:
             capture.release()
 
     def _open(self) -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(self._target, self._backend)
+        capture = cv2.VideoCapture(self.name, cv2.CAP_ANY)
         if not capture.isOpened():
             raise DataError(f'{self.name} cannot be opened as a video')
-        if self.live:
-            # Frames that wait in the driver only grow old.
-            capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
         return capture
 
 

@@ -110,7 +110,7 @@ def test_broken_images_are_named(write_bag, tmp_path):
         bag.compressed('/small', BEGIN, b'no picture', BEGIN)
     with pytest.raises(DataError, match="image 1 of /camera: encoding 'infrared9'"):
         list(read_images(tmp_path / 'bag', '/camera'))
-    with pytest.raises(DataError, match='image 0 of /small: its 10 bytes'):
+    with pytest.raises(DataError, match="image 0 of /small: format 'png'"):
         list(read_images(tmp_path / 'bag', '/small'))
 
 

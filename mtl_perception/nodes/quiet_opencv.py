@@ -1,0 +1,16 @@
+"""What OpenCV and its FFmpeg print; imports nothing, so that it comes before OpenCV."""
+
+from __future__ import annotations
+
+import os
+
+
+def keep_opencv_quiet() -> None:
+    """
+    Have OpenCV and its FFmpeg print neither URLs nor what our own lines say better.
+
+    Called before OpenCV is imported; what the user has set stays as it is.
+    """
+    os.environ.setdefault('OPENCV_LOG_LEVEL', 'ERROR')
+    # AV_LOG_QUIET: its errors may have the URL in them, user and password included.
+    os.environ.setdefault('OPENCV_FFMPEG_LOGLEVEL', '-8')
