@@ -31,8 +31,8 @@ _MAGIC = b'\x89MCAP0\r\n'
 _FOOTER = HEADER.pack(0x02, 20) + struct.pack('<QQI', 0, 0, 0) + _MAGIC
 """A footer that says: no summary, read the records one after the other."""
 
-_BLOCK = 4096
-"""No header lies across a boundary of blocks: the disk writes one block wholly or not."""
+_BLOCK = 512
+"""No header lies across a boundary of a disk's sectors, which are written wholly or not."""
 
 
 class CrashSafeFile:
@@ -48,7 +48,7 @@ class CrashSafeFile:
         """Create the file; it grows by `step` bytes, of which only what is written takes space."""
         self.path = path
         self._part = path.with_name(f'.{path.name}.part')
-        self._step = max(step, _BLOCK)
+        self._step = max(step, 4096)
         self._file = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         self._named = False
         self._end = 0
@@ -163,6 +163,8 @@ class CrashSafeFile:
 
     def _cut(self, end: int) -> None:
         os.ftruncate(self._file, end)
+        # Of a file of the old length, the padding must not end before the summary.
+        os.fsync(self._file)
         self._write_at(self._end, HEADER.pack(PADDING, 0))
         os.fsync(self._file)
         self._new.clear()

@@ -19,6 +19,9 @@ from mtl_perception.errors import DataError
 _CHUNK = 1 << 20
 _STEP = 8 << 20
 _MOST_PENDING = 4 << 20
+_STEP_BACK = 10**9
+"""Nanoseconds by which the clock must have been set back for a new file."""
+
 _LATCHED = 16
 """Different messages of a latched topic that are repeated: one each of so many publishers."""
 
@@ -53,6 +56,7 @@ class BagWriter:
         self._finished_bytes = 0
         self._is_open = False
         self._is_new = False
+        self._latest = 0
         try:
             path.mkdir(parents=True)
             space = os.statvfs(path)
@@ -82,7 +86,17 @@ class BagWriter:
         return self._stream.pending + self._in_chunk
 
     def write(self, topic: BagTopic, stamp: int, data: bytes) -> None:
-        """Write a message that was received at `stamp`, in nanoseconds since the epoch."""
+        """
+        Write a message that was received at `stamp`, in nanoseconds since the epoch.
+
+        Readers refuse a file without index whose times go back: a message that overtook another
+        on its way here gets the other's time, and a clock that was set back a new file.
+        """
+        if self._latest - stamp > _STEP_BACK and self._files[-1].span.count:
+            self._next_file(stamp)
+        else:
+            stamp = max(stamp, self._latest)
+        self._latest = stamp
         if topic.is_latched:
             kept = self._latched.setdefault(topic, deque(maxlen=_LATCHED))
             if data in kept:
@@ -90,13 +104,7 @@ class BagWriter:
             kept.append(data)
         self._add(topic, stamp, data)
         if self._is_full(stamp):
-            self._finish_file()
-            self._open()
-            for latched, messages in self._latched.items():
-                for message in messages:
-                    self._add(latched, stamp, message)
-            self._stream.commit()
-            self._write_metadata()
+            self._next_file(stamp)
         elif self._stream.pending > self._most_pending:
             self._stream.commit()
 
@@ -124,6 +132,15 @@ class BagWriter:
         except OSError as error:
             trouble = trouble or error
         return trouble
+
+    def _next_file(self, stamp: int) -> None:
+        self._finish_file()
+        self._open()
+        for latched, messages in self._latched.items():
+            for message in messages:
+                self._add(latched, stamp, message)
+        self._stream.commit()
+        self._write_metadata()
 
     def _open(self) -> None:
         file = BagFile(f'{self.path.name}_{len(self._files)}.mcap')

@@ -126,3 +126,17 @@ def test_a_disk_that_is_really_full(small_disk: Path, strings):
     bag.finish()
     assert len(strings.with_mcap(bag.path / 'bag_0.mcap')) >= number - 1 > 10
     assert len(strings.with_rosbags(bag.path)) >= number - 1
+
+
+def test_a_bag_that_is_not_finished_is_read_though_times_went_back(tmp_path, strings):
+    bag = BagWriter(tmp_path / 'bag')
+    topic = strings.topic('/one')
+    begin = 10_000 * SECOND
+    # One message overtook another; then the clock was set back by an hour.
+    for number, time in enumerate((5, 3, 6, -3600 * SECOND, -3599 * SECOND)):
+        bag.write(topic, begin + time, strings.data(str(number)))
+    bag.commit()
+    assert [(stamp - begin, text) for _, stamp, text in strings.with_rosbags(bag.path)] == [
+        (5, '0'), (5, '1'), (6, '2'), (-3600 * SECOND, '3'), (-3599 * SECOND, '4')]
+    assert sorted(path.name for path in bag.path.glob('*.mcap')) == ['bag_0.mcap', 'bag_1.mcap']
+    assert bag.finish() is None
