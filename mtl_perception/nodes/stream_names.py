@@ -32,6 +32,12 @@ def stream_name(url: str) -> str:
         # Its text has the host in it, and with it, by mistake, what belongs before the `@`.
         raise ConfigError('source: the URL has an impossible host or port; special characters '
                           'in user and password are written as %XX') from None
+    has_port = ':' in parts.netloc.rpartition(']')[2]
+    rest = parts.path + parts.query + parts.fragment
+    if has_port and '@' in rest and '@' not in parts.netloc:
+        # A bare /, ? or # in the password: what looks like host and port is user and password.
+        raise ConfigError('source: the URL has an @ behind its host; in user and password /, ? '
+                          'and # are written as %2F, %3F and %23, elsewhere @ as %40')
     scheme = parts.scheme.lower()
     if not host and not (scheme in _LISTENING and port):
         raise ConfigError(f'source: the {scheme} URL names no host')

@@ -38,3 +38,10 @@ def test_an_impossible_one_is_refused_without_repeating_it(url, reason):
 
 def test_no_scheme_reads_files():
     assert not {'file', 'concat', 'subfile', 'data', 'pipe', 'fd', 'cache'} & set(SCHEMES)
+
+
+@pytest.mark.parametrize('mark', '/?#')
+def test_a_password_with_a_bare_delimiter_is_not_taken_for_a_port(mark):
+    with pytest.raises(ConfigError, match='has an @ behind its host') as error:
+        stream_name(f'rtsp://pilot:12{mark}secret@192.0.2.1/x')
+    assert not any(word in str(error.value) for word in ('pilot', '12', 'secret'))
