@@ -192,6 +192,8 @@ def test_broken_images_of_one_camera_are_counted_and_cost_the_other_nothing(
         frame_id = str(number)
         good.images.publish(compressed_message(Header(frame_id=frame_id), picture()))
         wait_until(lambda frame_id=frame_id: good.whole(frame_id), 5)
+        # Slower than a flood, of which not all are received.
+        time.sleep(0.1)
     bad.images.publish(compressed_message(Header(frame_id='at last'), picture()))
     time.sleep(0.2)
     bad.images.publish(compressed_message(Header(frame_id='at last'), picture()))
@@ -212,6 +214,35 @@ def test_broken_images_of_one_camera_are_counted_and_cost_the_other_nothing(
     assert not [key for key in diagnostics.values['good images'] if 'dropped' in key]
     assert [line for line in node.said().splitlines() if 'bad: bad frame dropped' in line]
     assert node.end()[0] == 0 and 'Traceback' not in node.said()
+
+
+@pytest.mark.slow
+def test_a_camera_that_floods_the_node_with_broken_images_rests(
+        start, ros_node, diagnostics, wait_until):
+    good, bad = Camera(ros_node, 'good', CompressedImage), Camera(ros_node, 'bad', CompressedImage)
+    start(cameras=['good', 'bad'], max_batch=1)
+    wait_until(lambda: good.connected() and bad.connected())
+    time.sleep(0.5)
+    broken = CompressedImage(format='jpeg', data=array.array('B', b'\xff\xd8\xff' + bytes(5000)))
+    begin, sent = time.monotonic(), 0
+    while time.monotonic() < begin + 3:
+        bad.images.publish(broken)
+        sent += 1
+        if sent % 100 == 0:
+            frame_id = str(sent)
+            good.images.publish(compressed_message(Header(frame_id=frame_id), picture()))
+            wait_until(lambda frame_id=frame_id: good.whole(frame_id), 5)
+        time.sleep(0.001)
+    received = int(diagnostics.values['bad images']['images received'])
+    assert 50 <= received < sent / 2
+    assert 'none are received for 1 s' in diagnostics.messages['bad images']
+
+    def recovered():
+        bad.images.publish(compressed_message(Header(frame_id='at last'), picture()))
+        time.sleep(0.1)
+        return bad.whole('at last')
+
+    wait_until(recovered)
 
 
 @pytest.mark.slow
