@@ -92,7 +92,8 @@ class CameraChannel:
     def __init__(self, node: Node, name: str, settings: Callable[[], PerceptionParameters],
                  put: Callable[[CameraChannel, Frame], bool]) -> None:
         """
-        Make ready for the camera `name`, which is empty for the only one, which never rests.
+        Make ready for the camera `name`, which is empty for the only one: its broken images are
+        nobody else's loss, so each of them is looked at.
 
         `settings` gives its parameters of the moment; `put` hands a frame to the worker and
         returns whether an older one was dropped for it.
@@ -275,7 +276,7 @@ class CameraChannel:
             pixels, order = decode_received(frame.image)
         except FrameError as error:
             self._broken += 1
-            if self._broken > _TRUSTED:
+            if self.name and self._broken > _TRUSTED:
                 # Decoding takes milliseconds, which are another camera's.
                 self._held_off_until = time.perf_counter() + _HOLD_OFF
             self._drop(error)
