@@ -16,7 +16,7 @@ from mtl_perception.encodings import decode_image, FrameError, MAX_SIDE, RawImag
 _SIXTEEN_BITS = {'mono16': (), '16UC1': (), 'rgb16': (3,), 'bgr16': (3,), '16UC3': (3,)}
 """Encodings of 16 bits a channel that PNG can hold -> shape of a pixel."""
 
-_AS_THEY_ARE = ('mono8', '8UC1', 'rgb8', 'bgr8', '8UC3', 'rgba8', 'bgra8', '8UC4')
+_AS_THEY_ARE = ('mono8', 'rgb8', 'bgr8', '8UC3', 'rgba8', 'bgra8', '8UC4')
 """Encodings that the compressed image still names: a reader gets them back from its colours."""
 
 
@@ -34,6 +34,8 @@ def compressed_message(data: bytes, kind: str, quality: int) -> bytes:
         raise FrameError(f'no {IMAGE}: {type(error).__name__} {error!s:.100}') from None
     image = RawImage(message.data, message.width, message.height, message.step,
                      message.encoding, bool(message.is_bigendian))
+    if image.encoding == '8UC1':
+        raise FrameError('the values of 8UC1 may be class ids')
     try:
         if image.encoding in _SIXTEEN_BITS:
             kind, encoding = 'png', image.encoding

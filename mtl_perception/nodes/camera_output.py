@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import array
 from typing import Any
 
 import cv2
@@ -16,7 +15,7 @@ from mtl_perception.compressed import compress, format_name
 from mtl_perception.nodes import qos
 from mtl_perception.nodes.camera_info import camera_info
 from mtl_perception.nodes.camera_parameters import CameraParameters
-from mtl_perception.nodes.messages import image_to_message
+from mtl_perception.nodes.messages import byte_array, image_to_message
 
 
 class CameraOutput:
@@ -72,8 +71,7 @@ class CameraOutput:
             self._raw.publish(image_to_message(raw, settings.encoding, header))
         if self._compressed is not None and self._compressed.get_subscription_count():
             kind = settings.compressed_format
-            # The one type that rclpy takes over without looking at every byte.
-            data = array.array('B', compress(pixels, order, kind, settings.jpeg_quality))
+            data = byte_array(compress(pixels, order, kind, settings.jpeg_quality))
             self._compressed.publish(CompressedImage(
                 header=header, format=format_name(settings.encoding, kind), data=data))
         self._infos.publish(info)

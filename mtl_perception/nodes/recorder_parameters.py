@@ -23,7 +23,8 @@ class RecorderParameters:
         'those of 16 bits become PNG for either', choices=IMAGE_FORMATS)
     jpeg_quality: int = parameter(75, 'quality of the JPEG images', low=1, high=100)
     raw_topics: tuple[str, ...] = parameter(
-        ('*/segmentation',), 'image topics that are recorded as they are, such as those whose '
+        ('*/segmentation', '*mask*', '*label*'),
+        'image topics that are recorded as they are, such as those whose '
         'pixels are class ids: names, or patterns with * and ?')
     max_queue_size: int = parameter(
         128, 'messages that wait to be written; what exceeds it is dropped',
