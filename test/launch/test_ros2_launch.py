@@ -196,6 +196,24 @@ def test_images_and_results_reach_a_peer_that_listens(launch, environment):
     assert 'Traceback' not in launched.said()
 
 
+def test_two_cameras_go_through_one_perception_node_into_one_bag(launch, environment, tmp_path):
+    bag = tmp_path / 'bag'
+    launched = launch(cameras='front,down', rate='5', record='true', bag=str(bag),
+                      source='{front: synthetic:8, down: synthetic:2}')
+    for name in ('front', 'down'):
+        run_peer(environment, f'/{name}/image', f'/perception_node/{name}/detections',
+                 f'/perception_node/{name}/segmentation', False, 5)
+    launched.process.send_signal(signal.SIGINT)
+    assert launched.wait() == 0
+    assert launched.nobody_is_left(1)
+    assert 'Traceback' not in launched.said()
+    recorded, = re.findall(r'recorded to \S+: (.*)', launched.said())
+    counts = dict(item.rsplit(' ', 1) for item in recorded.split(', '))
+    assert all(int(counts[topic]) > 0 for name in ('front', 'down') for topic in (
+        f'/{name}/image', f'/{name}/camera_info', f'/perception_node/{name}/detections',
+        f'/perception_node/{name}/segmentation'))
+
+
 def test_a_node_that_fails_ends_the_launch_with_its_error_last(launch):
     launched = launch(model='/nowhere.onnx')
     assert launched.wait() == 1
