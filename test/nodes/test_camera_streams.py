@@ -394,7 +394,8 @@ def test_h264_over_rtsp(serve, start_node, listen, wait_until):
     camera = start_node('camera_node', source=server.url, timeout=1.0)
     wait_until(lambda: len(images) >= 30)
     assert (images[0].width, images[0].height) == (WIDTH, HEIGHT)
-    numbers = np.array([round(image.data[0] / 10) for image in images])
+    # Of all pixels: a single one is off by more than half a step now and then.
+    numbers = np.array([round(np.mean(image.data) / 10) for image in images])
     assert (np.diff(numbers) % 25 == 1).mean() > 0.8, 'each image once and in order'
     server.stop()
     camera.wait_for_words('trying again', 5.0)

@@ -102,7 +102,7 @@ def test_best_effort_images_that_get_lost_are_counted_with_the_remedy_which_work
     print(f'best effort, default: {number} sent, {received} received, {lost} lost')
     assert received < 0.5 * number
     assert received + lost >= 0.8 * number
-    assert '/image is received best_effort from now on' in node.said()
+    assert '/image is received raw, best_effort from now on' in node.said()
     setting = remedy(os.environ)
     assert any('lost on the way' in message and '/somebody_publish' in message
                and setting in message for message in seen['messages']), seen['messages']
