@@ -102,9 +102,13 @@ class Pipeline:
         """The model's specification: class names and colours, input size."""
         return self.runtime.spec
 
-    def warm_up(self) -> None:
-        """Run the network once on empty pictures: the first run is slow, no frame should be."""
-        for count in {1, self.batch}:
+    def warm_up(self, most: int = 1) -> None:
+        """
+        Run the network on empty images, once for each size of batch up to `most`.
+
+        The first run of a size is slow, and no frame should be.
+        """
+        for count in range(1, most + 1):
             batch = self._canvas.batch(count)
             for slot in range(count):
                 self._canvas.place(slot, np.zeros(self.spec.input_size[::-1], np.uint8), 'rgb')

@@ -20,6 +20,7 @@ from mtl_perception.nodes.camera_info import load_calibration
 from mtl_perception.nodes.camera_output import CameraOutput
 from mtl_perception.nodes.camera_parameters import CameraParameters
 from mtl_perception.nodes.capture import LiveFrame, LiveSource, STREAMING
+from mtl_perception.nodes.diagnostics import present
 from mtl_perception.nodes.parameters import AcceptsSameValues, declare
 from mtl_perception.nodes.process import Stop
 from mtl_perception.nodes.sources import open_source, Source
@@ -194,4 +195,4 @@ class CameraNode(AcceptsSameValues):
             rate=len(recent) / span if recent and span > 0 else 0.0,
             breaks=breaks, reconnects=reconnects,
             silence=now - self._end if self._published else None,
-            size=self._size, stamps=self._stamps), self.get_clock().now().to_msg()))
+            size=self._size, stamps=self._stamps), present(self)))

@@ -93,7 +93,7 @@ class CameraChannel:
                  put: Callable[[CameraChannel, Frame], bool]) -> None:
         """
         Make ready for the camera `name`, which is empty for the only one: its broken images are
-        nobody else's loss, so each of them is looked at.
+        nobody else's loss, so each of them is decoded.
 
         `settings` gives its parameters of the moment; `put` hands a frame to the worker and
         returns whether an older one was dropped for it.

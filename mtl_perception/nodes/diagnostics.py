@@ -10,6 +10,8 @@ import socket
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
 from std_msgs.msg import Header
 
 from mtl_perception.nodes.frame_statistics import PERCENTILES, Summary
@@ -54,6 +56,13 @@ def diagnostics_message(
         *(status for camera in cameras
           for status in (_images(state, camera), _latency(state, camera))),
         _model(state)])
+
+
+def present(node: Node) -> Time:
+    """Return the moment for a stamp: of the system's clock where ROS time does not run."""
+    now = node.get_clock().now().to_msg()
+    # Monitors take the stamp zero for stale.
+    return now if now != Time() else Clock(clock_type=ClockType.SYSTEM_TIME).now().to_msg()
 
 
 def resident_memory() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+import contextlib
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,12 +107,7 @@ class ImageInput:
             return
         if moves:
             self.pause()
-            try:
-                self.resume()
-            except RuntimeError:  # RCLError is one, and has no public name in Humble
-                # A participant cannot have two types of one topic, and the executor may hold the
-                # former subscription for a moment yet: `resume` is tried again.
-                return
+            self.resume()
         else:
             former, self._subscription = self._subscription, self._subscribe()
             self._node.destroy_subscription(former)
@@ -129,11 +125,18 @@ class ImageInput:
             self._subscription = None
 
     def resume(self) -> None:
-        """Subscribe again; what was sent meanwhile does not count as lost."""
+        """
+        Subscribe again; what was sent meanwhile does not count as lost.
+
+        Where that cannot be yet, `is_paused` stays true.
+        """
         if self._subscription is None:
             self._gaps.forget()
             self.route = self._fitting()
-            self._subscription = self._subscribe()
+            # RCLError is a RuntimeError, and has no public name in Humble. A participant cannot
+            # have two types of one topic, and the executor may hold the former subscription yet.
+            with contextlib.suppress(RuntimeError):
+                self._subscription = self._subscribe()
 
     def close(self) -> None:
         """Unsubscribe for good."""

@@ -8,7 +8,6 @@ import threading
 import time
 import traceback
 
-from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray
 from rcl_interfaces.msg import SetParametersResult
 from rclpy.clock import Clock, ClockType
@@ -21,7 +20,7 @@ from mtl_perception.inference.runtime import MAX_BATCH
 from mtl_perception.memory import give_back_freed_memory
 from mtl_perception.nodes.camera_channel import CameraChannel, Frame, Job
 from mtl_perception.nodes.camera_settings import changed_settings, declare_settings
-from mtl_perception.nodes.diagnostics import diagnostics_message, NodeState
+from mtl_perception.nodes.diagnostics import diagnostics_message, NodeState, present
 from mtl_perception.nodes.newest_frames import NewestFrames
 from mtl_perception.nodes.parameters import AcceptsSameValues
 from mtl_perception.nodes.transitions import refuse_impossible_transitions
@@ -143,8 +142,8 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
         pipeline = Pipeline(model, parameters.options(), parameters.runtime_options(), log)
         # Before the first run as well, so that the two do not add up.
         give_back_freed_memory()
-        pipeline.warm_up()
-        self._choose_batch(pipeline)
+        most = self._choose_batch(pipeline)
+        pipeline.warm_up(most)
         give_back_freed_memory()
         self._pipeline, self._model = pipeline, model
         spec = pipeline.spec
@@ -155,23 +154,21 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
         for camera in self._cameras:
             log(camera.advertise(spec))
 
-    def _choose_batch(self, pipeline: Pipeline) -> None:
-        """Set how many images go through the network at once, where there may be several."""
-        most = self._settings.common.max_batch
-        if most:
-            pipeline.batch = most
-            return
+    def _choose_batch(self, pipeline: Pipeline) -> int:
+        """Set how many images go through the network at once; return the most that may come."""
+        given = self._settings.common.max_batch
+        if given:
+            pipeline.batch = given
         tiled = any(self._settings.of(name).tiles != 'off' for name in self._settings.cameras)
         most = MAX_BATCH if tiled else min(len(self._cameras), MAX_BATCH)
-        if most == 1:
-            return
-        rates = pipeline.choose_batch(most)
-        # What was tried and is not used.
-        give_back_freed_memory()
-        pipeline.warm_up()
-        self.get_logger().info(f'up to {pipeline.batch} image(s) in one run of the network: '
-                               + ', '.join(f'{count}: {rate:.1f}/s'
-                                           for count, rate in rates.items()))
+        if most > 1 and not given:
+            rates = pipeline.choose_batch(most)
+            # What was tried and is not used.
+            give_back_freed_memory()
+            self.get_logger().info(
+                f'up to {pipeline.batch} image(s) in one run of the network: '
+                + ', '.join(f'{count}: {rate:.1f}/s' for count, rate in rates.items()))
+        return min(most, pipeline.batch)
 
     def _free(self) -> None:
         for camera in self._cameras:
@@ -225,13 +222,10 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
         if pipeline is not None:
             about = pipeline.runtime
             runtime = f'{about.name} on {about.device}, {about.precision}'
-        now = self.get_clock().now().to_msg()
-        if now == Time():  # ROS time that does not run; the message is of this moment all the same
-            now = Clock(clock_type=ClockType.SYSTEM_TIME).now().to_msg()
         self._diagnostics.publish(diagnostics_message(NodeState(
             name=self.get_fully_qualified_name(), lifecycle=self._lifecycle(),
             failure=self._failure, model=self._model, runtime=runtime,
-            batch=pipeline.batch if pipeline is not None else 0), cameras, now))
+            batch=pipeline.batch if pipeline is not None else 0), cameras, present(self)))
 
     def _lifecycle(self) -> str:
         if self._finalized:

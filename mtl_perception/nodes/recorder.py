@@ -28,6 +28,7 @@ from mtl_perception.bags.writer import BagWriter, SplitRule
 from mtl_perception.errors import ConfigError, MtlError
 from mtl_perception.nodes import qos
 from mtl_perception.nodes.bag_types import empty_typestore, message_class, register_type
+from mtl_perception.nodes.diagnostics import present
 from mtl_perception.nodes.distributions import CALLBACKS_GET_INFO
 from mtl_perception.nodes.parameters import AcceptsSameValues, declare
 from mtl_perception.nodes.process import Stop
@@ -245,7 +246,7 @@ class RecorderNode(AcceptsSameValues):
         else:
             level, text = DiagnosticStatus.OK, 'recording'
         self._diagnostics.publish(DiagnosticArray(
-            header=Header(stamp=self.get_clock().now().to_msg()),
+            header=Header(stamp=present(self)),
             status=[DiagnosticStatus(
                 level=level, name=f'{self.get_fully_qualified_name().lstrip("/")}: recording',
                 message=text, hardware_id=socket.gethostname(),
