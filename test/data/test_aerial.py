@@ -11,8 +11,8 @@ from mtl_perception.data.readers import open_set
 
 CONFIG = Path(__file__).parents[2] / 'config' / 'aerial.yaml'
 
-# By set: pictures of train and val, and boxes or labels that the data's own table counts.
-PICTURES = {'cars_madison': (272, 32), 'cars_minsk_munich': (77, 25),
+# By set: images of train and val, and boxes or labels from the table of the data.
+IMAGES = {'cars_madison': (272, 32), 'cars_minsk_munich': (77, 25),
             'thermal_hituav': (2029, 290), 'land_dronedeploy': (196, 32),
             'roads_epfl': (80, 10), 'city_tiles': (78, 10)}
 BOXES = {'cars_madison': {'car': 1281 + 141},
@@ -36,7 +36,7 @@ def test_classes(manifest: Manifest) -> None:
     assert manifest.pixel_weights == (1, 1, 1, 2, 1, 4)
 
 
-def test_every_class_is_taught_by_a_set(manifest: Manifest) -> None:
+def test_every_class_is_labelled_by_a_set(manifest: Manifest) -> None:
     assert manifest.detection is not None
     complete = [set(spec.boxes.complete) for spec in manifest.sets if spec.boxes]
     assert set.union(*complete) == set(range(len(manifest.detection)))
@@ -55,13 +55,13 @@ def test_seeds_of_training_and_validation_differ(manifest: Manifest) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', PICTURES)
+@pytest.mark.parametrize('name', IMAGES)
 def test_reads_all_of_the_data(manifest: Manifest, name: str) -> None:
     spec = manifest.set_named(name)
     if not spec.path.is_dir():
-        pytest.skip(f'{name} is not here; MTL_DATA says where the data are')
+        pytest.skip(f'{name} is not here; MTL_DATA names the folder of the data sets')
     data = open_set(spec, manifest)
-    assert tuple(len(data.stems(split)) for split in ('train', 'val')) == PICTURES[name]
+    assert tuple(len(data.stems(split)) for split in ('train', 'val')) == IMAGES[name]
     classes: Counter[str] = Counter()
     names: set[str] = set()
     labels: set[int] = set()
@@ -82,7 +82,7 @@ def test_reads_all_of_the_data(manifest: Manifest, name: str) -> None:
             if sample.mask is not None:
                 assert sample.mask.shape == (height, width)
                 labels.update(np.unique(sample.mask).tolist())
-    assert len(names) == sum(PICTURES[name])
+    assert len(names) == sum(IMAGES[name])
     if spec.masks:
         assert labels - {255} == set(range(len(spec.masks.names)))
     if name == 'thermal_hituav':

@@ -1,4 +1,4 @@
-"""Files of a data set: texts with a size limit, lists of stems, pictures found by stem."""
+"""Files of a data set: texts with a size limit, lists of stems, images found by stem."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from mtl_perception.data.manifest import FlightSplit, ListSplit, SetSpec
+from mtl_perception.data.set_spec import FlightSplit, ListSplit, SetSpec
 from mtl_perception.errors import ConfigError, DataError
 
 if TYPE_CHECKING:
     import PIL.Image
 
 MAX_TEXT_BYTES = 16 << 20
-"""Largest list or annotation of one picture that is read."""
+"""Largest list or annotation of one image that is read."""
 
 MAX_IMAGE_BYTES = 512 << 20
-"""Largest picture file that is read."""
+"""Largest image file that is read."""
 
 MAX_PIXELS = 1 << 27
-"""Most pixels of a picture that is decoded: 400 MB in three channels."""
+"""Most pixels of an image that is decoded: 400 MB in three channels."""
 
 MAX_SIDE = 32766
-"""Longest side of a picture; OpenCV's warps take no longer one."""
+"""Longest side of an image; OpenCV's warps take no longer one."""
 
 SUFFIXES = ('.jpg', '.png', '.jpeg', '.JPG', '.PNG', '.JPEG', '.bmp', '.tif', '.tiff', '.webp')
 
 _LOWER_SUFFIXES = frozenset(suffix.lower() for suffix in SUFFIXES)
 _EXIF_ORIENTATION = 0x0112
-_NO_PICTURE = 'is not a picture that OpenCV can decode, or is cut short'
+_NO_IMAGE = 'is not an image that OpenCV can decode, or is cut short'
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
@@ -63,7 +63,7 @@ def inside(folder: Path, name: str, where: str) -> Path:
 
 
 def split_of(spec: SetSpec, split: str) -> str | ListSplit:
-    """Return what the manifest says about `split`; ConfigError where the set has no such split."""
+    """Return the entry of `split` in the manifest; ConfigError where the set has no such split."""
     entry = spec.splits.get(split)
     if entry is None or isinstance(entry, FlightSplit):
         raise ConfigError(
@@ -86,12 +86,12 @@ class Listed:
     where: str
     """The file and line, or the manifest's split, that names it."""
     problem: str = ''
-    """What is wrong with the name; such an entry has no picture."""
+    """What is wrong with the name; such an entry has no image."""
 
 
 def read_list(path: Path) -> list[Listed]:
     """
-    Return the names that `path` lists, one a line.
+    Return the names that `path` lists, one on each line.
 
     One that occurs twice has a `problem` the second time. Raises DataError where the file cannot
     be read or lists nothing.
@@ -109,37 +109,37 @@ def read_list(path: Path) -> list[Listed]:
         first_line.setdefault(name, number)
         listed.append(Listed(name, where, problem))
     if not listed:
-        raise DataError(f'{path}: lists no picture')
+        raise DataError(f'{path}: lists no image')
     return listed
 
 
-def pictures_below(folder: Path) -> list[Path]:
-    """Return the picture files in `folder` and its subfolders, sorted; DataError where none is."""
+def image_files_below(folder: Path) -> list[Path]:
+    """Return the image files in `folder` and its subfolders, sorted; DataError where none is."""
     try:
         found = sorted(path for path in folder.rglob('*')
                        if path.suffix.lower() in _LOWER_SUFFIXES and path.is_file())
     except OSError as error:
         raise DataError(f'{folder}: cannot be read: {error.strerror}') from None
     if not found:
-        raise DataError(f'{folder}: holds no picture ({", ".join(sorted(_LOWER_SUFFIXES))})')
+        raise DataError(f'{folder}: holds no image ({", ".join(sorted(_LOWER_SUFFIXES))})')
     return found
 
 
 def find_image(folder: Path, stem: str, where: str) -> Path:
-    """Return the picture `stem` in `folder`, whatever its suffix; DataError where none is."""
+    """Return the image `stem` in `folder`, whatever its suffix; DataError where none is."""
     base = inside(folder, stem, where)
     for suffix in SUFFIXES:
         path = base.with_name(base.name + suffix)
         if path.is_file():
             return path
-    raise DataError(f'{base}.jpg: no such picture, nor .png; {where} names it')
+    raise DataError(f'{base}.jpg: no such image, nor .png; {where} names it')
 
 
 def image_size(path: Path) -> tuple[int, int]:
     """
-    Return width and height of the picture, upright by its EXIF orientation, from its header.
+    Return width and height of the image, upright by its EXIF orientation, from its header.
 
-    Raises DataError where it is no picture or exceeds `MAX_PIXELS` or `MAX_SIDE`.
+    Raises DataError where it is no image or exceeds `MAX_PIXELS` or `MAX_SIDE`.
     """
     with _header(path, path) as header:
         # 5 to 8 are the orientations by a quarter turn.
@@ -148,13 +148,13 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Return the picture as uint8 [H, W, 3] RGB, turned upright by its EXIF orientation."""
+    """Return the image as uint8 [H, W, 3] RGB, turned upright by its EXIF orientation."""
     return cv2.cvtColor(_decode(path, cv2.IMREAD_COLOR), cv2.COLOR_BGR2RGB)
 
 
 def read_mask(path: Path) -> np.ndarray:
     """
-    Return the indices of a grey or palette picture as uint8 [H, W]; DataError where it is another.
+    Return the indices of a grey or palette image as uint8 [H, W]; DataError where it is another.
 
     The colours of a palette are left aside, as in the masks of Pascal VOC.
     """
@@ -181,27 +181,27 @@ def _decode(path: Path, flags: int) -> np.ndarray:
     except cv2.error as error:
         raise DataError(f'{path}: cannot be decoded: {error.err}') from None
     if image is None:
-        raise DataError(f'{path}: {_NO_PICTURE}')
+        raise DataError(f'{path}: {_NO_IMAGE}')
     return image
 
 
 def _header(path: Path, source: Path | io.BytesIO) -> PIL.Image.Image:
-    """Return the picture, not decoded yet, after a look at its size."""
+    """Return the image, not decoded yet, with its size checked."""
     import PIL.Image
     try:
         image = PIL.Image.open(source)
     except PIL.Image.DecompressionBombError:
-        raise DataError(f'{path}: its header says more than {MAX_PIXELS} pixels, which are not '
-                        'read; cut it') from None
+        raise DataError(f'{path}: its header gives more than {MAX_PIXELS} pixels, the most that '
+                        'is read; cut it') from None
     except PIL.UnidentifiedImageError:
-        raise DataError(f'{path}: {_NO_PICTURE}') from None
+        raise DataError(f'{path}: {_NO_IMAGE}') from None
     except OSError as error:
         raise DataError(f'{path}: cannot be read: {error.strerror or error}') from None
     except (SyntaxError, ValueError) as error:
-        raise DataError(f'{path}: {_NO_PICTURE} ({error})') from None
+        raise DataError(f'{path}: {_NO_IMAGE} ({error})') from None
     width, height = image.size
     if width * height > MAX_PIXELS or max(width, height) > MAX_SIDE:
         image.close()
-        raise DataError(f'{path}: its header says {width}x{height} pixels; at most {MAX_PIXELS} '
+        raise DataError(f'{path}: its header gives {width}x{height} pixels; at most {MAX_PIXELS} '
                         f'and sides up to {MAX_SIDE} are read; cut it')
     return image

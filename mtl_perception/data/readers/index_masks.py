@@ -1,4 +1,4 @@
-"""Masks of label indices: reading them and checking them against picture and labels."""
+"""Masks of label indices: reading them and checking them against image and labels."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def read_index_mask(path: Path, labels: int, width: int, height: int) -> np.ndar
     """
     Return the mask uint8 [height, width] of indices below `labels`, or IGNORE_LABEL.
 
-    Raises DataError where the file is no such mask of a picture of `width` x `height` pixels.
+    Raises DataError where the file is no such mask of an image of `width` x `height` pixels.
     """
     mask = read_mask(path)
     check_size(mask, path, width, height)
@@ -24,9 +24,9 @@ def read_index_mask(path: Path, labels: int, width: int, height: int) -> np.ndar
 
 
 def check_size(mask: np.ndarray, where: Path | str, width: int, height: int) -> None:
-    """Raise DataError where `mask` [H, W, ...] is not as large as its picture."""
+    """Raise DataError where `mask` [H, W, ...] is not as large as its image."""
     if mask.shape[:2] != (height, width):
-        raise DataError(f'{where}: has {mask.shape[1]}x{mask.shape[0]} pixels, but its picture '
+        raise DataError(f'{where}: has {mask.shape[1]}x{mask.shape[0]} pixels, but its image '
                         f'{width}x{height}')
 
 

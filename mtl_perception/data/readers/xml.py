@@ -1,106 +1,151 @@
-"""XML annotations: elements with the lines on which they begin, and no entities."""
+"""
+XML annotations, read with lxml: elements with their lines; no document type and no entities.
+
+An annotation file may come from a stranger. A document type (DOCTYPE) is where entities are
+declared, which make a small file large (billion laughs) or read other files; no annotation needs
+one, so that it is rejected before the parser reads any of it. libxml2 bounds the depth of a
+document and the length of its names and values.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 import math
 from pathlib import Path
 from typing import Any
-from xml.parsers import expat
+
+from lxml import etree
 
 from mtl_perception.data.readers.files import read_bytes
 from mtl_perception.errors import DataError
 
-_MAX_DEPTH = 32
+_OPTIONS: dict[str, Any] = {
+    'resolve_entities': False, 'load_dtd': False, 'no_network': True, 'huge_tree': False,
+    'remove_comments': True, 'remove_pis': True}
+_CHUNK = 4096
 
 
-@dataclass
 class Element:
-    """An XML element with the line on which it begins, which ElementTree does not keep."""
+    """An XML element of a file."""
 
-    tag: str
-    line: int
-    attributes: dict[str, str] = field(default_factory=dict)
-    text: str = ''
-    children: list[Element] = field(default_factory=list)
+    def __init__(self, node: Any, path: Path) -> None:
+        self._node = node
+        self._path = path
 
-    def all(self, tag: str) -> list[Element]:
-        """Return the children of this tag."""
-        return [child for child in self.children if child.tag == tag]
+    @property
+    def tag(self) -> str:
+        """Name of the element."""
+        return str(self._node.tag)
 
-    def only(self, tag: str, path: Path) -> Element:
+    @property
+    def line(self) -> int:
+        """Line on which the start tag ends; above 65534, libxml2 may be a few lines off."""
+        return int(self._node.sourceline)
+
+    @property
+    def where(self) -> str:
+        """File and line, with which an error message begins."""
+        return f'{self._path}: line {self.line}'
+
+    @property
+    def text(self) -> str:
+        """The text before the first child, without outer spaces."""
+        return (self._node.text or '').strip()
+
+    def __contains__(self, name: str) -> bool:
+        """Return whether the element has the attribute `name`."""
+        return name in self._node.attrib
+
+    def all(self, tag: str | None = None) -> list[Element]:
+        """Return the children, those of this tag where one is given."""
+        return [Element(child, self._path) for child in self._node.iterchildren(tag)]
+
+    def only(self, tag: str) -> Element:
         """Return the one child of this tag; DataError where there are none or several."""
         found = self.all(tag)
         if len(found) != 1:
-            raise DataError(f'{path}: line {self.line}: <{self.tag}> has {len(found)} <{tag}> '
-                            'elements; it needs one')
+            raise DataError(f'{self.where}: <{self.tag}> has {len(found)} <{tag}> elements; it '
+                            'needs one')
         return found[0]
 
-    def number(self, tag: str, path: Path) -> float:
+    def number(self, tag: str) -> float:
         """Return the finite number in the one child of this tag; DataError otherwise."""
-        element = self.only(tag, path)
-        value = _number(element.text)
-        if value is None:
-            raise DataError(
-                f'{path}: line {element.line}: <{tag}> is {element.text!r:.40}, not a number')
-        return value
+        element = self.only(tag)
+        return _number(element.text, f'{element.where}: <{tag}>')
 
-    def attribute(self, name: str, path: Path) -> str:
+    def attribute(self, name: str) -> str:
         """Return the attribute `name`; DataError where it is missing."""
-        if name not in self.attributes:
-            raise DataError(f'{path}: line {self.line}: <{self.tag}> has no {name}')
-        return self.attributes[name]
-
-    def attribute_number(self, name: str, path: Path) -> float:
-        """Return the attribute `name` as a finite number; DataError otherwise."""
-        text = self.attribute(name, path)
-        value = _number(text)
+        value = self._node.get(name)
         if value is None:
-            raise DataError(
-                f'{path}: line {self.line}: {name} of <{self.tag}> is {text!r:.40}, not a number')
-        return value
+            raise DataError(f'{self.where}: <{self.tag}> has no {name}')
+        return str(value)
+
+    def attribute_number(self, name: str) -> float:
+        """Return the attribute `name` as a finite number; DataError otherwise."""
+        return _number(self.attribute(name), f'{self.where}: {name} of <{self.tag}>')
 
 
 def read_xml(path: Path, root: str, limit: int) -> Element:
-    """Return the element `root` of the file of at most `limit` bytes; DataError otherwise."""
-    document = Element('document', 1)
-    open_elements = [document]
-    parser = expat.ParserCreate()
+    """
+    Return the root element, of the tag `root`, of the XML file `path`.
 
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        if len(open_elements) > _MAX_DEPTH:
-            raise DataError(f'{path}: line {parser.CurrentLineNumber}: nested too deeply')
-        element = Element(tag, parser.CurrentLineNumber, attributes)
-        open_elements[-1].children.append(element)
-        open_elements.append(element)
-
-    def end(tag: str) -> None:
-        open_elements.pop()
-
-    def text(data: str) -> None:
-        open_elements[-1].text += data
-
-    def doctype(*_: Any) -> None:
-        # Entities are what makes a small XML file large, and an annotation has no use for them.
-        raise DataError(f'{path}: line {parser.CurrentLineNumber}: has a DOCTYPE; remove it')
-
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = text
-    parser.StartDoctypeDeclHandler = doctype
-    # Text in one piece: added up piece by piece, a long one takes time with its square.
-    parser.buffer_text = True
+    Raises DataError, naming file and line, where the file cannot be read, has more than `limit`
+    bytes, has a DOCTYPE, is not XML in the encoding that it declares, or has another root.
+    """
+    content = read_bytes(path, limit)
     try:
-        parser.Parse(read_bytes(path, limit), True)
-    except expat.ExpatError as error:
-        raise DataError(f'{path}: line {error.lineno}: is not XML: '
-                        f'{expat.ErrorString(error.code)}') from None
-    return document.only(root, path)
+        if _has_doctype(content):
+            # Without NUL bytes, UTF-16 reads like ASCII here.
+            before = content.replace(b'\0', b'').partition(b'<!DOCTYPE')[0]
+            line = before.count(b'\n') + 1
+            raise DataError(f'{path}: line {line}: has a DOCTYPE; remove it')
+        element = Element(etree.fromstring(content, etree.XMLParser(**_OPTIONS)), path)
+    except etree.XMLSyntaxError as error:
+        line = error.lineno or 1
+        told = (error.msg or 'no element found').partition(f', line {error.lineno}, column')[0]
+        raise DataError(f'{path}: line {line}: is not XML: {told.strip()}') from None
+    if element.tag != root:
+        raise DataError(f'{element.where}: the root is <{element.tag}>, not <{root}>')
+    return element
 
 
-def _number(text: str) -> float | None:
+class _Found(Exception):  # noqa: N818 - it reports no error
+    """Ends parsing at the DOCTYPE or, without one, at the root element."""
+
+    def __init__(self, doctype: bool) -> None:
+        super().__init__()
+        self.doctype = doctype
+
+
+class _Prolog:
+    """What lxml calls while it parses the beginning of a file, up to the first that occurs."""
+
+    def doctype(self, *_: Any) -> None:
+        raise _Found(True)
+
+    def start(self, *_: Any) -> None:
+        raise _Found(False)
+
+    def close(self) -> None:
+        pass
+
+
+def _has_doctype(content: bytes) -> bool:
+    """Return whether a DOCTYPE comes before the root element, in whatever encoding."""
+    prolog: Any = _Prolog()
+    parser = etree.XMLParser(target=prolog, **_OPTIONS)
+    try:
+        for start in range(0, len(content), _CHUNK):
+            parser.feed(content[start:start + _CHUNK])
+    except _Found as found:
+        return found.doctype
+    return False
+
+
+def _number(text: str, what: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(f'{what} is {text!r:.40}, not a number')
+    return value

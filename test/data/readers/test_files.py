@@ -11,7 +11,7 @@ from mtl_perception.data.readers import files
 from mtl_perception.errors import DataError
 
 
-def picture(height: int = 30, width: int = 40) -> np.ndarray:
+def noise(height: int = 30, width: int = 40) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 255, (height, width, 3), np.uint8)
 
 
@@ -26,7 +26,7 @@ def test_image_is_rgb(tmp_path: Path) -> None:
 
 def test_grey_image_has_three_equal_channels(tmp_path: Path) -> None:
     path = tmp_path / 'grey.png'
-    grey = picture()[:, :, 0]
+    grey = noise()[:, :, 0]
     cv2.imwrite(str(path), grey)
     assert (files.read_image(path) == grey[:, :, None]).all()
 
@@ -35,16 +35,16 @@ def test_grey_image_has_three_equal_channels(tmp_path: Path) -> None:
 @pytest.mark.parametrize('part', [0, 0.5])
 def test_cut_short_image_is_an_error(tmp_path: Path, suffix: str, part: float) -> None:
     path = tmp_path / f'short{suffix}'
-    content = cv2.imencode(suffix, picture(200, 200))[1].tobytes()
+    content = cv2.imencode(suffix, noise(200, 200))[1].tobytes()
     path.write_bytes(content[:int(len(content) * part)])
-    with pytest.raises(DataError, match=r'short\.\w+: is not a picture that OpenCV can decode'):
+    with pytest.raises(DataError, match=r'short\.\w+: is not an image that OpenCV can decode'):
         files.read_image(path)
 
 
 def test_text_for_an_image_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / 'a.jpg'
     path.write_text('hello')
-    with pytest.raises(DataError, match=r'a\.jpg: is not a picture'):
+    with pytest.raises(DataError, match=r'a\.jpg: is not an image'):
         files.read_image(path)
 
 
@@ -55,7 +55,7 @@ def test_directory_for_an_image_is_an_error(tmp_path: Path) -> None:
 
 def test_colour_mask_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / 'mask.png'
-    cv2.imwrite(str(path), picture())
+    cv2.imwrite(str(path), noise())
     with pytest.raises(DataError, match=r'mask\.png: 3 channels of uint8; a mask is a grey 8-bit'):
         files.read_mask(path)
 
@@ -67,7 +67,7 @@ def test_deep_mask_is_an_error(tmp_path: Path) -> None:
         files.read_mask(path)
 
 
-def test_large_file_is_refused_before_it_is_read(tmp_path: Path) -> None:
+def test_large_file_is_rejected_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / 'list.txt'
     path.write_text('12345')
     with pytest.raises(DataError, match='5 bytes; at most 4 are read'):
@@ -98,7 +98,7 @@ def test_name_listed_twice_names_both_lines(tmp_path: Path) -> None:
 def test_empty_list_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / 'list.txt'
     path.write_text('\n')
-    with pytest.raises(DataError, match='lists no picture'):
+    with pytest.raises(DataError, match='lists no image'):
         files.read_list(path)
 
 
@@ -113,10 +113,10 @@ def test_palette_mask_has_indices_of_any_depth(tmp_path: Path) -> None:
         assert files.read_mask(path).tolist() == [values]
 
 
-def test_size_is_that_of_the_upright_picture(tmp_path: Path) -> None:
+def test_size_is_that_of_the_upright_noise(tmp_path: Path) -> None:
     pillow = pytest.importorskip('PIL.Image')
     path = tmp_path / 'turned.jpg'
-    image = pillow.fromarray(picture(30, 40))
+    image = pillow.fromarray(noise(30, 40))
     exif = image.getexif()
     exif[0x0112] = 6
     image.save(path, exif=exif)
@@ -125,8 +125,8 @@ def test_size_is_that_of_the_upright_picture(tmp_path: Path) -> None:
 
 
 def header_of(width: int, height: int) -> bytes:
-    """Return a PNG whose header says this size; its pixels are those of a small picture."""
-    content = cv2.imencode('.png', picture(4, 4))[1].tobytes()
+    """Return a PNG whose header gives this size; its pixels are those of a small image."""
+    content = cv2.imencode('.png', noise(4, 4))[1].tobytes()
     chunk = b'IHDR' + struct.pack('>II', width, height) + content[24:29]
     return content[:12] + chunk + struct.pack('>I', zlib.crc32(chunk)) + content[33:]
 
@@ -138,14 +138,14 @@ def test_size_is_checked_before_memory_is_asked_for(
     path.write_bytes(header_of(*size))
     tracemalloc.start()
     for read in (files.read_image, files.read_mask, files.image_size):
-        with pytest.raises(DataError, match=r'^.*huge\.png: its header says .*; cut it$'):
+        with pytest.raises(DataError, match=r'^.*huge\.png: its header gives .*; cut it$'):
             read(path)
     assert tracemalloc.get_traced_memory()[1] < 8 << 20
     tracemalloc.stop()
 
 
 @pytest.mark.parametrize('name', ['../a', '/a', 'x/../../a', '', 'x\\a', 'a\0'])
-def test_name_that_leaves_its_folder_is_refused(tmp_path: Path, name: str) -> None:
+def test_name_that_leaves_its_folder_is_rejected(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match=r'^list\.txt: .* is not a name inside'):
         files.inside(tmp_path, name, 'list.txt')
 
@@ -157,5 +157,5 @@ def test_image_is_found_by_stem_in_a_subfolder(tmp_path: Path) -> None:
 
 
 def test_image_that_is_not_there_names_who_lists_it(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r'a\.jpg: no such picture, nor \.png; the list names it'):
+    with pytest.raises(DataError, match=r'a\.jpg: no such image, nor \.png; the list names it'):
         files.find_image(tmp_path, 'a', 'the list')
