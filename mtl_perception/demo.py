@@ -46,7 +46,7 @@ from mtl_perception.evaluation.flight_report import (
     TruthScorer,
 )
 from mtl_perception.image_size import parse_size
-from mtl_perception.inference.pictures import open_pictures
+from mtl_perception.images.inputs import open_images
 from mtl_perception.inference.pipeline import PipelineOptions
 from mtl_perception.inference.registry import open_runtime
 from mtl_perception.inference.runtime_arguments import add_runtime_arguments, runtime_options
@@ -168,7 +168,7 @@ def _flight(args: argparse.Namespace, output: Path, undo: contextlib.ExitStack) 
                           'name another --output')
     if not is_bag(path):
         # Of a folder it is known how many images come, or that none do.
-        count = open_pictures(path).count if path.is_dir() else None
+        count = open_images(path).count if path.is_dir() else None
         _prepare(output)
         return Flight(str(path), str(path), args.rate, min(args.frames, count or args.frames))
     topic = image_topic(path, args.topic)

@@ -10,13 +10,13 @@ import cv2
 import numpy as np
 
 from mtl_perception.data.synthetic import SyntheticFlight
-from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.errors import ConfigError
+from mtl_perception.images.listing import list_images, spread
+from mtl_perception.images.reading import read_image
 from mtl_perception.inference.trt.parsing import tensorrt_verdict
 from mtl_perception.models.checkpoint import load_checkpoint
 from mtl_perception.models.export import export_onnx, TOLERANCES
 from mtl_perception.spec import LABEL_STRIDES
-
-SUFFIXES = ('.jpg', '.jpeg', '.png')
 
 FLIGHT_SIZE, FLIGHT_FRAMES = (640, 480), 300
 """Width and height in pixels and number of frames of the flight that stands in for pictures."""
@@ -68,18 +68,9 @@ def read_pictures(path: Path, size: tuple[int, int], limit: int) -> list[np.ndar
 
     They are evenly spread over the folder and simply resized: any picture will do to compare.
     """
-    files = [path] if path.is_file() else sorted(
-        file for file in path.glob('*') if file.suffix.lower() in SUFFIXES)
-    if not files:
-        raise DataError(f'{path}: no picture ({", ".join(SUFFIXES)}) to compare on')
-    pictures = []
-    for file in files[::max(1, len(files) // limit)][:limit]:
-        picture = cv2.imread(str(file), cv2.IMREAD_COLOR)
-        if picture is None:
-            raise DataError(f'{file}: cannot be decoded as a picture')
-        pictures.append(cv2.cvtColor(
-            cv2.resize(picture, size, interpolation=cv2.INTER_AREA), cv2.COLOR_BGR2RGB))
-    return pictures
+    files = [path] if path.is_file() else list_images(path)
+    return [cv2.resize(read_image(files[index]), size, interpolation=cv2.INTER_AREA)
+            for index in spread(len(files), limit)]
 
 
 def drawn_pictures(size: tuple[int, int], limit: int) -> list[np.ndarray]:

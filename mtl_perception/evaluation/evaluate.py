@@ -20,6 +20,7 @@ from mtl_perception.evaluation.examples import Example, Examples
 from mtl_perception.evaluation.matching import Matches
 from mtl_perception.evaluation.report import Overall, Report, score_key
 from mtl_perception.evaluation.set_scorer import ClassTables, PictureResult, SetScorer
+from mtl_perception.images.listing import spread
 from mtl_perception.inference.pipeline import Pipeline
 from mtl_perception.labels import LabelSet
 
@@ -100,7 +101,7 @@ def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifes
         raise ConfigError('the model does no task that these data sets have labels for')
     # All sets are opened, and their splits read, before the first costs minutes.
     opened = [open_set(spec, manifest) for spec in chosen]
-    indices = [_spread(len(data.stems(split)), limit) for data in opened]
+    indices = [list(spread(len(data.stems(split)), limit)) for data in opened]
     for spec, picked in zip(chosen, indices, strict=True):
         if not picked:
             raise DataError(f'data set {spec.name}: its split {split!r} has no picture')
@@ -228,12 +229,6 @@ def _class_table(ours: LabelSet | None, models: LabelSet | None, task: str) -> n
         if name in ours.names:
             table[index] = ours.index(name)
     return table
-
-
-def _spread(count: int, limit: int | None) -> list[int]:
-    if limit is None or limit >= count:
-        return list(range(count))
-    return [(2 * k + 1) * count // (2 * limit) for k in range(limit)]
 
 
 def _bar(samples: Iterator[Sample], count: int, name: str, progress: bool) -> Iterable[Sample]:

@@ -10,6 +10,7 @@ import numpy as np
 from mtl_perception.drawing import draw_overlay
 from mtl_perception.errors import DataError
 from mtl_perception.evaluation.bags import RecordedFrame
+from mtl_perception.images.listing import spread
 from mtl_perception.inference.results import Perception, Timings
 from mtl_perception.labels import LabelSet
 from mtl_perception.spec import ModelSpec
@@ -37,8 +38,8 @@ class FlightPictures:
 
     def __init__(self, folder: Path, spec: ModelSpec, rate: float, expected: int) -> None:
         self._folder, self._spec, self._rate = folder, spec, rate
-        self._overlays = _spread(expected, OVERLAYS)
-        self._sheet_frames = _spread(expected, CELLS)
+        self._overlays = list(spread(expected, OVERLAYS))
+        self._sheet_frames = list(spread(expected, CELLS))
         self._cells: list[np.ndarray] = []
         self._columns = 0
         self._video: cv2.VideoWriter | None = None
@@ -161,12 +162,6 @@ def _onto(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     top, left = (size[1] - height) // 2, (size[0] - width) // 2
     page[top:top + height, left:left + width] = image
     return page
-
-
-def _spread(count: int, wanted: int) -> list[int]:
-    """Return up to `wanted` of `count` indices, the middles of equal stretches."""
-    wanted = min(count, wanted)
-    return [(2 * k + 1) * count // (2 * wanted) for k in range(wanted)]
 
 
 def _write(path: Path, image: np.ndarray) -> None:

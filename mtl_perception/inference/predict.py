@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from mtl_perception.drawing import draw_overlay
 from mtl_perception.errors import DataError, MtlError
-from mtl_perception.inference.pictures import open_pictures, Picture
+from mtl_perception.images.inputs import InputImage, open_images
 from mtl_perception.inference.pipeline import Pipeline, PipelineOptions
 from mtl_perception.inference.results import Detections, Perception
 from mtl_perception.inference.runtime_arguments import (
@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> None:
                               args.tiles)
     # What is said here in one line, OpenCV would say before that in three.
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-    pictures = open_pictures(args.input)
+    pictures = open_images(args.input)
     model = args.model or model_path()
     pipeline = Pipeline(model, options, runtime_options(args), say)
     predictions = Predictions(pipeline, Path(model).name, args.output)
@@ -130,7 +130,7 @@ class Predictions:
         """Number of detections so far."""
         return len(self._annotations)
 
-    def add(self, picture: Picture) -> None:
+    def add(self, picture: InputImage) -> None:
         """Look at `picture` and write what is seen, but for the JSON; DataError on failure."""
         try:
             image = picture.read()

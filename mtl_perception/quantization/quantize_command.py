@@ -14,6 +14,7 @@ import onnx
 from mtl_perception import __version__
 from mtl_perception.data.manifest import load_manifest
 from mtl_perception.errors import ConfigError, DataError, ModelError
+from mtl_perception.images.listing import spread
 from mtl_perception.inference.model_file import check_model_file
 from mtl_perception.inference.onnx_file import read_onnx_header
 from mtl_perception.inference.runtime import one_line
@@ -24,7 +25,6 @@ from mtl_perception.quantization.calibration import (
     images_of_folder,
     images_of_manifest,
     MAX_COUNT,
-    spread,
 )
 from mtl_perception.quantization.graph import layers_of
 from mtl_perception.quantization.qdq import quantize
