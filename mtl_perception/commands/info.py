@@ -1,4 +1,4 @@
-"""`mtl info`: say what a model file is, and what its parts cost."""
+"""`mtl info`: print what a model file contains, and what its parts cost."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
         'model', type=Path, nargs='?',
-        help='model file (.onnx or .pt; default: the shipped model). What its parts cost is '
-        'printed where torch is installed')
+        help='model file, .onnx or .pt (default: the shipped model); the costs of its parts are '
+        'printed if torch is installed')
 
 
 def run(args: argparse.Namespace) -> None:
-    """Print what `args` ask for; raises MtlError for what the user can mend."""
+    """Print the description and the costs; MtlError where the model cannot be read."""
     spec = read_spec(args.model or model_path())
     print(describe(spec), flush=True)
     try:
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def describe(spec: ModelSpec) -> str:
-    """Return a few lines about the model: network, sizes, classes and where it comes from."""
+    """Return a few lines about the model: network, sizes, classes and provenance."""
     width, height = spec.input_size
     lines = [f'network       {spec.architecture}, {spec.backbone}',
              f'input         {width}x{height}, label map at stride {spec.label_stride}']

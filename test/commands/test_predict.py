@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mtl_perception.errors import ConfigError, DataError, ModelError
-from mtl_perception.inference import predict
+from mtl_perception.commands import predict
+from mtl_perception.prediction import output_folder
 
 
 def _run(*arguments):
@@ -31,7 +32,7 @@ def folder(tmp_path):
     return path
 
 
-def test_results_in_the_format_of_coco(paint_model, folder, tmp_path, capsys):
+def test_results_are_written_in_coco_format(paint_model, folder, tmp_path, capsys):
     output = tmp_path / 'deep' / 'out'
     _run('--model', paint_model(size=(160, 128)), '--input', folder, '--output', output)
     values = json.loads((output / 'predictions.json').read_text())
@@ -54,7 +55,7 @@ def test_results_in_the_format_of_coco(paint_model, folder, tmp_path, capsys):
     assert '2 images, 2 objects' in capsys.readouterr().out
 
 
-def test_pycocotools_reads_them_as_results(paint_model, folder, tmp_path):
+def test_results_are_readable_by_pycocotools(paint_model, folder, tmp_path):
     coco = pytest.importorskip('pycocotools.coco')
     _run('--model', paint_model(size=(160, 128)), '--input', folder, '--output', tmp_path / 'out')
     path = tmp_path / 'out' / 'predictions.json'
@@ -78,7 +79,7 @@ def test_options_reach_the_pipeline(paint_model, tmp_path):
     assert len(values['annotations']) == 3
 
 
-def test_broken_images_are_named_and_the_others_done(paint_model, folder, tmp_path, capsys):
+def test_broken_images_are_reported_and_skipped(paint_model, folder, tmp_path, capsys):
     (folder / 'broken.jpg').write_bytes(b'no image')
     output = tmp_path / 'out'
     with pytest.raises(DataError, match=r'1 of 3 images could not be read \(broken\.jpg\)'):
@@ -88,7 +89,7 @@ def test_broken_images_are_named_and_the_others_done(paint_model, folder, tmp_pa
     assert [image['file_name'] for image in values['images']] == ['one.png', 'two.png']
 
 
-def test_frames_of_a_video(paint_model, tmp_path):
+def test_video_frames_are_predicted(paint_model, tmp_path):
     path = tmp_path / 'flight.avi'
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48))
     if not writer.isOpened():
@@ -101,13 +102,13 @@ def test_frames_of_a_video(paint_model, tmp_path):
     assert masks == [f'flight_{number:06d}.png' for number in (1, 2, 3)]
 
 
-def test_a_model_that_only_detects_writes_no_masks(paint_model, folder, tmp_path):
+def test_detection_model_writes_no_masks(paint_model, folder, tmp_path):
     output = tmp_path / 'out'
     _run('--model', paint_model(segmentation=False), '--input', folder, '--output', output)
     assert sorted(item.name for item in output.iterdir()) == ['overlay', 'predictions.json']
 
 
-def test_a_model_that_only_segments_has_no_categories(paint_model, folder, tmp_path):
+def test_segmentation_model_writes_no_categories(paint_model, folder, tmp_path):
     output = tmp_path / 'out'
     _run('--model', paint_model(detection=False), '--input', folder, '--output', output)
     values = json.loads((output / 'predictions.json').read_text())
@@ -115,7 +116,7 @@ def test_a_model_that_only_segments_has_no_categories(paint_model, folder, tmp_p
     assert (output / 'masks' / 'one.png').is_file()
 
 
-def test_what_cannot_work_is_said_before_anything_is_written(paint_model, folder, tmp_path):
+def test_invalid_arguments_are_rejected_before_writing(paint_model, folder, tmp_path):
     output = tmp_path / 'out'
     with pytest.raises(ModelError, match=r'none\.onnx'):
         _run('--model', tmp_path / 'none.onnx', '--input', folder, '--output', output)
@@ -127,15 +128,15 @@ def test_what_cannot_work_is_said_before_anything_is_written(paint_model, folder
     assert not output.exists()
 
 
-def test_an_output_that_is_a_file(paint_model, folder, tmp_path):
+def test_output_that_is_a_file_is_rejected(paint_model, folder, tmp_path):
     output = tmp_path / 'out'
     output.write_text('')
-    with pytest.raises(DataError, match='out/overlay: cannot be written: Not a directory'):
+    with pytest.raises(DataError, match='out/overlay: cannot be made: Not a directory'):
         _run('--model', paint_model(), '--input', folder, '--output', output)
 
 
-def test_an_interruption_keeps_what_is_done(paint_model, folder, tmp_path, monkeypatch):
-    draw = predict.draw_overlay
+def test_interrupt_saves_results_so_far(paint_model, folder, tmp_path, monkeypatch):
+    draw = output_folder.draw_overlay
     calls = []
 
     def interrupted(*arguments):
@@ -144,7 +145,7 @@ def test_an_interruption_keeps_what_is_done(paint_model, folder, tmp_path, monke
             raise KeyboardInterrupt
         return draw(*arguments)
 
-    monkeypatch.setattr(predict, 'draw_overlay', interrupted)
+    monkeypatch.setattr(output_folder, 'draw_overlay', interrupted)
     with pytest.raises(KeyboardInterrupt):
         _run('--model', paint_model(), '--input', folder, '--output', tmp_path / 'out')
     values = json.loads((tmp_path / 'out' / 'predictions.json').read_text())

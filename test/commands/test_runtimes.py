@@ -20,7 +20,7 @@ def test_names_what_is_missing_with_its_remedy(paint_model, capsys, monkeypatch)
         raise StartError(f'{name} is not installed', f'install {name}')
 
     with monkeypatch.context() as patch:
-        patch.setattr('mtl_perception.inference.runtimes_command.load', missing)
+        patch.setattr('mtl_perception.commands.runtimes.load', missing)
         assert main(['runtimes', str(paint_model()), '--runtime', 'onnxruntime']) == 0
     output = capsys.readouterr().out
     for name in ENTRIES:

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from mtl_perception.inference import build_engine_command
+from mtl_perception.deployment import engines
 from mtl_perception.inference.trt import flavour
 from mtl_perception.inference.trt.gpu import Gpu
 from mtl_perception.main import main
@@ -34,23 +34,23 @@ def test_an_engine_for_each_capability_is_written_once(run, tmp_path):
     assert '-sm86-b4-' in paths[0] and '-sm120-b4-' in paths[1]
     assert 'builds its engine for GPUs of compute capability 8.6' in error[0]
     code, output, error = run('-o', tmp_path, *CAPABILITY)
-    assert (code, output, error) == (0, [f'{paths[0]}: there already'], [])
+    assert (code, output, error) == (0, [f'{paths[0]}: exists already'], [])
 
 
-def test_without_a_folder_it_is_the_users_cache(run, tmp_path, monkeypatch):
+def test_default_folder_is_the_users_cache(run, tmp_path, monkeypatch):
     monkeypatch.setenv('XDG_CACHE_HOME', str(tmp_path))
     _, output, _ = run(*CAPABILITY)
     assert output[0].startswith(str(tmp_path / 'mtl_perception' / 'tensorrt' / 'rtx-'))
 
 
-def test_the_gpu_of_this_machine_is_built_for(run, tmp_path, monkeypatch):
+def test_default_capability_is_that_of_this_gpu(run, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        build_engine_command, 'current_gpu', lambda: Gpu('NVIDIA RTX 4090', (8, 9)))
+        engines, 'current_gpu', lambda: Gpu('NVIDIA RTX 4090', (8, 9)))
     code, output, _ = run('-o', tmp_path)
     assert code == 0 and '-sm89-b4-' in output[0]
 
 
-def test_errors_are_one_line(run, tmp_path, paint_proto):
+def test_errors_are_printed_in_one_line(run, tmp_path, paint_proto):
     blocked = tmp_path / 'blocked'
     blocked.write_text('')
     broken = tmp_path / 'broken.onnx'
@@ -69,7 +69,7 @@ def test_errors_are_one_line(run, tmp_path, paint_proto):
         assert error[0].startswith('mtl: error: ') and text in error[0]
 
 
-def test_a_model_that_tensorrt_refuses_is_one_line(run, tmp_path, paint_proto):
+def test_model_rejected_by_tensorrt_prints_one_line(run, tmp_path, paint_proto):
     import onnx
     model = paint_proto()
     model.graph.node[4].op_type = 'Frobnicate'
@@ -79,30 +79,30 @@ def test_a_model_that_tensorrt_refuses_is_one_line(run, tmp_path, paint_proto):
     assert 'refuses it: operator Frobnicate' in error[0]
 
 
-def test_without_gpu_and_capability_it_says_what_is_asked_for(run, tmp_path, monkeypatch):
+def test_missing_gpu_names_the_option_to_give(run, tmp_path, monkeypatch):
     from mtl_perception.errors import StartError
 
     def fail():
         raise StartError('no CUDA device (none)', 'install one')
 
-    monkeypatch.setattr(build_engine_command, 'current_gpu', fail)
+    monkeypatch.setattr(engines, 'current_gpu', fail)
     code, _, error = run('-o', tmp_path)
     assert code == 1 and error == [
-        'mtl: error: no CUDA device (none); say with --compute-capability what GPU to build for, '
+        'mtl: error: no CUDA device (none); give the GPU to build for with --compute-capability, '
         'such as 8.6']
 
 
-def test_tensorrt_itself_builds_for_the_gpu_of_this_machine_only(run, tmp_path, monkeypatch):
+def test_tensorrt_proper_rejects_other_capabilities(run, tmp_path, monkeypatch):
     from mtl_perception.inference.trt import library
     monkeypatch.setattr(library, 'FLAVOUR', flavour.Flavour('tensorrt', '10.3.0'))
-    monkeypatch.setattr(build_engine_command, 'current_gpu', lambda: Gpu('Orin', (8, 7)))
+    monkeypatch.setattr(engines, 'current_gpu', lambda: Gpu('Orin', (8, 7)))
     code, _, error = run('-o', tmp_path, *CAPABILITY)
     assert code == 1 and len(error) == 1
     assert 'builds for the GPU of this machine only, of compute capability 8.7' in error[0]
 
 
 @pytest.mark.parametrize('text', ['86', '8.6.1', 'sm86', '8'])
-def test_what_is_no_capability_is_refused(text, capsys):
+def test_invalid_capability_is_rejected(text, capsys):
     with pytest.raises(SystemExit):
         main(['build-engine', 'model.onnx', '--compute-capability', text])
     assert f"'{text}' is not a compute capability such as 8.6" in capsys.readouterr().err

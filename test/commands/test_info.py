@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from mtl_perception.extras import remedy
-from mtl_perception.info_command import describe
+from mtl_perception.commands.info import describe
 from mtl_perception.labels import LabelSet
 from mtl_perception.main import main
 from mtl_perception.resources import model_path

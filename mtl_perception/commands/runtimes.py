@@ -1,4 +1,4 @@
-"""`mtl runtimes`: what can run a model on this machine, what `auto` takes, and how fast it is."""
+"""`mtl runtimes`: list the inference runtimes of this machine, and time them."""
 
 from __future__ import annotations
 
@@ -8,13 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
+from mtl_perception.commands.arguments import add_runtime_arguments, runtime_options, say
 from mtl_perception.errors import ConfigError, StartError
 from mtl_perception.inference.registry import ENTRIES, load, open_runtime
-from mtl_perception.inference.runtime_arguments import (
-    add_runtime_arguments,
-    runtime_options,
-    say,
-)
 from mtl_perception.inference.timing import startable, time_side_by_side
 from mtl_perception.resources import model_path
 
@@ -27,10 +23,11 @@ MAX_RUNS = 10_000
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument('model', nargs='*', type=Path,
-                        help='model files (default: the one that comes with the package)')
+                        help='model files (default: the shipped model)')
     parser.add_argument('--time', nargs='?', type=int, const=50, default=0, metavar='RUNS',
-                        help='time all that start, by turns, with a batch of one '
-                             '(default: %(const)s runs each)')
+                        help='time each runtime that starts, in alternation, with a batch of one; '
+                             'RUNS is the number of runs of each, 50 unless given (default: no '
+                             'timing)')
     add_runtime_arguments(parser)
 
 
@@ -40,7 +37,7 @@ def run(args: argparse.Namespace) -> None:
     if not 0 <= args.time <= MAX_RUNS:
         raise ConfigError(f'--time {args.time} is not in 1..{MAX_RUNS}')
     models = args.model or [model_path()]
-    print_table([HEADINGS, *(row(name) for name in ENTRIES)])
+    _print_table([HEADINGS, *(_row(name) for name in ENTRIES)])
     for model in models:
         lines: list[str] = []
         open_runtime(model, options, lines.append)
@@ -53,11 +50,11 @@ def run(args: argparse.Namespace) -> None:
                  f'{np.percentile(values, 95):.1f}', f'{medians.max() / median:.2f}')
                 for found, median, values in zip(runtimes, medians, milliseconds, strict=True)]
         print()
-        print_table([TIME_HEADINGS, *rows])
+        _print_table([TIME_HEADINGS, *rows])
 
 
-def row(name: str) -> tuple[str, ...]:
-    """Return what the table says of the runtime `name`, under `HEADINGS`."""
+def _row(name: str) -> tuple[str, ...]:
+    """Return the table's row of the runtime `name`, under `HEADINGS`."""
     suffix = ENTRIES[name].suffix
     try:
         facts = load(name).facts()
@@ -68,7 +65,7 @@ def row(name: str) -> tuple[str, ...]:
             ', '.join(facts.precisions) or '-', missing)
 
 
-def print_table(rows: Sequence[Sequence[str]]) -> None:
+def _print_table(rows: Sequence[Sequence[str]]) -> None:
     """Print rows of text in columns."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for cells in rows:
