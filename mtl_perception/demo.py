@@ -25,6 +25,7 @@ from types import FrameType
 import cv2
 import numpy as np
 
+from mtl_perception.commands.arguments import add_runtime_arguments, runtime_options
 from mtl_perception.data.synthetic import BOX_NAMES, MASK_NAMES, SyntheticFlight
 from mtl_perception.data.synthetic.flight import MAX_SIDE, MIN_SIDE
 from mtl_perception.errors import ConfigError, DataError, MtlError
@@ -49,7 +50,6 @@ from mtl_perception.image_size import parse_size
 from mtl_perception.images.inputs import open_images
 from mtl_perception.inference.pipeline import PipelineOptions
 from mtl_perception.inference.registry import open_runtime
-from mtl_perception.inference.runtime_arguments import add_runtime_arguments, runtime_options
 from mtl_perception.node_processes import NodeProcesses
 from mtl_perception.resources import model_path
 from mtl_perception.spec import ModelSpec

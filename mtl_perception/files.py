@@ -42,4 +42,5 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f'{path}: cannot be made: {error.strerror}; choose another folder') from None
+        raise DataError(
+            f'{path}: cannot be made: {error.strerror}; choose another folder') from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 import sys
 import time
@@ -27,8 +27,8 @@ class PredictConfig:
     """Folder of the results; made if missing, files of the same names are replaced."""
     model: Path | None = None
     """Model file; None is the shipped model."""
-    pipeline: PipelineOptions = PipelineOptions()
-    runtime: RuntimeOptions = RuntimeOptions()
+    pipeline: PipelineOptions = field(default_factory=PipelineOptions)
+    runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from mtl_perception.extras import remedy
 from mtl_perception.commands.info import describe
+from mtl_perception.extras import remedy
 from mtl_perception.labels import LabelSet
 from mtl_perception.main import main
 from mtl_perception.resources import model_path

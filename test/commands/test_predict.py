@@ -5,8 +5,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mtl_perception.errors import ConfigError, DataError, ModelError
 from mtl_perception.commands import predict
+from mtl_perception.errors import ConfigError, DataError, ModelError
 from mtl_perception.prediction import output_folder
 
 
