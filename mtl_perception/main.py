@@ -17,7 +17,7 @@ from mtl_perception.extras import missing_package
 from mtl_perception.unused_modules import leave_out_unused
 
 COMMANDS = {
-    'demo': ('mtl_perception.demo', 'fly the synthetic town through the nodes and report'),
+    'demo': ('mtl_perception.commands.demo', 'fly through the nodes and report'),
     'predict': ('mtl_perception.commands.predict', 'detect and segment images or a video'),
     'evaluate': ('mtl_perception.commands.evaluate', 'score models on labelled data'),
     'benchmark': ('mtl_perception.commands.benchmark',

@@ -153,10 +153,12 @@ def quantize_model(config: QuantizeConfig, progress: Progress) -> QuantizeResult
         'quantisation': f'INT8 by mtl_perception {__version__} on {len(images)} {source}; '
                         f'{len(floating)} of {len(layers)} convolutions in FP32'})
     _write(result, spec, output)
+    scores = ''
+    if verified:
+        scores = verify(path, output, verified, config.tiles, config.runtime, progress.stage)
     return QuantizeResult(
         output, output.stat().st_size / 1e6, path.stat().st_size / 1e6,
-        reference.output_noise(result), tensorrt_verdict(output),
-        verify(path, output, verified, config.tiles, config.runtime, progress.stage) if verified else '')
+        reference.output_noise(result), tensorrt_verdict(output), scores)
 
 
 def _calibration_images(config: QuantizeConfig, spec: ModelSpec) -> tuple[np.ndarray, str]:

@@ -1,8 +1,8 @@
 """
-Bags (rosbag2 in MCAP or SQLite, and rosbag1) opened without ROS, and the pictures in them.
+Bags (rosbag2 in MCAP or SQLite, and rosbag1) read without ROS, message by message.
 
-The message definitions are those that the bag carries; bags without definitions are read with
-today's standard ones. What breaks in a bag is a DataError that names it.
+Messages are decoded by the definitions that the bag carries; bags without definitions are read
+by the current standard ones. A broken bag raises a DataError that names it.
 """
 
 from __future__ import annotations
@@ -70,24 +70,18 @@ def box_corners(bbox: Any) -> tuple[float, float, float, float]:
     return x - half_x, y - half_y, x + half_x, y + half_y
 
 
-def raw_image(message: Any) -> RawImage:
-    """Return the fields of an Image message."""
-    return RawImage(np.ascontiguousarray(message.data), message.width, message.height,
-                    message.step, message.encoding, bool(message.is_bigendian))
-
-
 def image_pixels(message: Any, where: str) -> np.ndarray:
     """
     Return an Image or CompressedImage message's pixels, uint8 [height, width, 3] RGB.
 
-    Raises DataError, beginning with `where`, for one that is no picture.
+    Raises DataError, beginning with `where`, for a broken image.
     """
     try:
         if hasattr(message, 'format'):
             data = np.ascontiguousarray(message.data)
             pixels, order = decode_compressed(CompressedData(data, message.format))
         else:
-            pixels, order = decode_image(raw_image(message))
+            pixels, order = decode_image(RawImage.of(message))
     except FrameError as error:
         raise DataError(f'{where}: {error}') from None
     if pixels.ndim == 2:

@@ -15,10 +15,13 @@ import pytest
 
 pytest.importorskip('rosbags')
 
-from mtl_perception import demo, main
+from mtl_perception import main
+from mtl_perception.bags.results import count_messages, read_frames, ResultTopics
+from mtl_perception.commands import demo
 from mtl_perception.data.synthetic import MASK_NAMES, SyntheticFlight
+from mtl_perception.demo.config import DemoConfig
+from mtl_perception.demo.flight import open_flight, prepare_output, TruthFinder
 from mtl_perception.errors import ConfigError, DataError
-from mtl_perception.evaluation.bags import count_messages, read_frames, ResultTopics
 from mtl_perception.labels import LabelSet
 from mtl_perception.spec import METADATA_KEY, ModelSpec
 
@@ -96,7 +99,7 @@ def processes_of(text: str) -> list[int]:
 @needs_ros
 @pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_flight_then_its_bag_as_a_flight(model, tmp_path):
+def test_flight_and_replay_of_its_bag(model, tmp_path):
     output = tmp_path / 'demo'
     first = subprocess.run(
         command(model, output, '--frames', '12', '--rate', '4', '--size', '160x120',
@@ -143,7 +146,7 @@ def test_flight_then_its_bag_as_a_flight(model, tmp_path):
 @pytest.mark.slow
 @pytest.mark.timeout(200)
 @pytest.mark.parametrize('number, code', [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interrupted_in_the_middle(model, tmp_path, number, code):
+def test_interrupt_ends_all_nodes(model, tmp_path, number, code):
     output = tmp_path / 'demo'
     demo_process = subprocess.Popen(
         command(model, output, '--size', '64x64'), stdout=subprocess.PIPE,
@@ -167,7 +170,7 @@ def test_interrupted_in_the_middle(model, tmp_path, number, code):
 
 @needs_ros
 @pytest.mark.slow
-def test_a_node_that_cannot_start_is_one_line(model, tmp_path, capfd):
+def test_node_that_cannot_start_prints_one_line(model, tmp_path, capfd):
     (tmp_path / 'film.mp4').write_bytes(b'no film')
     assert main.main(['demo', '--model', str(model), '--output', str(tmp_path / 'demo'),
                       '--flight', str(tmp_path / 'film.mp4')]) == 1
@@ -177,18 +180,18 @@ def test_a_node_that_cannot_start_is_one_line(model, tmp_path, capfd):
     assert not processes_of(str(tmp_path / 'demo'))
 
 
-def test_a_folder_says_how_many_frames_come(tmp_path):
-    pictures = tmp_path / 'pictures'
-    pictures.mkdir()
+def test_folder_flight_has_as_many_frames_as_images(tmp_path):
+    images = tmp_path / 'images'
+    images.mkdir()
     undo = contextlib.ExitStack()
     with pytest.raises(DataError, match='no images in this folder'):
-        demo._flight(parsed('--flight', str(pictures)), tmp_path / 'demo', undo)
+        open_flight(DemoConfig(str(images)), tmp_path / 'demo', undo)
     assert not (tmp_path / 'demo').exists()
     for number in range(3):
-        cv2.imwrite(str(pictures / f'{number}.png'), np.zeros((4, 4, 3), np.uint8))
+        cv2.imwrite(str(images / f'{number}.png'), np.zeros((4, 4, 3), np.uint8))
     for frames, expected in ((300, 3), (2, 2)):
-        arguments = parsed('--flight', str(pictures), '--frames', str(frames))
-        assert demo._flight(arguments, tmp_path / 'demo', undo).frames == expected
+        config = DemoConfig(str(images), frames=frames)
+        assert open_flight(config, tmp_path / 'demo', undo).frames == expected
 
 
 def parsed(*arguments: str) -> argparse.Namespace:
@@ -207,60 +210,48 @@ def parsed(*arguments: str) -> argparse.Namespace:
     (['--flight', 'synthetic:-1'], 'synthetic:-1'),
     (['--flight', 'nowhere'], '--flight nowhere'),
 ])
-def test_impossible_arguments_make_nothing(model, tmp_path, arguments, named):
+def test_invalid_arguments_are_rejected_before_writing(model, tmp_path, arguments, named):
     output = tmp_path / 'demo'
     with pytest.raises((ConfigError, DataError), match=named):
         demo.run(parsed('--model', str(model), '--output', str(output), *arguments))
     assert not output.exists()
 
 
-def test_only_what_a_demo_made_is_replaced(tmp_path):
+def test_output_replaces_only_what_a_demo_made(tmp_path):
     mine = tmp_path / 'mine'
     mine.mkdir()
     (mine / 'thesis.tex').write_text('years of work')
     with pytest.raises(ConfigError, match='no demo made'):
-        demo._prepare(mine)
+        prepare_output(mine)
     assert (mine / 'thesis.tex').read_text() == 'years of work'
     with pytest.raises(ConfigError, match='not a folder'):
-        demo._prepare(mine / 'thesis.tex')
+        prepare_output(mine / 'thesis.tex')
     output = tmp_path / 'a' / 'demo'
-    demo._prepare(output)
+    prepare_output(output)
     (output / 'old').touch()
-    demo._prepare(output)
+    prepare_output(output)
     assert not (output / 'old').exists()
     link = tmp_path / 'link'
     link.symlink_to(mine)
     with pytest.raises(ConfigError, match='not a folder'):
-        demo._prepare(link)
+        prepare_output(link)
 
 
-def test_flight_in_the_output_folder_is_refused(model, tmp_path):
+def test_flight_in_the_output_folder_is_rejected(model, tmp_path):
     output = tmp_path / 'demo'
-    demo._prepare(output)
-    cv2.imwrite(str(output / 'picture.png'), np.zeros((64, 64, 3), np.uint8))
+    prepare_output(output)
+    cv2.imwrite(str(output / 'image.png'), np.zeros((64, 64, 3), np.uint8))
     with pytest.raises(ConfigError, match='lies in the output folder'):
         demo.run(parsed('--model', str(model), '--output', str(output), '--flight', str(output)))
-    assert (output / 'picture.png').exists()
+    assert (output / 'image.png').exists()
 
 
-def test_truth_is_that_of_the_picture_whatever_was_lost():
+def test_truth_matches_the_image_after_losses():
     flight = SyntheticFlight(5, 64, 64, 8)
-    finder = demo._TruthFinder(flight)
+    finder = TruthFinder(flight)
     for index in (0, 3, 4, 7):
         truth = finder.find(flight[index].image)
         np.testing.assert_array_equal(truth.mask, flight[index].mask)
         np.testing.assert_array_equal(truth.boxes, flight[index].boxes)
     with pytest.raises(DataError, match='none of the flight'):
-        demo._TruthFinder(flight).find(np.zeros((64, 64, 3), np.uint8))
-
-
-@pytest.mark.parametrize('words, expected', [
-    ('[camera_node]: published 300 images of 640x480 in 29.9 s (10.0 Hz)', (300, 10.0)),
-    ('[camera_node]: published 1 images of 640x480 in 0.0 s', (1, demo.DEFAULT_RATE)),
-    ('[camera_node]: published 0 images  in 0.0 s', (0, demo.DEFAULT_RATE)),
-])
-def test_what_the_camera_said(tmp_path, words, expected):
-    log = tmp_path / 'camera.log'
-    log.write_text(f'[INFO] something\n{words}\n')
-    sent = demo._said_by_camera(log)
-    assert (sent.images, sent.rate) == expected
+        TruthFinder(flight).find(np.zeros((64, 64, 3), np.uint8))

@@ -4,11 +4,11 @@ import pytest
 
 pytest.importorskip('rosbags')
 
-from mtl_perception.evaluation.bags import RecordedFrame
-from mtl_perception.evaluation.flight_pictures import (
+from mtl_perception.bags.results import RecordedFrame
+from mtl_perception.demo.images import (
     CELLS,
     contact_sheet,
-    FlightPictures,
+    FlightImages,
     OVERLAYS,
 )
 from mtl_perception.inference.results import Detections
@@ -39,7 +39,7 @@ def film(path) -> list[np.ndarray]:
 
 @pytest.mark.parametrize('width, height', [(64, 48), (75, 33), (1500, 90)])
 def test_a_flight_leaves_its_pictures(tmp_path, width, height):
-    pictures = FlightPictures(tmp_path, SPEC, 10.0, 30)
+    pictures = FlightImages(tmp_path, SPEC, 10.0, 30)
     for number in range(30):
         pictures.add(frame(number, width, height, processed=number % 3 != 1))
     made = pictures.close()
@@ -59,7 +59,7 @@ def test_a_flight_leaves_its_pictures(tmp_path, width, height):
 
 
 def test_fewer_frames_than_places(tmp_path):
-    pictures = FlightPictures(tmp_path, SPEC, 5.0, 3)
+    pictures = FlightImages(tmp_path, SPEC, 5.0, 3)
     for number in range(3):
         pictures.add(frame(number, 64, 48))
     pictures.close()
@@ -69,7 +69,7 @@ def test_fewer_frames_than_places(tmp_path):
 
 
 def test_pictures_of_different_sizes(tmp_path):
-    pictures = FlightPictures(tmp_path, SPEC, 5.0, 4)
+    pictures = FlightImages(tmp_path, SPEC, 5.0, 4)
     for number, size in enumerate(((64, 48), (48, 64), (100, 20), (64, 48))):
         pictures.add(frame(number, *size))
     pictures.close()
@@ -92,7 +92,7 @@ def test_a_legend_of_many_classes_has_many_lines():
 
 
 def test_nothing_processed_leaves_no_pictures(tmp_path):
-    pictures = FlightPictures(tmp_path, SPEC, 5.0, 2)
+    pictures = FlightImages(tmp_path, SPEC, 5.0, 2)
     pictures.add(frame(0, 64, 48, processed=False))
     assert pictures.close() == []
     assert not (tmp_path / 'flight.mp4').exists()

@@ -7,9 +7,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from mtl_perception.bags.results import RecordedFrame
 from mtl_perception.drawing import draw_overlay
 from mtl_perception.errors import DataError
-from mtl_perception.evaluation.bags import RecordedFrame
 from mtl_perception.images.listing import spread
 from mtl_perception.inference.results import Perception, Timings
 from mtl_perception.labels import LabelSet
@@ -28,7 +28,7 @@ _PAPER = (24, 26, 30)
 _INK = (226, 228, 232)
 
 
-class FlightPictures:
+class FlightImages:
     """
     Draws the processed frames of a flight of about `expected` frames into `folder`.
 

@@ -1,8 +1,7 @@
 """
-Bags (rosbag2 in MCAP or SQLite, and rosbag1) read without ROS: images, and results beside them.
+The perception node's results in a bag, joined with the images that they belong to.
 
-Only this module knows how the perception node's messages lie in a bag. The message definitions
-are those that the bag carries; bags without definitions are read with today's standard ones.
+Only this module knows how the node's messages are stored in a bag.
 """
 
 from __future__ import annotations
@@ -10,49 +9,32 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-import re
 from typing import Any, NamedTuple
 
 import numpy as np
 from rosbags.interfaces import Connection
 
-from mtl_perception.bag_file import (
+from mtl_perception.bags.reading import (
     bag_messages,
     box_corners,
-    COMPRESSED_IMAGE,
-    IMAGE,
     image_pixels,
     message_stamp,
     opened_bag,
-    raw_image,
 )
+from mtl_perception.encodings import RawImage
 from mtl_perception.errors import DataError
 from mtl_perception.inference.results import Detections
-
-_BAG_SUFFIXES = ('.mcap', '.db3', '.bag')
-
-_NOT_A_CAMERA = re.compile(r'depth|disparity|segment|mask|label|overlay|heat|annotat', re.I)
-"""Names of topics whose images are made from a camera's."""
 
 
 @dataclass(frozen=True)
 class ResultTopics:
-    """The topics of one perception node, and of the images that it looked at."""
+    """The topics of one perception node, and of the images that it processes."""
 
     image: str = '/image'
     detections: str = '/perception_node/detections'
     segmentation: str = '/perception_node/segmentation'
+    camera_info: str = '/camera_info'
     diagnostics: str = '/diagnostics'
-
-
-@dataclass(frozen=True, eq=False)
-class RecordedImage:
-    """An image of a bag."""
-
-    stamp: int
-    """Nanoseconds: of the header, or the moment of recording where the header has none."""
-    image: np.ndarray
-    """uint8 [height, width, 3] RGB."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,52 +53,6 @@ class RecordedFrame:
     """uint8 [height, width] class indices; None where there are none."""
     latency: float | None
     """Seconds from the stamp until the last result had been recorded; None where dropped."""
-
-
-def is_bag(path: Path) -> bool:
-    """Return whether `path` looks like a bag: a rosbag2 folder, or a file of a bag's suffix."""
-    if path.is_dir():
-        return (path / 'metadata.yaml').is_file()
-    return path.suffix.lower() in _BAG_SUFFIXES
-
-
-def image_topic(path: Path, wanted: str = '') -> str:
-    """
-    Return the topic of `path` that a camera published: `wanted`, or else the likeliest.
-
-    That is the one with most messages among those whose name speaks of nothing else (depth,
-    masks, overlays). DataError where the bag cannot be read or has no images.
-    """
-    with opened_bag(path) as reader:
-        counts: dict[str, int] = {}
-        for connection in reader.connections:
-            if connection.msgtype in (IMAGE, COMPRESSED_IMAGE) and connection.msgcount:
-                counts[connection.topic] = counts.get(connection.topic, 0) + connection.msgcount
-    if wanted:
-        if wanted not in counts:
-            raise DataError(f'bag {path} has no images on {wanted}'
-                            + (f'; it has them on {", ".join(sorted(counts))}' if counts else ''))
-        return wanted
-    if not counts:
-        raise DataError(f'bag {path} has no images ({IMAGE} or {COMPRESSED_IMAGE})')
-    return min(counts, key=lambda topic: (
-        bool(_NOT_A_CAMERA.search(topic)), -counts[topic], len(topic), topic))
-
-
-def read_images(path: Path, topic: str) -> Iterator[RecordedImage]:
-    """
-    Yield the images of `topic` in the order of recording.
-
-    DataError, naming the message, where the bag or an image is broken.
-    """
-    with opened_bag(path) as reader:
-        chosen = [item for item in reader.connections if item.topic == topic
-                  and item.msgtype in (IMAGE, COMPRESSED_IMAGE)]
-        if not chosen:
-            raise DataError(f'bag {path} has no images on {topic}')
-        for number, (_, time, message) in enumerate(bag_messages(reader, path, chosen)):
-            where = f'bag {path}: image {number} of {topic}'
-            yield RecordedImage(message_stamp(message) or time, image_pixels(message, where))
 
 
 def read_frames(path: Path, topics: ResultTopics) -> Iterator[RecordedFrame]:
@@ -163,7 +99,7 @@ def count_messages(path: Path) -> dict[str, int]:
 
 
 def last_diagnostics(path: Path, topics: ResultTopics, node: str) -> dict[str, dict[str, str]]:
-    """Return what `node` last said of itself: task ('images', 'latency', ...) -> key -> value."""
+    """Return the last diagnostics of `node`: task ('images', 'latency', ...) -> key -> value."""
     found: dict[str, dict[str, str]] = {}
     with opened_bag(path) as reader:
         chosen = [item for item in reader.connections if item.topic == topics.diagnostics]
@@ -194,7 +130,7 @@ def _frame(path: Path, topics: ResultTopics, stamp: int, message: Any,
     return RecordedFrame(
         stamp, image, bool(results),
         None if detections is None else _detections(detections.message),
-        None if segmentation is None else raw_image(segmentation.message).view(np.uint8),
+        None if segmentation is None else RawImage.of(segmentation.message).view(np.uint8),
         None if recorded is None else (recorded - stamp) / 1e9)
 
 

@@ -4,16 +4,14 @@ import pytest
 
 pytest.importorskip('rosbags')
 
-from mtl_perception.errors import DataError
-from mtl_perception.evaluation.bags import (
+from mtl_perception.bags.images import image_topic, is_bag, read_images
+from mtl_perception.bags.results import (
     count_messages,
-    image_topic,
-    is_bag,
     last_diagnostics,
     read_frames,
-    read_images,
     ResultTopics,
 )
+from mtl_perception.errors import DataError
 
 SECOND = 10**9
 BEGIN = 1_700_000_000 * SECOND

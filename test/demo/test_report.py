@@ -5,8 +5,8 @@ import pytest
 
 pytest.importorskip('rosbags')
 
-from mtl_perception.evaluation.bags import RecordedFrame
-from mtl_perception.evaluation.flight_report import (
+from mtl_perception.bags.results import RecordedFrame
+from mtl_perception.demo.report import (
     FlightReport,
     FrameTruth,
     report_table,

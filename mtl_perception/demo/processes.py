@@ -1,8 +1,8 @@
-"""The nodes as processes of their own, from the first moment to an orderly end."""
+"""The nodes as processes, from their start to an orderly end."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 import contextlib
 import importlib.util
 import json
@@ -24,10 +24,10 @@ _END_WITHIN = 15.0
 
 def node_environment(logs: Path) -> dict[str, str]:
     """
-    Return this process's environment with what nodes of one demo need to talk to each other only.
+    Return this process's environment with a ROS domain of its own, kept to this machine.
 
-    What the user has set stays: their domain, their discovery range. Nothing reaches the network
-    otherwise; the transport is the nodes' own choice.
+    A domain and a discovery range that the user has set are kept. The transport is the nodes' own
+    choice.
     """
     environment = dict(os.environ)
     # Domains up to 101 keep clear of the ports that Linux gives out by itself.
@@ -50,15 +50,16 @@ class NodeProcesses:
     Starts nodes and sees that none outlives the `with` block.
 
     Each has a session of its own: Ctrl-C in the terminal reaches this process alone, which then
-    ends them in the order that keeps what they have.
+    ends them in an order in which no data are lost.
     """
 
     def __init__(self, logs: Path) -> None:
-        """Write what the nodes say to `logs`/NAME.log; ConfigError where ROS 2 is missing."""
+        """Write the nodes' output to `logs`/NAME.log; ConfigError where ROS 2 is missing."""
         if importlib.util.find_spec('rclpy') is None:
             raise ConfigError(f'ROS 2 (rclpy) is not in this Python: {remedy("rclpy")}')
         self._logs = logs
-        self._environment = node_environment(logs)
+        self.environment = node_environment(logs)
+        """Environment variables of the nodes."""
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._asked: set[str] = set()
 
@@ -67,7 +68,7 @@ class NodeProcesses:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        # The end must come even where the impatient press Ctrl-C again.
+        # A second Ctrl-C must not leave processes behind.
         before = {number: signal.signal(number, signal.SIG_IGN)
                   for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
         try:
@@ -88,14 +89,13 @@ class NodeProcesses:
         """Start the executable `name` of `mtl_perception.nodes` with ROS parameters."""
         arguments = [sys.executable, '-m', f'mtl_perception.nodes.{name}', '--ros-args']
         for key, value in parameters.items():
-            # JSON is YAML, which is what the parameters are parsed as: nothing in a path or a
-            # name is taken for anything else.
+            # Parameters are parsed as YAML, of which JSON is a subset: no path needs quoting.
             arguments += ['-p', f'{key}:={json.dumps(value, ensure_ascii=False)}']
         self._logs.mkdir(parents=True, exist_ok=True)
         with (self._logs / f'{name}.log').open('wb') as log:
             self._processes[name] = subprocess.Popen(
                 arguments, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-                env=self._environment, start_new_session=True)
+                env=self.environment, start_new_session=True)
 
     def running(self, name: str) -> bool:
         """Return whether the node still runs."""
@@ -106,26 +106,12 @@ class NodeProcesses:
         return self._processes[name].pid
 
     def check(self, may_end: str = '') -> None:
-        """Raise MtlError with a node's own words where one failed, or ended but `may_end`."""
+        """Raise MtlError with a node's own error where one has ended; `may_end` may, with 0."""
         for name, process in self._processes.items():
             code = process.poll()
             if code is None or name in self._asked or (code == 0 and name == may_end):
                 continue
-            raise MtlError(f'{name} ended ({_fate(code)}): {self.last_words(name)}')
-
-    def wait_for_words(self, name: str, words: Sequence[str], seconds: float) -> None:
-        """Wait until the node has said all `words`; MtlError where it does not, or one fails."""
-        deadline = time.monotonic() + seconds
-        while True:
-            said = self.log(name).read_text(encoding='utf-8', errors='replace')
-            missing = [word for word in words if word not in said]
-            if not missing:
-                return
-            self.check()
-            if time.monotonic() > deadline:
-                raise MtlError(f'{name} did not say {missing[0]!r} within {seconds:g} s; '
-                               f'see {self.log(name)}')
-            time.sleep(0.05)
+            raise MtlError(f'{name} ended ({_fate(code)}): {self.failure(name)}')
 
     def stop(self, name: str) -> None:
         """End a node and wait for it; MtlError where it did not end in good order."""
@@ -136,23 +122,23 @@ class NodeProcesses:
             raise MtlError(
                 f'{name} did not end within {_END_WITHIN:g} s; see {self.log(name)}') from None
         if code:
-            raise MtlError(f'{name} ended ({_fate(code)}): {self.last_words(name)}')
+            raise MtlError(f'{name} ended ({_fate(code)}): {self.failure(name)}')
 
     def log(self, name: str) -> Path:
-        """Return the file that has all that the node said."""
+        """Return the file with the node's output."""
         return self._logs / f'{name}.log'
 
-    def last_words(self, name: str) -> str:
-        """Return the last line that the node said, of an error without its prefix."""
+    def failure(self, name: str) -> str:
+        """Return the error that a node which has ended printed, else its last line."""
         text = self.log(name).read_text(encoding='utf-8', errors='replace')
         lines = [line.strip() for line in text.splitlines() if line.strip()]
         errors = [line for line in lines if line.startswith('error: ')]
         if errors:
             return errors[-1].removeprefix('error: ')
-        return f'{lines[-1] if lines else "without a word"} (see {self.log(name)})'
+        return f'{lines[-1] if lines else "without output"} (see {self.log(name)})'
 
     def _ask(self, name: str) -> None:
-        # Not SIGINT: what runs in the background of a shell is born deaf to it.
+        # Not SIGINT, which is ignored by what a shell starts in the background.
         self._asked.add(name)
         if self._processes[name].poll() is None:
             self._processes[name].send_signal(signal.SIGTERM)
