@@ -24,6 +24,9 @@ from mtl_perception.spec import ModelSpec
 
 INPUT = 'images'
 
+PAD_VALUE = 114
+"""Grey level, on all channels, of the input outside the image: in training and in deployment."""
+
 BATCH = 'batch'
 BOXES = 'boxes'
 """Names of sizes that the spec leaves open: of the batch, and of the list of boxes."""

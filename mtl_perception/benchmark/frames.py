@@ -12,7 +12,7 @@ import numpy as np
 
 from mtl_perception.data.synthetic import SyntheticFlight
 from mtl_perception.errors import ConfigError, DataError
-from mtl_perception.inference.pictures import open_pictures
+from mtl_perception.images.inputs import open_images
 
 SYNTHETIC = 'synthetic'
 SIZE = (1280, 720)
@@ -58,7 +58,7 @@ def write_frames(images: Path | None, size: tuple[int, int] | None, count: int, 
         flight = SyntheticFlight(0, width, height, _FLIGHT)
         frames = [flight[index * _FLIGHT // count].image[..., ::-1] for index in range(count)]
     else:
-        frames = [picture.read() for picture in islice(open_pictures(images).items, count)]
+        frames = [image.read() for image in islice(open_images(images).items, count)]
         height, width = frames[0].shape[:2]
         width, height = size or (width, height)
         frames = [image if image.shape[:2] == (height, width) else

@@ -14,10 +14,8 @@ import cv2
 import numpy as np
 
 from mtl_perception.data.samples import BoxTruth, Sample
+from mtl_perception.graph_contract import PAD_VALUE
 from mtl_perception.labels import IGNORE_LABEL
-
-PAD_VALUE = 114
-"""Grey outside an image, the same as the letterbox's."""
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from mtl_perception.evaluation.examples import Example, Examples
 from mtl_perception.evaluation.matching import Matches
 from mtl_perception.evaluation.report import Overall, Report, score_key
 from mtl_perception.evaluation.set_scorer import ClassTables, PictureResult, SetScorer
+from mtl_perception.images.listing import spread
 from mtl_perception.inference.pipeline import Pipeline
 from mtl_perception.labels import LabelSet
 
@@ -54,7 +55,7 @@ def evaluate(pipeline: Pipeline, manifest: Manifest, split: str = 'val',
 def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifest: Manifest,
                     split: str = 'val', sets: Sequence[str] | None = None,
                     limit: int | None = None, progress: bool = True, *, samples: int = 0,
-                    seed: int = 0, pictures: int = 0) -> Evaluation:
+                    seed: int = 0, images: int = 0) -> Evaluation:
     """
     Return the scores of the pipelines' models on the `split` of the manifest's sets.
 
@@ -73,7 +74,7 @@ def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifes
         progress: show a progress bar on stderr.
         samples: bootstrap samples for the intervals of scores and differences; 0: no intervals.
         seed: of the bootstrap's draws.
-        pictures: how many of the worst and of the best pictures of each set are drawn.
+        images: number of the worst and of the best images of each set to draw.
 
     Raises ConfigError for an unknown set or split and for a model of other classes, DataError for
     broken data.
@@ -88,7 +89,7 @@ def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifes
         chosen = [manifest.set_named(name) for name in dict.fromkeys(sets)]
     if limit is not None and limit < 1:
         raise ConfigError(f'a limit of {limit} pictures leaves none to score')
-    if samples < 0 or pictures < 0:
+    if samples < 0 or images < 0:
         raise ConfigError('the numbers of bootstrap samples and of pictures are not negative')
     tables = [_tables(manifest, pipeline) for pipeline in pipelines]
     scorers = {spec.name: [
@@ -100,7 +101,7 @@ def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifes
         raise ConfigError('the model does no task that these data sets have labels for')
     # All sets are opened, and their splits read, before the first costs minutes.
     opened = [open_set(spec, manifest) for spec in chosen]
-    indices = [_spread(len(data.stems(split)), limit) for data in opened]
+    indices = [list(spread(len(data.stems(split)), limit)) for data in opened]
     for spec, picked in zip(chosen, indices, strict=True):
         if not picked:
             raise DataError(f'data set {spec.name}: its split {split!r} has no picture')
@@ -113,7 +114,7 @@ def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifes
             pipeline.options = replace(
                 pipeline.options, score_threshold=SCORE_THRESHOLD, max_detections=MAX_DETECTIONS)
         for data, spec, picked in zip(opened, chosen, indices, strict=True):
-            drawn = Examples(manifest, spec, pictures)
+            drawn = Examples(manifest, spec, images)
             model_seconds += _run_set(pipelines, data, split, picked, scorers[spec.name], drawn,
                                       progress)
             examples[spec.name] = drawn.chosen()
@@ -230,15 +231,10 @@ def _class_table(ours: LabelSet | None, models: LabelSet | None, task: str) -> n
     return table
 
 
-def _spread(count: int, limit: int | None) -> list[int]:
-    if limit is None or limit >= count:
-        return list(range(count))
-    return [(2 * k + 1) * count // (2 * limit) for k in range(limit)]
-
-
 def _bar(samples: Iterator[Sample], count: int, name: str, progress: bool) -> Iterable[Sample]:
     if not progress:
         return samples
     from tqdm import tqdm
-    bar: Iterable[Sample] = tqdm(samples, name, count, unit='image')
+    # None: no bar where stderr is not a terminal.
+    bar: Iterable[Sample] = tqdm(samples, name, count, unit='image', disable=None)
     return bar

@@ -21,12 +21,9 @@ import cv2
 import numpy as np
 
 from mtl_perception.errors import ConfigError
+from mtl_perception.graph_contract import PAD_VALUE
 
 ORDERS = ('rgb', 'bgr')
-
-PAD_VALUE = 114
-"""Grey of the input outside the picture, on all channels; training pads with it too."""
-
 
 Window = tuple[int, int, int, int]
 """x0, y0, x1, y1 in whole pixels; x1 and y1 are the first outside."""

@@ -12,7 +12,9 @@ import numpy as np
 
 from mtl_perception.data.synthetic import SyntheticFlight
 from mtl_perception.errors import ConfigError, DataError
-from mtl_perception.inference.pictures import read_picture, SUFFIXES, VIDEO_SUFFIXES
+from mtl_perception.images.inputs import is_video_name, VIDEO_SUFFIXES
+from mtl_perception.images.listing import list_images
+from mtl_perception.images.reading import read_image
 from mtl_perception.nodes.camera_parameters import CameraParameters
 from mtl_perception.nodes.capture import LiveSource
 from mtl_perception.nodes.stream_names import check_scheme, stream_name
@@ -74,7 +76,7 @@ def open_source(
         return FolderSource(path, warn)
     if path.is_file():
         # As `mtl predict` does: FFmpeg would play text files and fetch what playlists name.
-        if path.suffix.lower() not in VIDEO_SUFFIXES:
+        if not is_video_name(path):
             raise DataError(
                 f'source {text!r} is no video by its name ({", ".join(VIDEO_SUFFIXES)})')
         return VideoSource(str(path))
@@ -113,17 +115,13 @@ class FolderSource:
     def __init__(self, path: Path, warn: Callable[[str], object]) -> None:
         self.name = str(path)
         self._warn = warn
-        self._paths = sorted(
-            item for item in path.iterdir()
-            if item.suffix.lower() in SUFFIXES and item.is_file())
-        if not self._paths:
-            raise DataError(f'{path} has no images ({", ".join(SUFFIXES)})')
+        self._paths = list_images(path)
 
     def images(self) -> Iterator[np.ndarray]:
         broken = 0
         for path in self._paths:
             try:
-                image = read_picture(path)
+                image = read_image(path, 'bgr')
             except DataError as error:
                 broken += 1
                 self._warn(f'left out: {error}')

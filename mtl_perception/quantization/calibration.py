@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +10,9 @@ import numpy as np
 from mtl_perception.data.manifest import Manifest
 from mtl_perception.data.readers import open_set
 from mtl_perception.errors import ConfigError
+from mtl_perception.images.inputs import open_images
+from mtl_perception.images.listing import spread
 from mtl_perception.inference.letterbox import Canvas
-from mtl_perception.inference.pictures import open_pictures
 from mtl_perception.inference.tiles import plan_tiles
 from mtl_perception.spec import ModelSpec
 
@@ -30,7 +31,7 @@ def images_of_folder(path: Path, spec: ModelSpec, tiles: str, count: int) -> np.
     and cut as the pipeline does. Of each image, one of its `tiles` is taken. Raises DataError
     where an image cannot be read.
     """
-    items = list(open_pictures(path).items)
+    items = list(open_images(path).items)
     return _inputs((items[index].read() for index in spread(len(items), count)), 'bgr', spec,
                    tiles)
 
@@ -48,12 +49,6 @@ def images_of_manifest(manifest: Manifest, spec: ModelSpec, tiles: str, count: i
     each = max(1, count // len(sets))
     return _inputs((data.read(SPLIT, index).image for data in sets
                     for index in spread(len(data.stems(SPLIT)), each)), 'rgb', spec, tiles)
-
-
-def spread(count: int, most: int) -> Sequence[int]:
-    """Return at most `most` of `count` indices, evenly spread and in their order."""
-    most = min(most, count)
-    return [(2 * index + 1) * count // (2 * most) for index in range(most)]
 
 
 def _inputs(images: Iterator[np.ndarray], order: str, spec: ModelSpec, tiles: str) -> np.ndarray:

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from mtl_perception.benchmark import figure
+from mtl_perception.benchmark import bars, figure
 from mtl_perception.benchmark.report import PAGE, PICTURE, report_page, write_report
 from mtl_perception.errors import DataError, StartError
 
@@ -83,7 +83,7 @@ def test_page_and_picture_are_written(result, tmp_path):
     picture = cv2.imread(str(folder / PICTURE))
     assert picture.shape == (1080, 1920, 3)
     # Bars of all three kinds, in their colours.
-    for color in (figure.MULTITASK, figure.SEQUENTIAL, figure.PARALLEL, figure.OTHER):
+    for color in (bars.MULTITASK, bars.SEQUENTIAL, bars.PARALLEL, bars.OTHER):
         bgr = [int(color[index:index + 2], 16) for index in (5, 3, 1)]
         assert (np.abs(picture.astype(int) - bgr).max(axis=2) <= 2).sum() > 1000
     page = Page((folder / PAGE).read_text('utf-8'))

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from mtl_perception.data.samples import BoxTruth, Sample
-from mtl_perception.data.transforms import augment, AugmentOptions, map_boxes, PAD_VALUE
+from mtl_perception.data.transforms import augment, AugmentOptions, map_boxes
+from mtl_perception.graph_contract import PAD_VALUE
 from mtl_perception.labels import IGNORE_LABEL
 
 STILL = {'gain': 0.0, 'offset': 0.0, 'gamma': 0.0, 'noise': 0.0, 'grey_probability': 0.0}

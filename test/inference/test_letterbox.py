@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mtl_perception.errors import ConfigError
-from mtl_perception.inference.letterbox import Canvas, Letterbox, letterbox_of, PAD_VALUE, Scratch
+from mtl_perception.graph_contract import PAD_VALUE
+from mtl_perception.inference.letterbox import Canvas, Letterbox, letterbox_of, Scratch
 
 NETWORKS = st.sampled_from([(64, 64), (96, 64), (64, 160), (100, 84)])
 SIDES = st.integers(1, 400)

@@ -103,12 +103,12 @@ def test_command_exports_a_single_task_at_full_resolution(tmp_path, capsys):
     assert outputs.boxes is None and outputs.label_map.shape == (2, 96, 160)
 
 
-def test_without_pictures_frames_are_drawn_and_an_empty_folder_is_one_line(tmp_path, capsys):
+def test_command_compares_on_synthetic_frames_and_rejects_an_empty_folder(tmp_path, capsys):
     save_checkpoint(build_model(SPEC), SPEC, tmp_path / 'm.pt')
     (tmp_path / 'none').mkdir()
     capsys.readouterr()
     assert main(['export', str(tmp_path / 'm.pt'), '--limit', '2']) == 0
-    assert '2 drawn frames' in capsys.readouterr().out
+    assert '2 synthetic frames' in capsys.readouterr().out
     assert main(['export', str(tmp_path / 'm.pt'), '--images', str(tmp_path / 'none')]) == 1
     assert capsys.readouterr().err.count('\n') == 1
 

@@ -35,7 +35,7 @@ def test_a_folders_images_come_by_name_and_broken_ones_are_left_out(tmp_path):
 
 
 def test_a_folder_without_a_readable_image_is_an_error(tmp_path):
-    with pytest.raises(DataError, match='has no images'):
+    with pytest.raises(DataError, match='no images in this folder'):
         source_of(tmp_path)
     (tmp_path / 'a.png').write_bytes(b'')
     with pytest.raises(DataError, match='none of the 1 images'):

@@ -4,19 +4,13 @@ import pytest
 
 from mtl_perception.data.manifest import load_manifest
 from mtl_perception.errors import ConfigError, DataError
-from mtl_perception.inference.letterbox import PAD_VALUE
+from mtl_perception.graph_contract import PAD_VALUE
 from mtl_perception.quantization.calibration import (
     images_of_folder,
     images_of_manifest,
-    spread,
 )
 
 from .conftest import SMALL
-
-
-def test_indices_are_spread():
-    assert list(spread(10, 2)) == [2, 7]
-    assert list(spread(3, 9)) == [0, 1, 2]
 
 
 def test_images_of_a_folder_are_letterboxed_rgb(tmp_path):

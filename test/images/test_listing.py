@@ -1,0 +1,42 @@
+import pytest
+
+from mtl_perception.errors import DataError
+from mtl_perception.images.listing import find_image, list_images, list_images_below, spread
+
+
+def test_folder_lists_images_with_suffixes_in_any_case(tmp_path):
+    for name in ('b.JPG', 'a.Png', 'c.tif', 'notes.txt'):
+        (tmp_path / name).touch()
+    (tmp_path / 'folder.png').mkdir()
+    (tmp_path / 'folder.png' / 'd.jpeg').touch()
+    assert [path.name for path in list_images(tmp_path)] == ['a.Png', 'b.JPG', 'c.tif']
+    assert [path.name for path in list_images_below(tmp_path)] == [
+        'a.Png', 'b.JPG', 'c.tif', 'd.jpeg']
+
+
+def test_folder_without_images_is_rejected(tmp_path):
+    for listing in (list_images, list_images_below):
+        with pytest.raises(DataError, match='no images in this folder'):
+            listing(tmp_path)
+        with pytest.raises(DataError, match='cannot be read: No such file'):
+            listing(tmp_path / 'gone')
+
+
+@pytest.mark.parametrize('suffix', ['.jpg', '.PNG', '.TiFf'])
+def test_image_is_found_by_stem_in_any_case(suffix, tmp_path):
+    (tmp_path / f'a.b{suffix}').touch()
+    (tmp_path / 'a.b.txt').touch()
+    (tmp_path / 'a.b.c.jpg').touch()
+    assert find_image(tmp_path / 'a.b', 'list') == tmp_path / f'a.b{suffix}'
+
+
+def test_missing_image_names_what_lists_it(tmp_path):
+    with pytest.raises(DataError, match=r'a\.jpg: no such image, nor \.png; the list names it'):
+        find_image(tmp_path / 'a', 'the list')
+
+
+def test_spread_is_even_and_in_order():
+    assert list(spread(10, 2)) == [2, 7]
+    assert list(spread(3, 9)) == [0, 1, 2]
+    assert list(spread(4, None)) == [0, 1, 2, 3]
+    assert list(spread(0, 5)) == []
