@@ -14,6 +14,7 @@ from mtl_perception.data.readers import DataSet, open_set
 from mtl_perception.data.samples import Sample
 from mtl_perception.data.set_spec import Manifest, SetSpec
 from mtl_perception.errors import ConfigError, MtlError
+from mtl_perception.images.listing import spread
 from mtl_perception.labels import IGNORE_LABEL
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
@@ -179,7 +180,7 @@ def _check_split(data_set: DataSet, split: str, input_size: tuple[int, int],
     for index, sample in read_good(data_set, split, report.broken.append):
         if wanted is None:
             count = len(data_set.stems(split))
-            wanted = sorted({(2 * k + 1) * count // (2 * samples) for k in range(samples)})
+            wanted = list(spread(count, samples))
         report.add(sample, input_size)
         # A broken image's place among the samples goes to the next good one.
         if wanted and index >= wanted[0]:

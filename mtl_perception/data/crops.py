@@ -9,11 +9,11 @@ import math
 import numpy as np
 
 from mtl_perception.data.data_set import FileSet
-from mtl_perception.data.readers.files import image_size
 from mtl_perception.data.samples import BoxTruth, Sample
 from mtl_perception.data.set_spec import Crops
 from mtl_perception.data.transforms import AugmentOptions
 from mtl_perception.errors import DataError
+from mtl_perception.images.reading import image_size
 
 
 @dataclass(frozen=True)

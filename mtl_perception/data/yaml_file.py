@@ -17,6 +17,7 @@ from typing import Any
 import yaml
 
 from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.files import read_text
 
 MAX_BYTES = 1 << 20
 """Largest YAML file that is read; a manifest takes a few kilobytes."""
@@ -91,14 +92,7 @@ def load_yaml(path: Path) -> YamlFile:
     Raises DataError where the file cannot be read, is larger than `MAX_BYTES`, has more than
     `MAX_VALUES` values or is not YAML; ConfigError for a key that is not text.
     """
-    try:
-        if path.stat().st_size > MAX_BYTES:
-            raise DataError(f'{path}: larger than {MAX_BYTES} bytes; this is no configuration')
-        text = path.read_text('utf-8')
-    except OSError as error:
-        raise DataError(f'{path}: cannot be read: {error.strerror}') from None
-    except UnicodeDecodeError:
-        raise DataError(f'{path}: is not UTF-8 text') from None
+    text = read_text(path, MAX_BYTES)
     try:
         loader = _Loader(text)
         root = loader.get_single_node()

@@ -1,13 +1,15 @@
 """The manifest that the repository ships, and the data that it describes where they are."""
 
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
+import yaml
 
 from mtl_perception.data.manifest import FlightSplit, load_manifest, Manifest
 from mtl_perception.data.readers import open_set
+from mtl_perception.main import main
 
 CONFIG = Path(__file__).parents[2] / 'config' / 'aerial.yaml'
 
@@ -91,3 +93,21 @@ def test_reads_all_of_the_data(manifest: Manifest, name: str) -> None:
         # Some of the source's cars are our large vehicles.
         assert classes.total() == BOXES[name]['car']
         assert classes['large_vehicle'] > 0
+
+
+@pytest.mark.parametrize('path', sorted(CONFIG.parent.glob('*.yaml')), ids=lambda path: path.name)
+def test_shipped_files_name_no_folder_outside_of_themselves(path: Path) -> None:
+    content = yaml.safe_load(path.read_text('utf-8'))
+    for entry in (content, *content.get('sets', {}).values()):
+        for key in ('root', 'path'):
+            folder = PurePosixPath(entry.get(key, '.'))
+            assert not folder.is_absolute() and '..' not in folder.parts
+
+
+def test_missing_data_are_reported_with_the_options_that_name_them(
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv('MTL_DATA', raising=False)
+    assert main(['data', 'check', str(CONFIG), '--sets', 'cars_madison']) == 1
+    assert capsys.readouterr().err.splitlines()[0] == (
+        f'broken: {CONFIG.parent}/cars_madison: no such folder, where data set cars_madison is '
+        'expected; name the folder of the data sets with --data or $MTL_DATA')

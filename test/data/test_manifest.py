@@ -266,7 +266,7 @@ def test_missing_file(tmp_path: Path) -> None:
 def test_huge_file_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / 'm.yaml'
     path.write_bytes(b'#' * ((1 << 20) + 1))
-    with pytest.raises(DataError, match='larger than 1048576 bytes'):
+    with pytest.raises(DataError, match='has 1048577 bytes, above the limit of 1048576'):
         load_manifest(path)
 
 

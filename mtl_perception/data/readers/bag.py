@@ -19,8 +19,8 @@ from mtl_perception.bags.reading import (
     opened_bag,
 )
 from mtl_perception.data.readers.boxes import BoxList
-from mtl_perception.data.readers.files import inside, Listed, read_list, split_of
 from mtl_perception.data.readers.index_masks import check_labels, check_size
+from mtl_perception.data.readers.lists import inside, Listed, read_list, split_of
 from mtl_perception.data.readers.registry import ReaderOptions, register_reader
 from mtl_perception.data.samples import BoxTruth, Sample
 from mtl_perception.data.set_spec import ListSplit, SetSpec

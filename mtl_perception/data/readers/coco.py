@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mtl_perception.data.readers.boxes import BoxList
-from mtl_perception.data.readers.files import inside, read_image, read_text, split_file
+from mtl_perception.data.readers.lists import inside, split_file
 from mtl_perception.data.readers.registry import register_reader
 from mtl_perception.data.readers.shapes import (
     coco_runs,
@@ -25,6 +25,8 @@ from mtl_perception.data.readers.splits import OneFileSplit
 from mtl_perception.data.samples import BoxTruth, Sample
 from mtl_perception.data.set_spec import SetSpec
 from mtl_perception.errors import DataError
+from mtl_perception.files import read_text
+from mtl_perception.images.reading import read_image
 
 MAX_JSON_BYTES = 1 << 30
 """Largest annotation file that is read; COCO's own training file has 450 MB."""

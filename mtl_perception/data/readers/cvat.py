@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from mtl_perception.data.readers.boxes import BoxList
-from mtl_perception.data.readers.files import inside, read_image, split_file
+from mtl_perception.data.readers.lists import inside, split_file
 from mtl_perception.data.readers.registry import register_reader
 from mtl_perception.data.readers.shapes import (
     MaskPainter,
@@ -24,6 +24,7 @@ from mtl_perception.data.readers.xml import Element, read_xml
 from mtl_perception.data.samples import BoxTruth, Sample
 from mtl_perception.data.set_spec import SetSpec
 from mtl_perception.errors import DataError
+from mtl_perception.images.reading import read_image
 
 MAX_XML_BYTES = 256 << 20
 """Largest annotation file that is read."""

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from mtl_perception.data.readers.boxes import BoxList
-from mtl_perception.data.readers.files import read_text
 from mtl_perception.data.readers.listed import Entry, ListedOptions, ListedSet
 from mtl_perception.data.readers.registry import register_reader
 from mtl_perception.data.samples import BoxTruth
 from mtl_perception.errors import DataError
+from mtl_perception.files import read_text
 
 _HEADERS = ('imagesource:', 'gsd:')
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl_perception.data.readers.files import read_mask
 from mtl_perception.errors import DataError
+from mtl_perception.images.reading import read_index_image
 from mtl_perception.labels import IGNORE_LABEL
 
 
@@ -17,7 +17,7 @@ def read_index_mask(path: Path, labels: int, width: int, height: int) -> np.ndar
 
     Raises DataError where the file is no such mask of an image of `width` x `height` pixels.
     """
-    mask = read_mask(path)
+    mask = read_index_image(path)
     check_size(mask, path, width, height)
     check_labels(mask, path, labels)
     return mask

@@ -8,19 +8,13 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mtl_perception.data.readers.files import (
-    find_image,
-    image_files_below,
-    inside,
-    Listed,
-    read_image,
-    read_list,
-    split_of,
-)
+from mtl_perception.data.readers.lists import inside, Listed, read_list, split_of
 from mtl_perception.data.readers.registry import ReaderOptions
 from mtl_perception.data.samples import BoxTruth, Sample
 from mtl_perception.data.set_spec import ListSplit, SetSpec
 from mtl_perception.errors import DataError
+from mtl_perception.images.listing import find_image, list_images_below
+from mtl_perception.images.reading import read_image
 
 
 class ListedOptions(ReaderOptions):
@@ -56,7 +50,7 @@ class Entry:
     def image(self, ending: str) -> Path:
         """Return the image file, whatever its suffix; DataError where there is none."""
         base = self.root if self.in_folder else self.root / self.images
-        return find_image(base, self.stem + ending, self.where)
+        return find_image(inside(base, self.stem + ending, self.where), self.where)
 
 
 class ListedSet:
@@ -132,7 +126,7 @@ class ListedSet:
         ending = self._image_ending
         listed: list[Listed] = []
         seen: dict[str, Path] = {}
-        for path in image_files_below(folder):
+        for path in list_images_below(folder):
             relative = PurePosixPath(path.relative_to(self.spec.path).as_posix())
             parts = relative.parts[:-1]
             stem = str(relative.with_suffix(''))

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from mtl_perception.data.readers.color_masks import ColorTable
-from mtl_perception.data.readers.files import read_text
 from mtl_perception.data.readers.index_masks import check_size, read_index_mask
 from mtl_perception.data.readers.listed import Entry, ListedOptions, ListedSet
 from mtl_perception.data.readers.registry import register_reader
 from mtl_perception.data.set_spec import SetSpec
 from mtl_perception.errors import DataError
+from mtl_perception.files import read_text
 
 
 class MaskFolderOptions(ListedOptions):

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from mtl_perception.data.readers.files import read_text
 from mtl_perception.errors import DataError
+from mtl_perception.files import read_text
 
 
 def number_lines(path: Path, least: int, meaning: str) -> Iterator[tuple[str, list[float]]]:

@@ -13,6 +13,7 @@ from mtl_perception.data.samples import BoxTruth, Sample
 from mtl_perception.data.set_spec import FlightSplit, SetSpec
 from mtl_perception.data.synthetic import BOX_NAMES, MASK_NAMES, SyntheticFlight
 from mtl_perception.errors import ConfigError
+from mtl_perception.images.listing import spread
 
 
 class SyntheticOptions(ReaderOptions):
@@ -86,7 +87,5 @@ class SyntheticSet:
                               + ', '.join(self.spec.splits))
         return flights
 
-    def _frames(self, flights: FlightSplit) -> list[int]:
-        # The middles of equal stretches: as far apart as the flight allows.
-        length = self._options.flight_frames
-        return [(2 * k + 1) * length // (2 * flights.frames) for k in range(flights.frames)]
+    def _frames(self, flights: FlightSplit) -> Sequence[int]:
+        return spread(self._options.flight_frames, flights.frames)

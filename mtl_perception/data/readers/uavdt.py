@@ -8,19 +8,14 @@ from pathlib import Path
 import re
 
 from mtl_perception.data.readers.boxes import BoxList
-from mtl_perception.data.readers.files import (
-    image_files_below,
-    inside,
-    Listed,
-    read_image,
-    read_list,
-    split_of,
-)
+from mtl_perception.data.readers.lists import inside, Listed, read_list, split_of
 from mtl_perception.data.readers.numbers import number_lines
 from mtl_perception.data.readers.registry import ReaderOptions, register_reader
 from mtl_perception.data.samples import Sample
 from mtl_perception.data.set_spec import ListSplit, SetSpec
 from mtl_perception.errors import DataError
+from mtl_perception.images.listing import list_images_below
+from mtl_perception.images.reading import read_image
 
 CATEGORIES = ('', 'car', 'truck', 'bus')
 """Names of the categories, by the number in the files."""
@@ -128,7 +123,7 @@ class UavdtSet:
     def _read_sequence(self, item: Listed) -> list[_Frame]:
         folder = inside(self.spec.path / self._options.images, item.name, item.where)
         frames: dict[int, _Frame] = {}
-        for path in image_files_below(folder):
+        for path in list_images_below(folder):
             match = _NUMBER.search(path.stem)
             if match:
                 frames[int(match[1])] = _Frame(f'{item.name}/{path.stem}', path)

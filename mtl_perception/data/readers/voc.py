@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from mtl_perception.data.readers.boxes import BoxList
-from mtl_perception.data.readers.files import MAX_TEXT_BYTES
 from mtl_perception.data.readers.index_masks import read_index_mask
 from mtl_perception.data.readers.listed import Entry, ListedOptions, ListedSet
 from mtl_perception.data.readers.registry import register_reader
@@ -15,6 +14,7 @@ from mtl_perception.data.readers.xml import read_xml
 from mtl_perception.data.samples import BoxTruth
 from mtl_perception.data.set_spec import SetSpec
 from mtl_perception.errors import DataError
+from mtl_perception.files import MAX_TEXT_BYTES
 
 
 class VocOptions(ListedOptions):

@@ -15,8 +15,8 @@ from typing import Any
 
 from lxml import etree
 
-from mtl_perception.data.readers.files import read_bytes
 from mtl_perception.errors import DataError
+from mtl_perception.files import read_bytes
 
 _OPTIONS: dict[str, Any] = {
     'resolve_entities': False, 'load_dtd': False, 'no_network': True, 'huge_tree': False,

@@ -24,7 +24,7 @@ ENTRY: dict[str, Any] = {'reader': 'bag', 'boxes': BOXES, 'masks': MASKS,
 
 def bag_writer() -> Any:
     """Return the class that writes bags for the tests of evaluation."""
-    path = Path(__file__).parents[2] / 'evaluation' / 'conftest.py'
+    path = Path(__file__).parents[2] / 'bags' / 'conftest.py'
     spec = util.spec_from_file_location('bag_writer', path)
     assert spec is not None and spec.loader is not None
     module = util.module_from_spec(spec)

@@ -23,9 +23,10 @@ BOXES = {'classes': {'dot': 'car'}, 'complete': ['car']}
 
 DOTS = '''
 from mtl_perception.data.readers.boxes import BoxList
-from mtl_perception.data.readers.files import read_image, read_text
 from mtl_perception.data.readers.registry import ReaderOptions, register_reader
 from mtl_perception.data.samples import Sample
+from mtl_perception.files import read_text
+from mtl_perception.images.reading import read_image
 
 
 class DotsOptions(ReaderOptions):
