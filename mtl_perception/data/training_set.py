@@ -6,8 +6,8 @@ import sys
 
 from mtl_perception.data.broken import Broken, WithoutBroken
 from mtl_perception.data.crops import CroppedSet, FileSet
-from mtl_perception.data.manifest import Manifest, SetSpec
 from mtl_perception.data.readers import DataSet, open_set
+from mtl_perception.data.set_spec import Manifest, SetSpec
 
 
 def open_training_set(spec: SetSpec, manifest: Manifest, skip_bad: bool = False) -> DataSet:

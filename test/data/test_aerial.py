@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import yaml
 
-from mtl_perception.data.manifest import FlightSplit, load_manifest, Manifest
+from mtl_perception.data.manifest import load_manifest
 from mtl_perception.data.readers import open_set
+from mtl_perception.data.set_spec import FlightSplit, Manifest
 from mtl_perception.main import main
 
 CONFIG = Path(__file__).parents[2] / 'config' / 'aerial.yaml'

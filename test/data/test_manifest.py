@@ -6,13 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from mtl_perception.data.manifest import (
-    Crops,
-    FlightSplit,
-    ListSplit,
-    load_manifest,
-    Manifest,
-)
+from mtl_perception.data.manifest import load_manifest
+from mtl_perception.data.set_spec import Crops, FlightSplit, ListSplit, Manifest
 from mtl_perception.errors import ConfigError, DataError
 
 MANIFEST: dict[str, Any] = {

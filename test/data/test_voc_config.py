@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mtl_perception.data.manifest import load_manifest, Manifest
+from mtl_perception.data.manifest import load_manifest
 from mtl_perception.data.readers import open_set
+from mtl_perception.data.set_spec import Manifest
 from mtl_perception.main import main
 
 CONFIG = Path(__file__).parents[2] / 'config' / 'voc.yaml'

@@ -102,7 +102,7 @@ def read_xml(path: Path, root: str, limit: int) -> Element:
     except etree.XMLSyntaxError as error:
         line = error.lineno or 1
         told = (error.msg or 'no element found').partition(f', line {error.lineno}, column')[0]
-        raise DataError(f'{path}: line {line}: is not XML: {told.strip()}') from None
+        raise DataError(f'{path}: line {line}: is not XML: {" ".join(told.split())}') from None
     if element.tag != root:
         raise DataError(f'{element.where}: the root is <{element.tag}>, not <{root}>')
     return element

@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from mtl_perception.data.manifest import BoxLabels
 from mtl_perception.data.readers.boxes import BoxList
+from mtl_perception.data.set_spec import BoxLabels
 from mtl_perception.errors import DataError
 
 LABELS = BoxLabels({'car': 0, 'crowd': None}, complete=(0, 1), by_length={'car': (20.0, 1)})

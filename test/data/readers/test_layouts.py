@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from mtl_perception.data.crops import CroppedSet
-from mtl_perception.data.manifest import Crops, load_manifest
+from mtl_perception.data.manifest import load_manifest
 from mtl_perception.data.readers import DataSet, open_set
+from mtl_perception.data.set_spec import Crops
 
 Opener = Callable[..., DataSet]
 CONFIG = Path(__file__).parents[3] / 'config' / 'public_aerial.yaml'
