@@ -1,4 +1,4 @@
-"""The pictures that a flight leaves behind: overlays, a contact sheet and a video."""
+"""The images that a flight leaves behind: overlays, a contact sheet and a video."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from mtl_perception.labels import LabelSet
 from mtl_perception.spec import ModelSpec
 
 OVERLAYS = 6
-"""Pictures kept at full size."""
+"""Images kept at full size."""
 
 CELLS = 12
-"""Pictures of the contact sheet."""
+"""Images of the contact sheet."""
 
 _SHEET_WIDTH = 1920
 _GAP = 6
@@ -49,7 +49,7 @@ class FlightImages:
         (folder / 'overlay').mkdir(parents=True, exist_ok=True)
 
     def add(self, frame: RecordedFrame) -> None:
-        """Draw the next frame; where it was dropped, the video holds the last picture."""
+        """Draw the next frame; where it was dropped, the video holds the last image."""
         self._number += 1
         if not frame.processed:
             if self._video is not None:
@@ -98,7 +98,7 @@ class FlightImages:
 
 
 def contact_sheet(cells: list[np.ndarray], columns: int, spec: ModelSpec) -> np.ndarray:
-    """Return pictures [h, w, 3] of one width in `columns`, and a legend under them."""
+    """Return images [h, w, 3] of one width in `columns`, and a legend under them."""
     width = cells[0].shape[1]
     height = max(cell.shape[0] for cell in cells)
     columns = min(columns, len(cells))
@@ -139,7 +139,7 @@ def _legend_lines(labels: LabelSet, filled: bool, width: int, line: int, left: i
 
 
 def _columns(width: int, height: int) -> int:
-    """Return how many pictures of this shape go side by side: panoramas want the width."""
+    """Return how many images of this shape go side by side: panoramas want the width."""
     return 4 if width < 2.2 * height else 2
 
 

@@ -18,7 +18,7 @@ BEGIN = 1_700_000_000 * SECOND
 TOPICS = ResultTopics()
 
 
-def picture(number: int, height: int = 6, width: int = 8) -> np.ndarray:
+def image(number: int, height: int = 6, width: int = 8) -> np.ndarray:
     rng = np.random.default_rng(number)
     return rng.integers(0, 256, (height, width, 3), np.uint8)
 
@@ -27,16 +27,16 @@ def picture(number: int, height: int = 6, width: int = 8) -> np.ndarray:
 def test_images_come_back_in_order(write_bag, tmp_path, storage):
     with write_bag(storage=storage) as bag:
         for number in range(5):
-            bag.image('/camera', BEGIN + number, picture(number), 'rgb8')
+            bag.image('/camera', BEGIN + number, image(number), 'rgb8')
     assert is_bag(tmp_path / 'bag')
     images = list(read_images(tmp_path / 'bag', '/camera'))
     assert [item.stamp - BEGIN for item in images] == [0, 1, 2, 3, 4]
     for number, item in enumerate(images):
-        np.testing.assert_array_equal(item.image, picture(number))
+        np.testing.assert_array_equal(item.image, image(number))
 
 
 def test_every_encoding_becomes_rgb(write_bag, tmp_path):
-    pixels = picture(0)
+    pixels = image(0)
     grey = pixels[..., 0].copy()
     png = cv2.imencode('.png', cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))[1].tobytes()
     with write_bag() as bag:
@@ -52,18 +52,18 @@ def test_every_encoding_becomes_rgb(write_bag, tmp_path):
 
 def test_image_without_stamp_has_the_time_of_recording(write_bag, tmp_path):
     with write_bag() as bag:
-        bag.image('/camera', 0, picture(0), 'rgb8', recorded=BEGIN + 42)
+        bag.image('/camera', 0, image(0), 'rgb8', recorded=BEGIN + 42)
     assert next(read_images(tmp_path / 'bag', '/camera')).stamp == BEGIN + 42
 
 
 def test_camera_is_told_from_what_is_made_of_its_images(write_bag, tmp_path):
     with write_bag() as bag:
         for number in range(3):
-            bag.image('/uav/front', BEGIN + number, picture(number), 'rgb8')
+            bag.image('/uav/front', BEGIN + number, image(number), 'rgb8')
         for number in range(5):
-            bag.image('/node/segmentation', BEGIN + number, picture(number), 'rgb8')
-            bag.image('/uav/depth', BEGIN + number, picture(number), 'rgb8')
-        bag.image('/uav/spare', BEGIN, picture(0), 'rgb8')
+            bag.image('/node/segmentation', BEGIN + number, image(number), 'rgb8')
+            bag.image('/uav/depth', BEGIN + number, image(number), 'rgb8')
+        bag.image('/uav/spare', BEGIN, image(0), 'rgb8')
     path = tmp_path / 'bag'
     assert image_topic(path) == '/uav/front'
     assert image_topic(path, '/uav/depth') == '/uav/depth'
@@ -93,7 +93,7 @@ def test_what_is_no_bag(tmp_path, data, reason):
 def test_truncated_bag_is_one_line(write_bag, tmp_path):
     with write_bag() as bag:
         for number in range(4):
-            bag.image('/camera', BEGIN + number, picture(number, 64, 64), 'rgb8')
+            bag.image('/camera', BEGIN + number, image(number, 64, 64), 'rgb8')
     file = tmp_path / 'bag' / 'bag.mcap'
     file.write_bytes(file.read_bytes()[:30000])
     with pytest.raises(DataError, match=r'bag .* (cannot be read|is broken)') as caught:
@@ -103,9 +103,9 @@ def test_truncated_bag_is_one_line(write_bag, tmp_path):
 
 def test_broken_images_are_named(write_bag, tmp_path):
     with write_bag() as bag:
-        bag.image('/camera', BEGIN, picture(0), 'rgb8')
-        bag.image('/camera', BEGIN + 1, picture(0), 'infrared9')
-        bag.compressed('/small', BEGIN, b'no picture', BEGIN)
+        bag.image('/camera', BEGIN, image(0), 'rgb8')
+        bag.image('/camera', BEGIN + 1, image(0), 'infrared9')
+        bag.compressed('/small', BEGIN, b'no image', BEGIN)
     with pytest.raises(DataError, match="image 1 of /camera: encoding 'infrared9'"):
         list(read_images(tmp_path / 'bag', '/camera'))
     with pytest.raises(DataError, match="image 0 of /small: format 'png'"):
@@ -129,22 +129,22 @@ def test_results_find_their_images(write_bag, tmp_path):
     labels = np.arange(48, dtype=np.uint8).reshape(6, 8)
     stamps = [BEGIN + number * SECOND for number in range(5)]
     with write_bag() as bag:
-        bag.image(TOPICS.image, stamps[0], picture(0), 'rgb8')
+        bag.image(TOPICS.image, stamps[0], image(0), 'rgb8')
         # Here the label map overtook the image, and frame 1 was dropped.
         bag.image(TOPICS.segmentation, stamps[2], labels, 'mono8', stamps[2] + 9)
-        bag.image(TOPICS.image, stamps[1], picture(1), 'rgb8')
-        bag.image(TOPICS.image, stamps[2], picture(2), 'rgb8')
+        bag.image(TOPICS.image, stamps[1], image(1), 'rgb8')
+        bag.image(TOPICS.image, stamps[2], image(2), 'rgb8')
         result(bag, stamps[0], [(1.0, 2.0, 4.0, 6.0, 0.75, '3'), (0.0, 0.0, 1.0, 1.0, 0.5, '0')],
                labels, 250_000_000)
         bag.detections(TOPICS.detections, stamps[2], [], stamps[2] + SECOND // 2)
         # Of frame 3 the recorder has the results alone, frame 4 came too late for any.
         result(bag, stamps[3], [], labels, 7)
-        bag.image(TOPICS.image, stamps[4], picture(4), 'rgb8')
+        bag.image(TOPICS.image, stamps[4], image(4), 'rgb8')
     frames = list(read_frames(tmp_path / 'bag', TOPICS))
     assert [frame.stamp for frame in frames] == [stamps[k] for k in (0, 1, 2, 4)]
     assert [frame.processed for frame in frames] == [True, False, True, False]
     first, dropped, third, _ = frames
-    np.testing.assert_array_equal(first.image, picture(0))
+    np.testing.assert_array_equal(first.image, image(0))
     np.testing.assert_array_equal(
         first.detections.boxes, np.float32([(1, 2, 4, 6), (0, 0, 1, 1)]))
     assert first.detections.scores.tolist() == [0.75, 0.5]
@@ -158,7 +158,7 @@ def test_results_find_their_images(write_bag, tmp_path):
 def test_model_that_only_detects(write_bag, tmp_path):
     with write_bag() as bag:
         for number in range(3):
-            bag.image(TOPICS.image, BEGIN + number, picture(number), 'rgb8')
+            bag.image(TOPICS.image, BEGIN + number, image(number), 'rgb8')
             bag.detections(TOPICS.detections, BEGIN + number, [], BEGIN + number + 5)
     frames = list(read_frames(tmp_path / 'bag', TOPICS))
     assert all(frame.processed and frame.label_map is None for frame in frames)
@@ -169,7 +169,7 @@ def test_many_dropped_frames_do_not_pile_up(write_bag, tmp_path):
     with write_bag() as bag:
         bag.detections(TOPICS.detections, BEGIN, [], BEGIN)
         for number in range(300):
-            bag.image(TOPICS.image, BEGIN + number, picture(number, 2, 2), 'rgb8')
+            bag.image(TOPICS.image, BEGIN + number, image(number, 2, 2), 'rgb8')
     frames = read_frames(tmp_path / 'bag', TOPICS)
     assert [frame.stamp - BEGIN for frame in frames] == list(range(300))
 
@@ -179,7 +179,7 @@ def test_results_that_took_long_find_their_images(write_bag, tmp_path):
     labels = np.ones((2, 2), np.uint8)
     with write_bag() as bag:
         for number in range(300):
-            bag.image(TOPICS.image, BEGIN + number, picture(number, 2, 2), 'rgb8')
+            bag.image(TOPICS.image, BEGIN + number, image(number, 2, 2), 'rgb8')
             if number >= 100 and number % 100 == 0:
                 result(bag, BEGIN + number - 100, [(0.0, 0.0, 1.0, 1.0, 0.5, '0')], labels, 100)
         result(bag, BEGIN + 200, [], labels, 100)
@@ -193,14 +193,14 @@ def test_results_that_took_long_find_their_images(write_bag, tmp_path):
 def test_of_two_images_of_one_stamp_one_has_the_results(write_bag, tmp_path):
     with write_bag() as bag:
         for number in range(2):
-            bag.image(TOPICS.image, BEGIN, picture(number), 'rgb8')
+            bag.image(TOPICS.image, BEGIN, image(number), 'rgb8')
         bag.detections(TOPICS.detections, BEGIN, [], BEGIN)
     assert [frame.processed for frame in read_frames(tmp_path / 'bag', TOPICS)] == [True, False]
 
 
 def test_class_names_are_not_taken_for_numbers(write_bag, tmp_path):
     with write_bag() as bag:
-        bag.image(TOPICS.image, BEGIN, picture(0), 'rgb8')
+        bag.image(TOPICS.image, BEGIN, image(0), 'rgb8')
         bag.detections(TOPICS.detections, BEGIN, [(0.0, 0.0, 1.0, 1.0, 0.5, 'car')], BEGIN)
     with pytest.raises(DataError, match=r"class_id 'car'.*class_id_format"):
         list(read_frames(tmp_path / 'bag', TOPICS))
@@ -217,7 +217,7 @@ def test_latest_diagnostics_of_the_node(write_bag, tmp_path):
 
 
 def test_frames_whose_images_were_recorded_compressed(write_bag, tmp_path):
-    png = [cv2.imencode('.png', cv2.cvtColor(picture(number), cv2.COLOR_RGB2BGR))[1].tobytes()
+    png = [cv2.imencode('.png', cv2.cvtColor(image(number), cv2.COLOR_RGB2BGR))[1].tobytes()
            for number in range(3)]
     with write_bag() as bag:
         for number in range(3):
@@ -227,4 +227,4 @@ def test_frames_whose_images_were_recorded_compressed(write_bag, tmp_path):
     frames = list(read_frames(tmp_path / 'bag', TOPICS))
     assert [len(frame.detections) for frame in frames] == [0, 1, 2]
     for number, frame in enumerate(frames):
-        np.testing.assert_array_equal(frame.image, picture(number))
+        np.testing.assert_array_equal(frame.image, image(number))

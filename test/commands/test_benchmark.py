@@ -69,7 +69,7 @@ def test_prints_tables_and_writes_all_values(paint_model, images, tmp_path, caps
     assert values['across_runtimes'][values['fastest']]['over_fastest']['median'] == 1
 
 
-def test_writes_a_page_and_a_picture(paint_model, images, tmp_path, capsys) -> None:
+def test_writes_a_page_and_an_image(paint_model, images, tmp_path, capsys) -> None:
     pytest.importorskip('matplotlib')
     output = tmp_path / 'made' / 'here'
     assert benchmark(paint_model(), *QUICK, '--images', images, '--runtimes', 'onnxruntime',

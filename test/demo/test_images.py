@@ -38,11 +38,11 @@ def film(path) -> list[np.ndarray]:
 
 
 @pytest.mark.parametrize('width, height', [(64, 48), (75, 33), (1500, 90)])
-def test_a_flight_leaves_its_pictures(tmp_path, width, height):
-    pictures = FlightImages(tmp_path, SPEC, 10.0, 30)
+def test_a_flight_leaves_its_images(tmp_path, width, height):
+    images = FlightImages(tmp_path, SPEC, 10.0, 30)
     for number in range(30):
-        pictures.add(frame(number, width, height, processed=number % 3 != 1))
-    made = pictures.close()
+        images.add(frame(number, width, height, processed=number % 3 != 1))
+    made = images.close()
     assert [path.name for path in made] == ['overlay', 'contact_sheet.jpg', 'flight.mp4']
     overlays = sorted((tmp_path / 'overlay').iterdir())
     assert len(overlays) == OVERLAYS
@@ -54,28 +54,28 @@ def test_a_flight_leaves_its_pictures(tmp_path, width, height):
     shown = film(tmp_path / 'flight.mp4')
     assert len(shown) == 30
     assert shown[0].shape[1] <= 1280 and shown[0].shape[0] % 2 == 0
-    # A dropped frame holds the picture before.
+    # A dropped frame holds the image before.
     assert np.abs(shown[3].astype(int) - shown[4]).mean() < 2
 
 
 def test_fewer_frames_than_places(tmp_path):
-    pictures = FlightImages(tmp_path, SPEC, 5.0, 3)
+    images = FlightImages(tmp_path, SPEC, 5.0, 3)
     for number in range(3):
-        pictures.add(frame(number, 64, 48))
-    pictures.close()
+        images.add(frame(number, 64, 48))
+    images.close()
     assert len(list((tmp_path / 'overlay').iterdir())) == 3
     assert CELLS > 3
     assert cv2.imread(str(tmp_path / 'contact_sheet.jpg')) is not None
 
 
-def test_pictures_of_different_sizes(tmp_path):
-    pictures = FlightImages(tmp_path, SPEC, 5.0, 4)
+def test_images_of_different_sizes(tmp_path):
+    images = FlightImages(tmp_path, SPEC, 5.0, 4)
     for number, size in enumerate(((64, 48), (48, 64), (100, 20), (64, 48))):
-        pictures.add(frame(number, *size))
-    pictures.close()
+        images.add(frame(number, *size))
+    images.close()
     shown = film(tmp_path / 'flight.mp4')
     assert len(shown) == 4
-    # The upright picture stands in the middle of the film, it does not fill it.
+    # The upright image stands in the middle of the film, it does not fill it.
     assert shown[1][:, :10].mean() < 32 and shown[1][:, -10:].mean() < 32
     assert shown[1][:, 20:44].mean() > 50
 
@@ -91,8 +91,8 @@ def test_a_legend_of_many_classes_has_many_lines():
     assert (many[-40:] == color).all(axis=-1).any()
 
 
-def test_nothing_processed_leaves_no_pictures(tmp_path):
-    pictures = FlightImages(tmp_path, SPEC, 5.0, 2)
-    pictures.add(frame(0, 64, 48, processed=False))
-    assert pictures.close() == []
+def test_nothing_processed_leaves_no_images(tmp_path):
+    images = FlightImages(tmp_path, SPEC, 5.0, 2)
+    images.add(frame(0, 64, 48, processed=False))
+    assert images.close() == []
     assert not (tmp_path / 'flight.mp4').exists()
