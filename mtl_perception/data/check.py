@@ -150,7 +150,7 @@ def check(manifest: Manifest, splits: Sequence[str] | None = None,
         samples: number of images of each split that are kept to be shown.
         progress: called with the set and the split that is read next.
 
-    Raises ConfigError for an unknown set or split; what is broken is in the report.
+    Raises ConfigError for an unknown set or split; broken entries are in the report.
 
     """
     specs = manifest.sets if sets is None else tuple(manifest.set_named(name) for name in sets)

@@ -30,6 +30,7 @@ from mtl_perception.data.readers.registry import all_readers, reader_named
 from mtl_perception.data.set_spec import (
     BoxLabels,
     Crops,
+    DATA_VARIABLE,
     FlightSplit,
     ListSplit,
     Manifest,
@@ -54,9 +55,6 @@ __all__ = [
     'Split',
     'load_manifest',
 ]
-
-DATA_VARIABLE = 'MTL_DATA'
-"""Environment variable with the folder that the sets' paths are relative to."""
 
 
 def load_manifest(path: str | Path, data_root: str | Path | None = None) -> Manifest:

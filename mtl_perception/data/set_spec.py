@@ -1,5 +1,5 @@
 """
-What a manifest says, as values: the label sets, the data sets, and what their labels mean.
+The values of a manifest: the label sets, the data sets, and what their labels mean.
 
 The label sets of public data differ and overlap. A source label of a mask therefore maps to a
 *set* of our classes (`ground` of an aerial map may be ground or road), and a set with boxes names
@@ -20,6 +20,9 @@ from mtl_perception.labels import Color, LabelSet
 
 if TYPE_CHECKING:
     from mtl_perception.data.readers.registry import ReaderOptions
+
+DATA_VARIABLE = 'MTL_DATA'
+"""Environment variable with the folder that the sets' paths are relative to."""
 
 
 @dataclass(frozen=True)

@@ -142,8 +142,8 @@ def map_boxes(boxes: np.ndarray, matrix: np.ndarray, round_objects: bool = True)
     """
     Return upright boxes float32 [N, 4] around `boxes` [N, 4] after the affine map `matrix`.
 
-    For rotations that are no quarter turns an object's box grows less than its corners say:
-    with `round_objects` the ellipse inside the box is mapped, without it the corners.
+    For rotations other than quarter turns, an object's box grows less than its corners do: with
+    `round_objects` the ellipse inside the box is mapped, without it the corners.
     """
     boxes = boxes.reshape(-1, 4).astype(np.float64)
     linear, shift = matrix[:, :2], matrix[:, 2]

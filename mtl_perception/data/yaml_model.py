@@ -30,7 +30,7 @@ _PROBLEMS = {
     'less_than': 'is below {lt}, not {input}',
     'less_than_equal': 'is at most {le}, not {input}',
 }
-"""Type of a pydantic error -> the predicate that tells it; others are told in pydantic's words."""
+"""Type of a pydantic error -> the predicate of the message; others keep pydantic's own text."""
 
 _OWN = 'problem'
 KEY = '[key]'
@@ -91,5 +91,5 @@ def _predicate(error: ErrorDetails) -> str:
     if error['type'] in _PROBLEMS:
         return _PROBLEMS[error['type']].format(
             input=brief(error['input']), **error.get('ctx', {}))
-    told = ' '.join(error['msg'].removeprefix('Value error, ').split())
-    return f'is not valid: {told[:200]}'
+    text = ' '.join(error['msg'].removeprefix('Value error, ').split())
+    return f'is not valid: {text[:200]}'

@@ -142,7 +142,7 @@ def colored(folder: Path, entry: dict[str, Any]) -> None:
 
 Spoiler = Callable[[Path, dict[str, Any]], None]
 XML = 'annotations/bad.xml'
-# What is broken, the reader, how it is done, and what the line tells of file and reason.
+# What is broken, the reader, how it is done, and the pattern of the line: file and reason.
 KINDS: list[tuple[str, str, Spoiler, str]] = [
     ('empty XML', 'voc', text(XML, ''), r'bad\.xml: line 1: is not XML: Document is empty'),
     ('not XML', 'voc', text(XML, '{}'), r'bad\.xml: line 1: is not XML'),
@@ -259,13 +259,13 @@ def spoil(tmp_path: Path) -> Callable[[str, Spoiler], Path]:
     return spoil_it
 
 
-def test_there_are_thirty_kinds() -> None:
+def test_kinds_of_broken_entries_are_thirty_and_distinct() -> None:
     assert len({name for name, *_ in (*KINDS, *WHOLE)}) == len(KINDS) + len(WHOLE) >= 30
 
 
 @pytest.mark.parametrize(('reader', 'spoiler', 'line'), [
     pytest.param(*kind[1:], id=kind[0]) for kind in KINDS])
-def test_is_one_line_and_can_be_left_out(
+def test_broken_entry_is_one_line_and_is_skipped(
         spoil: Callable[[str, Spoiler], Path], capsys: pytest.CaptureFixture[str],
         reader: str, spoiler: Spoiler, line: str) -> None:
     manifest = load_manifest(spoil(reader, spoiler))
@@ -285,7 +285,7 @@ def test_is_one_line_and_can_be_left_out(
 
 @pytest.mark.parametrize(('reader', 'spoiler', 'line'), [
     pytest.param(*kind[1:], id=kind[0]) for kind in WHOLE])
-def test_broken_list_is_one_line_too(
+def test_broken_split_is_one_line(
         spoil: Callable[[str, Spoiler], Path], reader: str, spoiler: Spoiler, line: str) -> None:
     manifest = load_manifest(spoil(reader, spoiler))
     report, = check(manifest).splits
@@ -296,7 +296,7 @@ def test_broken_list_is_one_line_too(
     assert len(open_training_set(manifest.sets[0], manifest, skip_bad=True).stems('train')) == 0
 
 
-def test_command_lists_all_and_fails_unless_they_are_left_out(
+def test_command_lists_all_broken_entries_and_fails_without_skip_bad(
         spoil: Callable[[str, Spoiler], Path], tmp_path: Path,
         capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip('jinja2')

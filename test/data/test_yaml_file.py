@@ -1,4 +1,4 @@
-"""YAML files that no configuration looks like are rejected, cheaply and with their line."""
+"""Loading of YAML files: lines of values, and files of strangers rejected at little cost."""
 
 from pathlib import Path
 import time
@@ -77,7 +77,7 @@ def test_value_inside_of_itself_is_rejected(path: Path) -> None:
 
 
 def test_deep_nesting_is_rejected(path: Path) -> None:
-    path.write_text('[' * 100_000)
+    path.write_text('[' * 5000)
     with pytest.raises(DataError, match=rf'^{path}: is not YAML: '):
         load_yaml(path)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from mtl_perception.data.data_set import DataSet
 from mtl_perception.data.readers.merged import MergedSet
 from mtl_perception.data.readers.registry import reader_named, ReaderOptions, register_reader
-from mtl_perception.data.set_spec import Manifest, SetSpec
+from mtl_perception.data.set_spec import DATA_VARIABLE, Manifest, SetSpec
 from mtl_perception.errors import DataError
 
 __all__ = ['DataSet', 'ReaderOptions', 'open_set', 'register_reader']
@@ -26,7 +26,7 @@ def open_set(spec: SetSpec, manifest: Manifest) -> DataSet:
     if reader.on_disk and not spec.path.is_dir():
         raise DataError(
             f'{spec.path}: no such folder, where data set {spec.name} is expected; name the '
-            'folder of the data sets with --data or $MTL_DATA')
+            f'folder of the data sets with --data or ${DATA_VARIABLE}')
     data_set = reader.open(spec)
     if spec.masks is not None and spec.masks.same_as:
         return MergedSet(data_set, spec.masks.same_as)

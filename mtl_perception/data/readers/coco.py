@@ -136,7 +136,7 @@ class CocoSet:
         except json.JSONDecodeError as error:
             raise DataError(f'{path}: line {error.lineno}: is not JSON: {error.msg}') from None
         except (RecursionError, ValueError) as error:
-            raise DataError(f'{path}: is not JSON that can be read: {error}') from None
+            raise DataError(f'{path}: is not JSON that is supported: {error}') from None
         categories = self._categories(root, path)
 
         entries: list[_Entry] = []

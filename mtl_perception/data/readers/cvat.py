@@ -135,9 +135,9 @@ class CvatSet:
                 region = _region(shape, width, height)
             if boxes is not None and in_boxes:
                 rectangle = _rectangle(region, where) if region else _box(shape)
-                boxes.add(label, rectangle, where, clip='rotation' in shape)
+                boxes.add(label, rectangle, where, clip='rotation' in shape.attributes)
             if region is not None and self.spec.masks is not None:
-                order = shape.attribute_number('z_order') if 'z_order' in shape else 0.0
+                order = shape.attribute_number('z_order') if 'z_order' in shape.attributes else 0.0
                 painted.append((order, label, region))
         mask = None
         if self.spec.masks is not None:
@@ -151,7 +151,7 @@ class CvatSet:
 
 def _box(shape: Element) -> tuple[float, float, float, float]:
     x0, y0, x1, y1 = (shape.attribute_number(key) for key in ('xtl', 'ytl', 'xbr', 'ybr'))
-    if 'rotation' not in shape or x1 <= x0 or y1 <= y0:
+    if 'rotation' not in shape.attributes or x1 <= x0 or y1 <= y0:
         return x0, y0, x1, y1
     # Degrees around the middle; the upright box around the turned corners.
     angle = math.radians(shape.attribute_number('rotation'))
@@ -169,7 +169,7 @@ def _region(shape: Element, width: int, height: int) -> Region:
     if shape.tag == 'ellipse':
         cx, cy, rx, ry = (shape.attribute_number(key) for key in ('cx', 'cy', 'rx', 'ry'))
         turn = math.radians(shape.attribute_number('rotation')) \
-            if 'rotation' in shape else 0.0
+            if 'rotation' in shape.attributes else 0.0
         steps = np.linspace(0, 2 * math.pi, 64, endpoint=False)
         x, y = rx * np.cos(steps), ry * np.sin(steps)
         points = np.stack((cx + x * math.cos(turn) - y * math.sin(turn),

@@ -34,7 +34,7 @@ class Entry:
     images: str
     """The folder of the images, which the annotations' folders lie beside."""
     in_folder: bool
-    """Whether `stem` leads through `images` already, as it does where a split is a folder."""
+    """Whether `stem` includes `images`, as it does where a split is a folder."""
 
     def beside(self, folder: str, ending: str) -> Path:
         """Return the annotation file in `folder` that has the image's stem and this ending."""

@@ -13,7 +13,7 @@ def number_lines(path: Path, least: int, meaning: str) -> Iterator[tuple[str, li
     """
     Yield file and line, and its comma separated numbers, of every line that is not empty.
 
-    Raises DataError for a line with less than `least` numbers; `meaning` says what they are.
+    Raises DataError for a line with less than `least` numbers; `meaning` names them.
     """
     for number, line in enumerate(read_text(path).splitlines(), 1):
         text = line.strip().rstrip(',')

@@ -39,7 +39,7 @@ MIN_SIDE, MAX_SIDE = 32, 4096
 """Limits of a frame's width and height in pixels; they bound the memory of the town."""
 
 MIN_VISIBLE = 0.3
-"""A vehicle of which less than this share is seen has no box."""
+"""A vehicle with less than this share visible has no box."""
 
 MIN_SCALE, MAX_SCALE = 6.0, 16.0
 """Pixels per metre of the lowest and highest resolved flight."""
@@ -52,7 +52,7 @@ class SyntheticFrame:
     image: np.ndarray
     """uint8 [H, W, 3] RGB."""
     boxes: np.ndarray
-    """float32 [N, 4] x0, y0, x1, y1 in pixels: tight around what is seen of each vehicle."""
+    """float32 [N, 4] x0, y0, x1, y1 in pixels: tight around the visible part of each vehicle."""
     classes: np.ndarray
     """int32 [N], indices into BOX_NAMES."""
     mask: np.ndarray

@@ -58,7 +58,7 @@ def test_reads_boxes_and_ignore_regions(
 
 @pytest.mark.parametrize(('root', 'problem'), [
     ('{"images": [\n}', 'line 2: is not JSON'),
-    ('[' * 100000, 'is not JSON that can be read'),
+    ('[' * 100000, 'is not JSON that is supported'),
     ([], 'has no list `categories`'),
     ({**ROOT, 'images': {}}, 'has no list `images`'),
     ({**ROOT, 'images': []}, 'lists no image'),

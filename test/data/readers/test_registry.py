@@ -112,13 +112,13 @@ def test_reader_from_another_file_reads_a_set(open_dots: Callable[..., DataSet])
     ({'splits': {'all': 3}}, r'line \d+: sets.set.splits.all is the name of a file or folder'),
     ({'reader': 'dot'}, r"line \d+: sets.set.reader is one of .*'dots'.*, not 'dot'"),
 ])
-def test_invalid_set_of_it_is_named(
+def test_invalid_set_of_a_registered_reader_is_named(
         open_dots: Callable[..., DataSet], entry: dict[str, Any], problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         open_dots(**entry)
 
 
-def test_required_option_that_is_missing(tmp_path: Path) -> None:
+def test_missing_required_option_is_named(tmp_path: Path) -> None:
     class Options(ReaderOptions):
         address: str
 
