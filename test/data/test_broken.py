@@ -144,7 +144,7 @@ Spoiler = Callable[[Path, dict[str, Any]], None]
 XML = 'annotations/bad.xml'
 # What is broken, the reader, how it is done, and the pattern of the line: file and reason.
 KINDS: list[tuple[str, str, Spoiler, str]] = [
-    ('empty XML', 'voc', text(XML, ''), r'bad\.xml: line 1: is not XML: Document is empty'),
+    ('empty XML', 'voc', text(XML, ''), r'bad\.xml: line 1: is not XML: no element found'),
     ('not XML', 'voc', text(XML, '{}'), r'bad\.xml: line 1: is not XML'),
     ('cut off XML', 'voc', text(XML, VOC[:-30]), r'bad\.xml: line \d: is not XML'),
     ('entity bomb', 'voc', text(XML, BOMB), r'bad\.xml: line 1: has a DOCTYPE'),

@@ -118,7 +118,7 @@ class CvatSet:
                height: int) -> tuple[BoxTruth | None, np.ndarray | None]:
         boxes = BoxList(self.spec.boxes, width, height) if self.spec.boxes else None
         painted: list[tuple[float, str, Region]] = []
-        for shape in element.all():
+        for shape in element.children:
             where = shape.where
             if shape.tag in _OTHERS:
                 raise DataError(f'{where}: a {shape.tag} has no area; remove it')

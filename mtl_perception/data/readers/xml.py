@@ -2,12 +2,14 @@
 XML annotations, read with lxml.
 
 A file may come from a stranger. Entities make a small file large (billion laughs) or read other
-files; no annotation needs the DOCTYPE that declares them, so that it is rejected before the parser
-reads any of it. libxml2 bounds the depth of a document and the length of its names and values.
+files; no annotation needs the DOCTYPE that declares them, so that it is rejected before anything
+is parsed. libxml2 bounds the depth of a document and the length of its names and values.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+import io
 import math
 from pathlib import Path
 from typing import Any
@@ -20,26 +22,29 @@ from mtl_perception.files import read_bytes
 _OPTIONS: dict[str, Any] = {
     'resolve_entities': False, 'load_dtd': False, 'no_network': True, 'huge_tree': False,
     'remove_comments': True, 'remove_pis': True}
-_CHUNK = 4096
 
 
+@dataclass(frozen=True, slots=True)
 class Element:
     """An element of a file; its methods raise DataError, with file and line, for what is wrong."""
 
-    def __init__(self, node: Any, path: Path) -> None:
-        self.tag = str(node.tag)
-        self.line = int(node.sourceline)
-        """Line on which the start tag ends; above 65534, libxml2 may be a few lines off."""
-        self.where = f'{path}: line {self.line}'
-        """File and line, with which an error message begins."""
-        self.text = (node.text or '').strip()
-        """The text before the first child."""
-        self.attributes = node.attrib
-        self._node, self._path = node, path
+    path: Path
+    line: int
+    """Line on which the start tag ends; above 65534, libxml2 may be a few lines off."""
+    tag: str
+    attributes: dict[str, str]
+    text: str
+    """The text before the first child, without outer spaces."""
+    children: tuple[Element, ...]
 
-    def all(self, tag: str | None = None) -> list[Element]:
-        """Return the children, those of this tag where one is given."""
-        return [Element(child, self._path) for child in self._node.iterchildren(tag)]
+    @property
+    def where(self) -> str:
+        """File and line, with which an error message begins."""
+        return f'{self.path}: line {self.line}'
+
+    def all(self, tag: str) -> list[Element]:
+        """Return the children of this tag."""
+        return [child for child in self.children if child.tag == tag]
 
     def only(self, tag: str) -> Element:
         """Return the one child of this tag."""
@@ -58,7 +63,7 @@ class Element:
         """Return the attribute `name`."""
         if name not in self.attributes:
             raise DataError(f'{self.where}: <{self.tag}> has no {name}')
-        return str(self.attributes[name])
+        return self.attributes[name]
 
     def attribute_number(self, name: str) -> float:
         """Return the attribute `name` as a finite number."""
@@ -68,13 +73,13 @@ class Element:
 def read_xml(path: Path, root: str, limit: int) -> Element:
     """Return the element `root` of the file of at most `limit` bytes; DataError otherwise."""
     content = read_bytes(path, limit)
+    # Without NUL bytes, ASCII in UTF-16 and UTF-32 is ASCII.
+    before, doctype, _ = content.replace(b'\0', b'').partition(b'<!DOCTYPE')
+    if doctype:
+        line = before.count(b'\n') + 1
+        raise DataError(f'{path}: line {line}: has a DOCTYPE; remove it')
     try:
-        if _has_doctype(content):
-            # Without NUL bytes, UTF-16 reads like ASCII here.
-            before = content.replace(b'\0', b'').partition(b'<!DOCTYPE')[0]
-            line = before.count(b'\n') + 1
-            raise DataError(f'{path}: line {line}: has a DOCTYPE; remove it')
-        element = Element(etree.fromstring(content, etree.XMLParser(**_OPTIONS)), path)
+        element = _parse(content, path)
     except etree.XMLSyntaxError as error:
         text = (error.msg or 'no element found').partition(f', line {error.lineno}, column')[0]
         raise DataError(f'{path}: line {error.lineno or 1}: is not XML: '
@@ -84,32 +89,20 @@ def read_xml(path: Path, root: str, limit: int) -> Element:
     return element
 
 
-class _Prolog:
-    """Target of a parser that ends it where the first element or the DOCTYPE begins."""
-
-    def __init__(self) -> None:
-        self.has_doctype = False
-
-    def doctype(self, *_: Any) -> None:
-        self.has_doctype = True
-        raise StopIteration
-
-    def start(self, *_: Any) -> None:
-        raise StopIteration
-
-    def close(self) -> None:
-        """End the file, which lxml asks for."""
-
-
-def _has_doctype(content: bytes) -> bool:
-    prolog: Any = _Prolog()
-    parser = etree.XMLParser(target=prolog, **_OPTIONS)
-    try:
-        for start in range(0, len(content), _CHUNK):
-            parser.feed(content[start:start + _CHUNK])
-    except StopIteration:
-        pass
-    return bool(prolog.has_doctype)
+def _parse(content: bytes, path: Path) -> Element:
+    children: list[list[Element]] = [[]]
+    for event, node in etree.iterparse(io.BytesIO(content), ('start', 'end'), **_OPTIONS):
+        if event == 'start':
+            # It may hide from the search above in an encoding such as UTF-7.
+            if len(children) == 1 and node.getroottree().docinfo.internalDTD is not None:
+                raise DataError(f'{path}: has a DOCTYPE; remove it')
+            children.append([])
+            continue
+        element = Element(path, node.sourceline, node.tag, dict(node.attrib),
+                          (node.text or '').strip(), tuple(children.pop()))
+        children[-1].append(element)
+        node.clear()  # lxml's own tree of a whole file would take twice the memory.
+    return children[0][0]
 
 
 def _number(text: str, what: str) -> float:

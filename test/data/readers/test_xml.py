@@ -22,7 +22,7 @@ def test_elements_attributes_text_and_lines(path: Path) -> None:
                     '<?work?><a/><c>1<!-- in it -->2<![CDATA[3]]>&amp;</c></top>')
     top = read_xml(path, 'top', LIMIT)
     assert (top.tag, top.line) == ('top', 3)
-    assert [child.tag for child in top.all()] == ['a', 'a', 'c']
+    assert [child.tag for child in top.children] == ['a', 'a', 'c']
     first, second = top.all('a')
     assert (first.line, first.where) == (4, f'{path}: line 4')
     assert first.attribute_number('x') == 1.5
@@ -79,7 +79,7 @@ def entities(text: str, count: int) -> str:
     '<!DOCTYPE a>\n<a/>',
 ])
 def test_document_type_is_rejected_before_it_is_read(path: Path, content: str) -> None:
-    for encoding in ('utf-8', 'utf-16'):
+    for encoding in ('utf-8', 'utf-16', 'utf-32'):
         path.write_bytes(
             f'<?xml version="1.0" encoding="{encoding}"?>\n{content}'.encode(encoding))
         tracemalloc.start()
@@ -89,6 +89,16 @@ def test_document_type_is_rejected_before_it_is_read(path: Path, content: str) -
         assert time.perf_counter() - begin < 2
         assert tracemalloc.get_traced_memory()[1] < 4 * path.stat().st_size + (1 << 20)
         tracemalloc.stop()
+
+
+def test_document_type_in_a_rare_encoding_is_rejected(path: Path) -> None:
+    for name in ('e0', 'e11'):
+        text = f'<?xml version="1.0" encoding="utf-7"?>{entities("ha", 12)}<a b="&{name};"/>'
+        prolog, _, rest = text.partition('?>')
+        path.write_bytes(f'{prolog}?>'.encode() + rest.encode('utf-7').replace(b'!', b'+ACE-'))
+        assert b'<!' not in path.read_bytes()
+        with pytest.raises(DataError, match=f'^{path}: (has a DOCTYPE|line .*amplif|line .*loop)'):
+            read_xml(path, 'a', LIMIT)
 
 
 def test_included_file_is_not_read(path: Path) -> None:
