@@ -188,7 +188,7 @@ def test_padding_changes_no_pixel(image):
     ({'encoding': 'nv21'}, 'data of 48 bytes is shorter than the 72'),
     ({'encoding': 'bayer_rggb8', 'height': 2}, r'is not within 3\.\.'),
 ])
-def test_bad_frames_are_refused_with_the_reason_in_one_line(fields, reason):
+def test_bad_frames_are_rejected_with_the_reason_in_one_line(fields, reason):
     frame = {'data': bytes(48), 'width': 4, 'height': 4, 'step': 12, 'encoding': 'rgb8'} | fields
     with pytest.raises(FrameError, match=reason) as error:
         decode_image(RawImage(**frame))

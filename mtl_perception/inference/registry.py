@@ -80,7 +80,7 @@ AUTO_ORDER = (
 
 
 @dataclass(frozen=True)
-class Refusal:
+class Rejection:
     """A choice that was not taken, and why."""
 
     choice: Choice
@@ -100,20 +100,20 @@ def open_runtime(path: str | Path, options: RuntimeOptions | None = None,
     """
     options = options or RuntimeOptions()
     path = Path(path).expanduser()
-    refused: list[Refusal] = []
+    rejected: list[Rejection] = []
     for choice in choices(path, options):
         try:
             runtime = start(choice, path, options, say)
         except StartError as error:
-            refused.append(Refusal(choice, error))
+            rejected.append(Rejection(choice, error))
             continue
         say(f'runtime {runtime.name} on {runtime.device}, {runtime.precision}'
-            + (f' ({reasons(refused)})' if refused else ''))
+            + (f' ({reasons(rejected)})' if rejected else ''))
         return runtime
     if options.runtime != 'auto':
         raise StartError(f'{path}: the runtime {options.runtime} does not start: '
-                         f'{refused[-1].error.reason}', refused[-1].error.remedy)
-    raise StartError(f'{path}: no runtime starts: {reasons(refused)}', refused[-1].error.remedy)
+                         f'{rejected[-1].error.reason}', rejected[-1].error.remedy)
+    raise StartError(f'{path}: no runtime starts: {reasons(rejected)}', rejected[-1].error.remedy)
 
 
 def read_spec(path: str | Path) -> ModelSpec:
@@ -211,11 +211,11 @@ def load(name: str) -> type[Runtime]:
     return factory
 
 
-def reasons(refused: Sequence[Refusal]) -> str:
+def reasons(rejected: Sequence[Rejection]) -> str:
     """Return in one line why each of these was not taken."""
     devices: dict[tuple[str, str], list[str]] = {}
-    for refusal in refused:
-        key = refusal.choice.runtime, refusal.error.reason
-        devices.setdefault(key, []).append(refusal.choice.device)
+    for rejection in rejected:
+        key = rejection.choice.runtime, rejection.error.reason
+        devices.setdefault(key, []).append(rejection.choice.device)
     return '; '.join(f'{runtime} on {"/".join(dict.fromkeys(where))}: {reason}'
                      for (runtime, reason), where in devices.items())

@@ -59,7 +59,7 @@ class PerceptionParameters:
         'auto', 'folder for what a runtime compiles for this machine; auto: '
         '~/.cache/mtl_perception', changes=UNCONFIGURED)
     score_threshold: float = parameter(
-        PipelineOptions().score_threshold, 'detections of a lower score are left out',
+        PipelineOptions().score_threshold, 'lowest score of a published detection',
         low=0.0, high=1.0, changes=ALWAYS)
     nms_threshold: float = parameter(
         PipelineOptions().nms_threshold,
@@ -123,7 +123,7 @@ class PerceptionParameters:
                                   "topic's name: letters, digits and single underscores")
 
     def options(self) -> PipelineOptions:
-        """Return what the pipeline is told for the next frame."""
+        """Return the pipeline's options for the next frame."""
         return PipelineOptions(
             score_threshold=self.score_threshold, nms_threshold=self.nms_threshold,
             max_detections=self.max_detections, tiles=self.tiles)

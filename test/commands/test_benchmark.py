@@ -157,12 +157,12 @@ def test_a_model_that_no_runtime_can_load_is_one_line(
     ['--size', '8x8'], ['--threads', '-1'], ['--runtimes', 'caffe'],
     ['--runtimes', 'onnxruntime:fp4'], ['--json', '/nowhere/found.json'],
     ['--images', '/nowhere']])
-def test_impossible_options_are_one_line(paint_model, arguments, capsys) -> None:
+def test_invalid_options_are_one_line(paint_model, arguments, capsys) -> None:
     assert benchmark(paint_model(), *arguments) == 1
     assert capsys.readouterr().err.splitlines()[-1].startswith('mtl: error: ')
 
 
-def test_a_model_of_one_task_is_refused(paint_model, capsys) -> None:
+def test_a_model_of_one_task_is_rejected(paint_model, capsys) -> None:
     assert benchmark(paint_model(detection=False)) == 1
     assert 'does no detection; give a model of both tasks' in capsys.readouterr().err
 
