@@ -209,3 +209,9 @@ def test_any_message_is_an_image_of_its_size_or_a_frame_error(
         assert '\n' not in str(error)
     else:
         assert pixels.shape[:2] == (height, width) and order in ('rgb', 'bgr')
+
+
+def test_readme_lists_every_encoding(pytestconfig):
+    readme = (pytestconfig.rootpath / 'README.md').read_text(encoding='utf-8')
+    row = next(line for line in readme.splitlines() if line.startswith('| in | `image` |'))
+    assert row.rpartition('|')[0].rpartition('|')[2].strip().split(', ') == list(ENCODINGS)
