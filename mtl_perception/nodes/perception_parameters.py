@@ -9,7 +9,7 @@ import re
 from mtl_perception.compressed import KINDS
 from mtl_perception.errors import ConfigError
 from mtl_perception.inference.pipeline import MAX_DETECTIONS, PipelineOptions
-from mtl_perception.inference.registry import RUNTIMES
+from mtl_perception.inference.registry import runtime_names
 from mtl_perception.inference.runtime import (
     DEVICES,
     MAX_BATCH,
@@ -45,7 +45,7 @@ class PerceptionParameters:
         changes=UNCONFIGURED)
     runtime: str = parameter(
         'auto', 'what runs the model; auto: the first of an order that starts (see mtl runtimes)',
-        choices=RUNTIMES, changes=UNCONFIGURED)
+        choices=runtime_names(), changes=UNCONFIGURED)
     device: str = parameter(
         'auto', 'where it runs; auto: on a GPU that the runtime can use', choices=DEVICES,
         changes=UNCONFIGURED)
