@@ -35,7 +35,7 @@ def save_checkpoint(network: nn.Module, spec: ModelSpec, path: Path) -> None:
 
 
 def read_checkpoint(path: str | Path) -> tuple[ModelSpec, dict[str, Tensor]]:
-    """Return spec and weights of a checkpoint; ModelError says what is wrong with the file."""
+    """Return spec and weights of a checkpoint; ModelError where the file is invalid."""
     path = Path(path)
     if not path.is_file():
         what = 'is a directory, not a checkpoint' if path.is_dir() else 'there is no such file'

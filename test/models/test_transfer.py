@@ -107,7 +107,7 @@ def test_separable_towers_begin_as_the_nearest_to_full_ones(source):
                        weights['detection.boxes.tower.norms.1.0.weight'])
 
 
-def test_a_model_of_which_nothing_fits_is_refused(source):
+def test_a_model_of_which_nothing_fits_is_rejected(source):
     path, _ = source
     network = torch.nn.Linear(2, 3)
     network.class_parameters = {}
