@@ -55,7 +55,9 @@ class YamlFile:
         """Return the one-line error of the value at `keys`, which `problem` is a predicate of."""
         where = f' line {self._line(keys)}:' if self._root else ''
         name = '.'.join(map(str, keys)) or 'the file'
-        return ConfigError(f'{self.path}:{where} {name} {problem}')
+        # Keys may be long and hold any character, a terminal's control characters too.
+        return ConfigError(
+            f'{self.path}:{where} {_printable(name, 200)} {_printable(problem, 2000)}')
 
     def _line(self, keys: Sequence[str | int]) -> int:
         """Return the line of the last of `keys` that exists, counted from 1."""
@@ -110,6 +112,10 @@ def load_yaml(path: Path) -> YamlFile:
     return file
 
 
+def _printable(text: str, length: int) -> str:
+    return ''.join(c if c.isprintable() else ' ' for c in text[:length])
+
+
 class _Loader(yaml.SafeLoader):
     """The safe loader, which rejects a key that occurs twice instead of keeping the last."""
 
@@ -119,7 +125,7 @@ class _Loader(yaml.SafeLoader):
             if isinstance(key_node, yaml.ScalarNode):
                 if key_node.value in seen:
                     raise yaml.constructor.ConstructorError(
-                        problem=f'key {key_node.value!r} occurs twice',
+                        problem=f'key {key_node.value!r:.60} occurs twice',
                         problem_mark=key_node.start_mark)
                 seen.add(key_node.value)
         return super().construct_mapping(node, deep)

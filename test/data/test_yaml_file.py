@@ -1,9 +1,11 @@
 """Loading of YAML files: lines of values, and files of strangers rejected at little cost."""
 
+import json
 from pathlib import Path
 import time
 
 import pytest
+import yaml
 
 from mtl_perception.data import yaml_file
 from mtl_perception.data.yaml_file import load_yaml, Place
@@ -105,6 +107,17 @@ def test_file_that_is_not_utf8_is_rejected(path: Path) -> None:
     path.write_bytes(b'a: \xff\xfe')
     with pytest.raises(DataError, match=rf'^{path}: is not UTF-8 text$'):
         load_yaml(path)
+
+
+def test_error_is_one_line_whatever_the_keys_are(path: Path) -> None:
+    for key in ('a\nb', 'a\x1b[2J', 'a\u2028b', 'long' * 10_000):
+        path.write_text(yaml.safe_dump({key: {key: 1}}))
+        text = str((Place(load_yaml(path)) / key / key).error(f'is not {key}'))
+        assert text.startswith(f'{path}: line ') and text.isprintable() and len(text) < 3000
+        path.write_text(f'? {json.dumps(key)}\n: 1\n? {json.dumps(key)}\n: 2\n')
+        with pytest.raises(DataError, match='occurs twice') as caught:
+            load_yaml(path)
+        assert str(caught.value).isprintable() and len(str(caught.value)) < 300
 
 
 def test_quoted_value_is_one_short_line() -> None:
