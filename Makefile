@@ -27,7 +27,7 @@ CONSTRAIN := $(if $(ROS_DISTRO),-c $(STAMPS)/constraints.txt)
 # without code.
 STUBS := $(VENV)/stubs
 
-NODE_TESTS := test/interfaces test/nodes test/test_demo.py test/test_node_processes.py \
+NODE_TESTS := test/interfaces test/nodes test/demo \
   test/test_shared_memory.py test/test_transport.py
 
 # Which environment the ROS packages come from: the wheels, or the ROS 2 that is sourced.

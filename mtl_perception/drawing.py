@@ -1,4 +1,4 @@
-"""What a model saw, drawn over the picture that it saw."""
+"""What a model saw, drawn over the image that it saw."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def draw_overlay(image_rgb: np.ndarray, perception: Perception, spec: ModelSpec,
     Return `image_rgb` (uint8 [H, W, 3]) tinted by its label map, its boxes drawn and named.
 
     `mask_opacity` in 0..1 is how much of the tint is seen; borders between classes are drawn
-    opaque. Lines and letters grow with the picture. Every box is drawn, in its class's colour; its
+    opaque. Lines and letters grow with the image. Every box is drawn, in its class's colour; its
     name and score are left out where there is no room beside it. The label map may be smaller than
-    the picture. The result is the caller's, and lies in `out` where that is given (uint8
+    the image. The result is the caller's, and lies in `out` where that is given (uint8
     [H, W, 3], contiguous).
     """
     canvas = np.empty(image_rgb.shape, np.uint8) if out is None else out
@@ -65,7 +65,7 @@ def _tint(image: np.ndarray, label_map: np.ndarray, label_set: LabelSet, opacity
 
 
 def _draw_boxes(canvas: np.ndarray, detections: Detections, label_set: LabelSet) -> None:
-    # Grows more slowly than the picture: a larger picture is looked at from closer.
+    # Grows more slowly than the image: a larger image is looked at from closer.
     growth = (max(min(canvas.shape[:2]), 160) / 480) ** 0.7
     line = max(2, round(1.6 * growth))
     corners = np.rint(detections.boxes).astype(int)

@@ -47,6 +47,12 @@ class RawImage:
     encoding: str
     is_bigendian: bool = False
 
+    @classmethod
+    def of(cls, message: Any) -> RawImage:
+        """Return the fields of a sensor_msgs/Image; nothing is copied or checked."""
+        return cls(message.data, message.width, message.height, message.step, message.encoding,
+                   bool(message.is_bigendian))
+
     def view(self, dtype: Any, *pixel_shape: int, rows: int = 0) -> np.ndarray:
         """Return `rows` (`height` by default) rows of pixels of `pixel_shape`, without a copy."""
         shape = (rows or self.height, self.width, *pixel_shape)

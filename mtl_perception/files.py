@@ -1,4 +1,4 @@
-"""Files read whole, with a limit on their size that is checked before memory is allocated."""
+"""Files read and written whole, with errors that name them; sizes are checked before reading."""
 
 from __future__ import annotations
 
@@ -27,3 +27,20 @@ def read_text(path: Path, limit: int = MAX_TEXT_BYTES) -> str:
         return read_bytes(path, limit).decode('utf-8')
     except UnicodeDecodeError:
         raise DataError(f'{path}: is not UTF-8 text') from None
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` to `path` as UTF-8; DataError where that fails."""
+    try:
+        path.write_text(text, 'utf-8')
+    except OSError as error:
+        raise DataError(f'{path}: cannot be written: {error.strerror}') from None
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder `path`, with its parents, unless it exists; DataError where that fails."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f'{path}: cannot be made: {error.strerror}; choose another folder') from None

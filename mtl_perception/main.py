@@ -17,25 +17,25 @@ from mtl_perception.extras import missing_package
 from mtl_perception.unused_modules import leave_out_unused
 
 COMMANDS = {
-    'demo': ('mtl_perception.demo', 'fly the synthetic town through the nodes and report'),
-    'predict': ('mtl_perception.inference.predict', 'detect and segment pictures or a video'),
-    'evaluate': ('mtl_perception.evaluation.evaluate_command', 'score models on labelled data'),
-    'benchmark': ('mtl_perception.benchmark.benchmark_command',
+    'demo': ('mtl_perception.commands.demo', 'fly through the nodes and report'),
+    'predict': ('mtl_perception.commands.predict', 'detect and segment images or a video'),
+    'evaluate': ('mtl_perception.commands.evaluate', 'score models on labelled data'),
+    'benchmark': ('mtl_perception.commands.benchmark',
                   'measure one network against the two that it takes the place of'),
-    'data': ('mtl_perception.data.data_command', 'check the data sets of a manifest'),
+    'data': ('mtl_perception.commands.data', 'check the data sets of a manifest'),
     'train': ('mtl_perception.commands.train', 'train a network on a manifest'),
     'distill': ('mtl_perception.commands.distill',
                 'train a network on labels and the outputs of single-task teachers'),
     'experiment': ('mtl_perception.commands.experiment',
                    'train networks alike and compare them'),
-    'export': ('mtl_perception.export_command', 'write a checkpoint as ONNX'),
-    'quantize': ('mtl_perception.quantization.quantize_command',
+    'export': ('mtl_perception.commands.export', 'write a checkpoint as ONNX'),
+    'quantize': ('mtl_perception.commands.quantize',
                  'write an ONNX model in INT8'),
-    'runtimes': ('mtl_perception.inference.runtimes_command',
-                 'say what can run a model on this machine'),
-    'build-engine': ('mtl_perception.inference.build_engine_command',
-                     'build an engine of TensorRT before it is needed'),
-    'info': ('mtl_perception.info_command', 'say what a model is and costs'),
+    'runtimes': ('mtl_perception.commands.runtimes',
+                 'list what can run a model on this machine'),
+    'build-engine': ('mtl_perception.commands.build_engine',
+                     'build a TensorRT engine before it is needed'),
+    'info': ('mtl_perception.commands.info', 'print what a model contains and costs'),
 }
 """Subcommand -> its module, which has `add_arguments(parser)` and `run(args)`, and its help."""
 

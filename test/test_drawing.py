@@ -26,8 +26,8 @@ def _grey(width=200, height=150):
     return np.full((height, width, 3), 100, np.uint8)
 
 
-def _has(picture, color):
-    return (picture == color).all(axis=-1)
+def _has(drawn, color):
+    return (drawn == color).all(axis=-1)
 
 
 def test_label_maps_get_their_colours_and_black_without_class():
@@ -38,8 +38,8 @@ def test_label_maps_get_their_colours_and_black_without_class():
 
 def test_the_tint_has_the_opacity_asked_for():
     label_map = np.zeros((150, 200), np.uint8)
-    picture = draw_overlay(_grey(), _seen(label_map=label_map), SPEC, mask_opacity=0.25)
-    assert (picture == [125, 75, 75]).all()
+    drawn = draw_overlay(_grey(), _seen(label_map=label_map), SPEC, mask_opacity=0.25)
+    assert (drawn == [125, 75, 75]).all()
     assert np.array_equal(
         draw_overlay(_grey(), _seen(label_map=label_map), SPEC, mask_opacity=0), _grey())
 
@@ -47,8 +47,8 @@ def test_the_tint_has_the_opacity_asked_for():
 def test_borders_between_classes_are_opaque():
     label_map = np.zeros((150, 200), np.uint8)
     label_map[:, 100:] = 1
-    picture = draw_overlay(_grey(), _seen(label_map=label_map), SPEC)
-    opaque = _has(picture, STUFF.colors[0]) | _has(picture, STUFF.colors[1])
+    drawn = draw_overlay(_grey(), _seen(label_map=label_map), SPEC)
+    opaque = _has(drawn, STUFF.colors[0]) | _has(drawn, STUFF.colors[1])
     columns = np.flatnonzero(opaque.any(axis=0))
     assert opaque[:, columns].all() and set(columns) <= {99, 100} and len(columns) >= 1
 
@@ -56,36 +56,36 @@ def test_borders_between_classes_are_opaque():
 def test_pixels_without_class_are_left_as_they_are():
     label_map = np.full((150, 200), 255, np.uint8)
     label_map[:70] = 2
-    picture = draw_overlay(_grey(), _seen(label_map=label_map), SPEC)
-    assert (picture[72:] == 100).all() and (picture[:60] != 100).any(axis=-1).all()
+    drawn = draw_overlay(_grey(), _seen(label_map=label_map), SPEC)
+    assert (drawn[72:] == 100).all() and (drawn[:60] != 100).any(axis=-1).all()
 
 
-def test_a_smaller_label_map_covers_the_whole_picture():
+def test_a_smaller_label_map_covers_the_whole_image():
     label_map = np.array([[0, 1]], np.uint8)
-    picture = draw_overlay(_grey(), _seen(label_map=label_map), SPEC)
-    assert (picture[:, :95, 0] > picture[:, :95, 2]).all()
-    assert (picture[:, 105:, 0] < picture[:, 105:, 2]).all()
+    drawn = draw_overlay(_grey(), _seen(label_map=label_map), SPEC)
+    assert (drawn[:, :95, 0] > drawn[:, :95, 2]).all()
+    assert (drawn[:, 105:, 0] < drawn[:, 105:, 2]).all()
 
 
 @pytest.mark.parametrize('size', [(200, 150), (640, 480), (1920, 1080)])
 def test_boxes_are_around_their_objects_and_not_on_them(size):
     box = (size[0] // 3, size[1] // 3, size[0] // 2, size[1] // 2)
-    picture = draw_overlay(_grey(*size), _seen([box], size=size), SPEC)
+    drawn = draw_overlay(_grey(*size), _seen([box], size=size), SPEC)
     inside = (slice(box[1] + 1, box[3] - 1), slice(box[0] + 1, box[2] - 1))
-    assert (picture[inside] == 100).all()
-    colored = _has(picture, THINGS.colors[0])
+    assert (drawn[inside] == 100).all()
+    colored = _has(drawn, THINGS.colors[0])
     for y, x in ((box[1], slice(box[0], box[2])), (box[3] - 1, slice(box[0], box[2])),
                  (slice(box[1], box[3]), box[0]), (slice(box[1], box[3]), box[2] - 1)):
         assert colored[y, x].all()
-    changed = np.argwhere((picture != 100).any(axis=-1))
+    changed = np.argwhere((drawn != 100).any(axis=-1))
     assert (np.abs(changed - [box[1], box[0]]).min(axis=1) < size[1]).all()
 
 
-def test_lines_and_letters_grow_with_the_picture():
+def test_lines_and_letters_grow_with_the_image():
     def changed(size):
         box = (size[0] // 3, size[1] // 3, size[0] // 2, size[1] // 2)
-        picture = draw_overlay(_grey(*size), _seen([box], size=size), SPEC)
-        return (picture != 100).any(axis=-1).sum()
+        drawn = draw_overlay(_grey(*size), _seen([box], size=size), SPEC)
+        return (drawn != 100).any(axis=-1).sum()
 
     assert changed((1920, 1080)) > 2 * changed((640, 480))
 
@@ -117,17 +117,17 @@ def test_names_cover_neither_boxes_nor_each_other(monkeypatch):
 
 @pytest.mark.parametrize('box', [(0, 0, 30, 20), (170, 0, 200, 20), (0, 130, 30, 150),
                                  (170, 130, 200, 150), (0, 0, 200, 150), (90, 0, 100, 150)])
-def test_a_name_stays_in_the_picture(box):
-    picture = draw_overlay(_grey(), _seen([box]), SPEC)
-    dark_on_color = _has(picture, THINGS.colors[0])
+def test_a_name_stays_in_the_image(box):
+    drawn = draw_overlay(_grey(), _seen([box]), SPEC)
+    dark_on_color = _has(drawn, THINGS.colors[0])
     assert dark_on_color.sum() > 150
 
 
 def test_names_are_legible_on_their_colour():
     for index, letters in ((0, 'dark'), (1, 'light')):
-        picture = draw_overlay(_grey(400, 300), _seen([(100, 100, 180, 160)], [index],
+        drawn = draw_overlay(_grey(400, 300), _seen([(100, 100, 180, 160)], [index],
                                                       size=(400, 300)), SPEC)
-        plate = picture[80:98, 100:150].astype(int)
+        plate = drawn[80:98, 100:150].astype(int)
         assert (plate.min() < 60) if letters == 'dark' else (plate.min(axis=-1).max() > 200)
 
 
@@ -136,9 +136,9 @@ def test_a_task_that_is_missing_is_not_drawn():
     assert np.array_equal(draw_overlay(_grey(), nothing, SPEC), _grey())
 
 
-def test_the_picture_is_only_read_and_the_result_is_new():
+def test_image_is_only_read_and_the_result_is_new():
     image = _grey()
     image.flags.writeable = False
-    picture = draw_overlay(image[:, ::-1], _seen([(10, 10, 50, 50)]), SPEC)
-    assert not np.shares_memory(picture, image) and picture.flags.c_contiguous
+    drawn = draw_overlay(image[:, ::-1], _seen([(10, 10, 50, 50)]), SPEC)
+    assert not np.shares_memory(drawn, image) and drawn.flags.c_contiguous
     assert (image == 100).all()

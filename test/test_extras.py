@@ -127,6 +127,6 @@ def test_a_node_says_in_one_line_what_is_missing(node, missing):
 
 
 def test_a_module_that_is_not_ours_to_install_keeps_its_traceback(monkeypatch):
-    monkeypatch.setitem(sys.modules, 'mtl_perception.info_command', None)
+    monkeypatch.setitem(sys.modules, 'mtl_perception.commands.info', None)
     with pytest.raises(ModuleNotFoundError):
         main(['info'])

@@ -133,7 +133,7 @@ def test_without_extras_it_says_what_is_missing(installed, tmp_path):
     assert done.stdout.startswith('usage: mtl ')
     for command, extra in (
             ('predict', 'run'), ('info', 'run'), ('demo', 'run'), ('train', 'train')):
-        done = run(mtl, command, '--input', 'pictures', '--output', 'out', cwd=tmp_path)
+        done = run(mtl, command, '--input', 'images', '--output', 'out', cwd=tmp_path)
         assert (done.returncode, done.stdout) == (1, '')
         assert re.fullmatch(
             r'mtl: error: this needs the package \w+: '

@@ -32,8 +32,7 @@ def compressed_message(data: bytes, kind: str, quality: int) -> bytes:
         message: Any = store.deserialize_cdr(data, IMAGE)
     except Exception as error:  # broken data make the library raise nearly anything
         raise FrameError(f'no {IMAGE}: {type(error).__name__} {error!s:.100}') from None
-    image = RawImage(message.data, message.width, message.height, message.step,
-                     message.encoding, bool(message.is_bigendian))
+    image = RawImage.of(message)
     if image.encoding == '8UC1':
         raise FrameError('the values of 8UC1 may be class ids')
     try:

@@ -1,33 +1,37 @@
 """
-Pictures of a benchmark: bars with their numbers, made for a slide (matplotlib).
+Figures of a benchmark, made for a slide with matplotlib.
 
-All take the values of the benchmark's JSON. Colours are those of M. Okabe and K. Ito, Color
-Universal Design, 2008: readers who are colour-blind tell them apart.
+All take the values of the benchmark's JSON.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 import io
 from typing import Any, TYPE_CHECKING
+
+from mtl_perception.benchmark.bars import (
+    BAR,
+    bar,
+    finish_bars,
+    grouped_bars,
+    INK,
+    KINDS,
+    label_bar,
+    MULTITASK,
+    OTHER,
+    remove_legend,
+    SOFT,
+    Values,
+    WARNING,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-Values = Mapping[str, Any]
-
-MULTITASK, SEQUENTIAL, PARALLEL, OTHER = '#0072B2', '#E69F00', '#CC79A7', '#8C8C8C'
-INK, SOFT, WARNING = '#1F2328', '#6E7781', '#D55E00'
 PART_COLORS = ('#0072B2', '#56B4E9', '#009E73', '#F0E442', '#E69F00', '#D55E00', '#CC79A7',
                '#8C8C8C', '#C9C9C9')
-
-KINDS = {
-    'multitask': ('one multitask network', MULTITASK),
-    'sequential': ('two networks, one after the other', SEQUENTIAL),
-    'parallel': ('two networks, at once', PARALLEL),
-}
-"""`what` of a subject -> what the legend calls it, and its colour."""
 
 AXES = {'input_size': 'side of the input, pixels', 'batch': 'images in a batch',
         'threads': 'threads', 'classes': 'classes to detect'}
@@ -47,14 +51,11 @@ _RATIOS = {'sequential': 'single_sequential_over_multitask',
 _SURE = 0.1
 """Width of a ratio's interval, as a share of it, from which the headline has it."""
 
-_BAR = 0.8
-"""Height of a bar; 1 is the distance of two bars of a group."""
-
 Draw = Callable[['Axes', Values], None]
 
 
 def overview_png(result: Values) -> bytes:
-    """Return a picture of 16:9 with the main figures of a benchmark: PNG, 1920x1080."""
+    """Return a figure of 16:9 with the main figures of a benchmark: PNG, 1920x1080."""
     panels = [(draw, height) for draw, height in (
         (draw_memory, _rows(memory_rows(result))), (draw_peers, _rows(peer_rows(result))),
         (draw_limits, _rows(limit_rows(result)))) if height]
@@ -73,7 +74,7 @@ def overview_png(result: Values) -> bytes:
         axes = figure.add_subplot(left[0, 0])
         draw_times(axes, result)
         handles, names = axes.get_legend_handles_labels()
-        _no_legend(axes)
+        remove_legend(axes)
         figure.legend(handles, names, loc='lower left', bbox_to_anchor=(0.018, 0.058), ncols=3,
                       frameon=False, fontsize=14, handlelength=1, handletextpad=0.5)
         if panels:
@@ -174,7 +175,7 @@ def part_rows(result: Values) -> dict[str, list[tuple[str, float]]]:
 
 def draw_times(axes: Axes, result: Values) -> None:
     """Draw a bar for the time of each subject, its interval and its ratio to one network."""
-    _grouped(axes, time_rows(result), _median, lambda value: f'{value:.0f} ms' if value >= 100
+    grouped_bars(axes, time_rows(result), _median, lambda value: f'{value:.0f} ms' if value >= 100
              else f'{value:.1f} ms', lambda item: (item['milliseconds']['low'],
                                                    item['milliseconds']['high']),
              lambda item: _paired(result, item))
@@ -183,21 +184,21 @@ def draw_times(axes: Axes, result: Values) -> None:
 
 def draw_memory(axes: Axes, result: Values) -> None:
     """Draw a bar for the peak resident memory of each subject."""
-    _grouped(axes, memory_rows(result), lambda item: item['peak_bytes'] / 2**20,
+    grouped_bars(axes, memory_rows(result), lambda item: item['peak_bytes'] / 2**20,
              lambda value: f'{value:.0f} MiB')
     axes.set_title('Peak memory of fresh processes, MiB')
-    _no_legend(axes)
+    remove_legend(axes)
 
 
 def draw_limits(axes: Axes, result: Values) -> None:
     """Draw a bar for the smallest limit of memory under which each subject runs."""
     keys = {'multitask_mib': 'multitask', 'one_process_mib': 'sequential',
             'two_processes_mib': 'parallel'}
-    _grouped(axes, [(name, [{'what': what, 'mib': values[key]} for key, what in keys.items()
+    grouped_bars(axes, [(name, [{'what': what, 'mib': values[key]} for key, what in keys.items()
                             if values.get(key)]) for name, values in limit_rows(result)],
              lambda item: item['mib'], lambda value: f'{value:.0f} MiB')
     axes.set_title('Smallest memory limit, MiB')
-    _no_legend(axes)
+    remove_legend(axes)
 
 
 def draw_peers(axes: Axes, result: Values) -> None:
@@ -206,14 +207,14 @@ def draw_peers(axes: Axes, result: Values) -> None:
     ours = next((_median(item) for item in rows if item['what'] == 'multitask'), None)
     for index, item in enumerate(rows):
         is_ours = item['what'] == 'multitask'
-        _bar(axes, index, _median(item), MULTITASK if is_ours else OTHER,
+        bar(axes, index, _median(item), MULTITASK if is_ours else OTHER,
              (item['milliseconds']['low'], item['milliseconds']['high']))
         over = item.get('over_multitask')
         value = over['median'] if over else _median(item) / ours if ours else None
         ratio = '' if is_ours or value is None else f'   {value:.1f}×'
-        _label(axes, index, max(_median(item), item['milliseconds']['high']),
+        label_bar(axes, index, max(_median(item), item['milliseconds']['high']),
                f'{_median(item):.0f} ms', ratio)
-    _finish(axes, range(len(rows)), [item['name'] for item in rows], len(rows))
+    finish_bars(axes, range(len(rows)), [item['name'] for item in rows], len(rows))
     axes.tick_params(axis='y', labelsize=10.5)
     axes.set_title('Public pairs, milliseconds for a frame')
 
@@ -227,15 +228,15 @@ def draw_parts(axes: Axes, result: Values) -> None:
     for index, rows in enumerate(groups.values()):
         left = 0.0
         for name, value in rows:
-            axes.barh(index, value, left=left, height=_BAR, color=colors[name],
+            axes.barh(index, value, left=left, height=BAR, color=colors[name],
                       edgecolor='white', label=name if index == 0 else None)
             if value > 0.05 * longest:
                 dark = colors[name] in ('#F0E442', '#56B4E9', '#C9C9C9', '#E69F00')
                 axes.text(left + value / 2, index, f'{value:.1f}', ha='center', va='center',
                           color=INK if dark else 'white', fontsize=11)
             left += value
-        _label(axes, index, left, f'{left:.1f} ms', '')
-    _finish(axes, range(len(groups)), list(groups), len(groups))
+        label_bar(axes, index, left, f'{left:.1f} ms', '')
+    finish_bars(axes, range(len(groups)), list(groups), len(groups))
     axes.set_xlim(0, 1.14 * longest)
     axes.legend(frameon=False, ncols=min(len(names), 6), loc='upper left',
                 bbox_to_anchor=(-0.01, -0.02), fontsize=11, handlelength=1, columnspacing=1.2)
@@ -282,80 +283,6 @@ def draw_sweep(axes: Axes, result: Values, axis: str) -> None:
     axes.set_xlim(right=reach + (reach == values[0]))
     axes.set_xlabel(AXES[axis])
     axes.set_title('ms' + (' for a batch' if axis == 'batch' else ' for a frame'), fontsize=12)
-
-
-_REACH = 1.5
-"""Intervals are drawn up to so many times the longest bar, and said in numbers beyond."""
-
-
-def _grouped(axes: Axes, groups: Sequence[tuple[str, list[Values]]],
-             value_of: Callable[[Any], float], text_of: Callable[[float], str],
-             interval_of: Callable[[Any], tuple[float, float]] | None = None,
-             ratio_of: Callable[[Any], float | None] = lambda item: None) -> None:
-    """
-    Draw a group of bars for each target, with each one's value and ratio to one network.
-
-    `ratio_of` gives a ratio that was measured as such; without one it is that of the values.
-    """
-    y, ticks, seen = 0.0, [], set()
-    # A subject that other work has met would make all bars short by its interval.
-    reach = _REACH * max((value_of(item) for _, items in groups for item in items), default=0)
-    for _, items in groups:
-        ticks.append(y + (len(items) - 1) / 2)
-        base = next((value_of(item) for item in items if item['what'] == 'multitask'), None)
-        for item in items:
-            name, color = KINDS[item['what']]
-            interval = interval_of(item) if interval_of else None
-            cut = ''
-            if interval and interval[1] > reach:
-                cut = f' (to {text_of(interval[1])})'
-                interval = interval[0], reach
-            _bar(axes, y, value_of(item), color, interval, None if name in seen else name)
-            seen.add(name)
-            over = ratio_of(item) or (value_of(item) / base if base else None)
-            _label(axes, y, max(value_of(item), *(interval or (0, 0))),
-                   text_of(value_of(item)) + cut,
-                   '' if over is None or item['what'] == 'multitask' else f'   {over:.2f}×')
-            y += 1
-        y += 0.7
-    _finish(axes, ticks, [name.replace(' ', '\n', 1) for name, _ in groups], y)
-    if groups:
-        axes.legend(frameon=False, loc='upper left', bbox_to_anchor=(-0.01, 0.0), fontsize=13,
-                    handlelength=1, ncols=3, columnspacing=1.2, handletextpad=0.5)
-
-
-def _bar(axes: Axes, y: float, value: float, color: str,
-         interval: tuple[float, float] | None = None, label: str | None = None) -> None:
-    axes.barh(y, value, height=_BAR, color=color, label=label)
-    if interval:
-        low, high = interval
-        axes.errorbar(value, y, xerr=[[max(value - low, 0)], [max(high - value, 0)]], color=INK,
-                      linewidth=1.4, capsize=3)
-
-
-def _label(axes: Axes, y: float, x: float, value: str, ratio: str) -> None:
-    axes.annotate(value, (x, y), (8, 0), textcoords='offset points', va='center', fontsize=12.5,
-                  color=INK)
-    if ratio:
-        # As wide as the value that stands before it.
-        axes.annotate(ratio, (x, y), (8 + 7.4 * len(value), 0), textcoords='offset points',
-                      va='center', fontsize=13.5, fontweight='bold', color=INK)
-
-
-def _finish(axes: Axes, ticks: Sequence[float], names: Sequence[str], bottom: float) -> None:
-    axes.set_yticks(ticks, names)
-    axes.set_ylim(bottom - 0.4, -0.7)
-    axes.tick_params(length=0)
-    axes.set_xticks([])
-    axes.spines['bottom'].set_visible(False)
-    axes.margins(x=0.45)
-    axes.set_xlim(left=0)
-
-
-def _no_legend(axes: Axes) -> None:
-    legend = axes.get_legend()
-    if legend is not None:
-        legend.remove()
 
 
 def _rows(rows: Sequence[Any]) -> int:

@@ -58,7 +58,7 @@ SHOWN = 30
 """Boxes of an image that score above the threshold, as a mean over images of noise."""
 
 _SEED = 0
-_PICTURES = 4
+_IMAGES = 4
 
 
 @dataclass(frozen=True)
@@ -164,7 +164,7 @@ def build_peer(peer: Peer) -> nn.Module:
         if peer.task == 'segmentation':
             return PeerSegmenter(peer.name, peer.classes).eval()
         network = PeerDetector(peer.name, peer.classes, peer.input_size).eval()
-        network.calibrate(torch.from_numpy(np.stack(_noise(peer, _PICTURES))), SHOWN,
+        network.calibrate(torch.from_numpy(np.stack(_noise(peer, _IMAGES))), SHOWN,
                           PipelineOptions().score_threshold)
     return network
 

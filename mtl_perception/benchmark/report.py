@@ -1,4 +1,4 @@
-"""The report of a benchmark: a page that needs no network and runs no script, and a picture."""
+"""The report of a benchmark: a page that needs no network and runs no script, and a figure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mtl_perception.benchmark import figure
 from mtl_perception.errors import DataError
 from mtl_perception.inference.runtime import not_installed
 
-PAGE, PICTURE = 'benchmark.html', 'benchmark.png'
+PAGE, FIGURE = 'benchmark.html', 'benchmark.png'
 
 _TEMPLATES = Path(__file__).parent / 'templates'
 
@@ -28,21 +28,21 @@ RATIO_TITLES = {
 
 def write_report(result: Mapping[str, Any], folder: Path) -> list[Path]:
     """
-    Write page and picture of a benchmark into `folder` and return their paths.
+    Write page and figure of a benchmark into `folder` and return their paths.
 
     `result` is what the benchmark's JSON holds; what it has no values for is left out and said in
     a line. Raises StartError where jinja2 or matplotlib is missing, DataError where nothing can be
     written.
     """
     try:
-        page, picture = report_page(result), figure.overview_png(result)
+        page, png = report_page(result), figure.overview_png(result)
     except ModuleNotFoundError as error:
         raise not_installed(error) from None
-    paths = [folder / PAGE, folder / PICTURE]
+    paths = [folder / PAGE, folder / FIGURE]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         paths[0].write_text(page, encoding='utf-8')
-        paths[1].write_bytes(picture)
+        paths[1].write_bytes(png)
     except OSError as error:
         raise DataError(f'{folder}: the report cannot be written there ({error})') from None
     return paths
@@ -63,13 +63,13 @@ def report_page(result: Mapping[str, Any]) -> str:
     environment.filters.update(ms=_ms, mib=_mib, ratio=_ratio, count=_count)
     return environment.get_template('benchmark.html.j2').render(
         result=result, headline=figure.headline(result), subtitle=figure.subtitle(result),
-        footnote=figure.footnote(result), pictures=_pictures(result), absent=_absent(result),
+        footnote=figure.footnote(result), figures=_figures(result), absent=_absent(result),
         ratio_titles=RATIO_TITLES, limits=figure.limit_rows(result),
         machine=list(_flat(result.get('machine') or {}))).lstrip()
 
 
-def _pictures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return title and data URI of each picture that there are values for."""
+def _figures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return title and data URI of each figure that there are values for."""
     times, memory = figure.time_rows(result), figure.memory_rows(result)
     peers, limits, parts = (
         figure.peer_rows(result), figure.limit_rows(result), figure.part_rows(result))

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from mtl_perception.commands import train
+from mtl_perception.commands.arguments import say
 from mtl_perception.training.config import TeacherPaths
 
 
@@ -27,4 +28,4 @@ def run(args: argparse.Namespace) -> None:
 
     config = train.config_of(
         args, TeacherPaths(args.detection_teacher, args.segmentation_teacher))
-    train.print_result(distill(config, print, train.warn, progress=True), args.output)
+    train.print_result(distill(config, print, say, progress=True), args.output)

@@ -6,17 +6,18 @@ import argparse
 from functools import partial
 from pathlib import Path
 
+from mtl_perception.commands.arguments import add_data_argument
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
-        'config', type=Path, help='experiment (YAML), such as config/experiment.yaml; required')
+        'config', metavar='YAML', type=Path,
+        help='networks to train and compare, such as config/experiment.yaml')
     parser.add_argument(
-        '--output', required=True, type=Path,
-        help='folder of the runs and evaluations; completed ones in it are reused; required')
-    parser.add_argument(
-        '--data', type=Path,
-        help='folder of the data sets (default: $MTL_DATA, else `root` of the manifest)')
+        '--output', required=True, metavar='DIR', type=Path,
+        help='folder of the runs and evaluations, made if missing; completed ones are reused')
+    add_data_argument(parser)
 
 
 def run(args: argparse.Namespace) -> None:

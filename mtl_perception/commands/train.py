@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields
 from pathlib import Path
-import sys
 from typing import Any, TypeVar
 
+from mtl_perception.commands.arguments import add_data_argument, say
 from mtl_perception.image_size import parse_size
 from mtl_perception.models.backbones import BACKBONES, NO_WEIGHTS
 from mtl_perception.models.network import ARCHITECTURES
@@ -37,14 +37,12 @@ T = TypeVar('T')
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the command's arguments."""
     parser.add_argument(
-        '--config', required=True, type=Path,
-        help='manifest of the data sets (YAML); required')
+        '--config', required=True, metavar='YAML', type=Path,
+        help='manifest of the data sets, such as config/aerial.yaml')
     parser.add_argument(
-        '--output', required=True, type=Path,
-        help=f'folder for {MODEL_FILE}, {BEST_FILE}, {STATE_FILE} and the logs; required')
-    parser.add_argument(
-        '--data', type=Path,
-        help='folder of the data sets (default: $MTL_DATA, else `root` of the manifest)')
+        '--output', required=True, metavar='DIR', type=Path,
+        help=f'folder for {MODEL_FILE}, {BEST_FILE}, {STATE_FILE} and the logs; made if missing')
+    add_data_argument(parser)
     parser.add_argument(
         '--skip-bad', action='store_true',
         help='leave out broken images and annotations, and report each on stderr (default: the '
@@ -251,17 +249,12 @@ def _options(kind: type[T], args: argparse.Namespace, **others: Any) -> T:
     return kind(**{name: getattr(args, name) for name in names}, **others)
 
 
-def warn(text: str) -> None:
-    """Print a line to stderr."""
-    print(text, file=sys.stderr)
-
-
 def run(args: argparse.Namespace) -> None:
     """Train; raises MtlError for errors that the user can correct."""
     # Not at the top: --help needs neither the engine nor the evaluation.
     from mtl_perception.training.train import train
 
-    print_result(train(config_of(args), print, warn, progress=True), args.output)
+    print_result(train(config_of(args), print, say, progress=True), args.output)
 
 
 def print_result(result: Any, output: Path) -> None:

@@ -1,8 +1,8 @@
 """
-Average precision and recall from matches, over pictures that may count more than once.
+Average precision and recall from matches, over images that may count more than once.
 
-Every function takes `weights` [B, pictures]: how often each picture counts in each of B samples.
-Ones give the score of the data; the counts of pictures drawn with replacement give bootstrap
+Every function takes `weights` [B, images]: how often each image counts in each of B samples.
+Ones give the score of the data; the counts of images drawn with replacement give bootstrap
 samples of it, all at once and without matching anything again.
 """
 
@@ -39,20 +39,20 @@ def coco_precision(matches: Matches, area: int, iou: int, weights: np.ndarray) -
 
     `area` and `iou` are indices into AREAS and IOUS.
     """
-    return _interpolated(matches.right[area, iou], matches.ignored[area, iou], matches.picture,
+    return _interpolated(matches.right[area, iou], matches.ignored[area, iou], matches.image,
                          matches.objects[area], weights, RECALLS)
 
 
 def coco_recall(matches: Matches, area: int, iou: int, weights: np.ndarray) -> np.ndarray:
     """Return the share of objects found by any detection: [B]."""
-    found = np.bincount(matches.picture, matches.right[area, iou], matches.objects.shape[1])
+    found = np.bincount(matches.image, matches.right[area, iou], matches.objects.shape[1])
     return _share(weights @ found, weights @ matches.objects[area])
 
 
 def voc07(matches: Matches, weights: np.ndarray) -> np.ndarray:
     """Return the AP of Pascal VOC 2007, the mean of eleven interpolated precisions: [B]."""
     return np.asarray(_interpolated(
-        matches.voc_right, matches.voc_ignored, matches.picture, matches.objects[ALL], weights,
+        matches.voc_right, matches.voc_ignored, matches.image, matches.objects[ALL], weights,
         VOC07_RECALLS).mean(axis=1))
 
 
@@ -61,7 +61,7 @@ def voc12(matches: Matches, weights: np.ndarray) -> np.ndarray:
     results = []
     objects = weights @ matches.objects[ALL]
     for part, total in _parts(weights, objects, int(matches.voc_right.sum())):
-        right, precision = _curve(matches.voc_right, matches.voc_ignored, matches.picture, part)
+        right, precision = _curve(matches.voc_right, matches.voc_ignored, matches.image, part)
         steps = np.diff(right, axis=1, prepend=0)
         results.append(_share((steps * precision).sum(axis=1), total))
     return np.concatenate(results)
@@ -91,13 +91,13 @@ def operating_points(matches: Matches, threshold: float) -> tuple[OperatingPoint
     return here, point(float(matches.scores[best]), best + 1)
 
 
-def _interpolated(right: np.ndarray, ignored: np.ndarray, picture: np.ndarray,
+def _interpolated(right: np.ndarray, ignored: np.ndarray, image: np.ndarray,
                   objects: np.ndarray, weights: np.ndarray, recalls: np.ndarray) -> np.ndarray:
     """Return the best precision at each of `recalls` or a higher one: [B, recalls]."""
     results = np.zeros((len(weights), len(recalls)))
     row = 0
     for part, total in _parts(weights, weights @ objects, int(right.sum())):
-        found, precision = _curve(right, ignored, picture, part)
+        found, precision = _curve(right, ignored, image, part)
         recall = found / np.maximum(total, 1)[:, None]
         for values, ceiling, count in zip(recall, precision, total, strict=True):
             if not count:
@@ -117,7 +117,7 @@ def _parts(weights: np.ndarray, objects: np.ndarray,
     return list(zip(np.array_split(weights, count), np.array_split(objects, count), strict=True))
 
 
-def _curve(right: np.ndarray, ignored: np.ndarray, picture: np.ndarray,
+def _curve(right: np.ndarray, ignored: np.ndarray, image: np.ndarray,
            weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     Return the curve of precision over recall at its right detections, all that it depends on.
@@ -129,15 +129,15 @@ def _curve(right: np.ndarray, ignored: np.ndarray, picture: np.ndarray,
     # The right detection that follows each wrong one.
     following = np.searchsorted(rows, wrong)
     wrong, following = wrong[following < len(rows)], following[following < len(rows)]
-    found = np.cumsum(weights[:, picture[rows]], axis=1, dtype=np.float64)
+    found = np.cumsum(weights[:, image[rows]], axis=1, dtype=np.float64)
     false = np.empty_like(found)
-    pictures = weights.shape[1]
-    width = max(1, _BLOCK // max(pictures, 1))
+    images = weights.shape[1]
+    width = max(1, _BLOCK // max(images, 1))
     for first in range(0, len(rows), width):
         columns = min(width, len(rows) - first)
         inside = (following >= first) & (following < first + columns)
-        places = picture[wrong[inside]] * columns + following[inside] - first
-        counts = np.bincount(places, minlength=pictures * columns).reshape(pictures, columns)
+        places = image[wrong[inside]] * columns + following[inside] - first
+        counts = np.bincount(places, minlength=images * columns).reshape(images, columns)
         # Whole numbers far below 2^24: exact in float32.
         false[:, first:first + columns] = weights.astype(np.float32) @ counts.astype(np.float32)
     np.cumsum(false, axis=1, out=false)

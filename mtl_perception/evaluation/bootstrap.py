@@ -1,10 +1,10 @@
 """
-How sure a score and a difference of scores are: the bootstrap over pictures.
+How sure a score and a difference of scores are: the bootstrap over images.
 
-Pictures of each set are drawn with replacement, as many as there are, and the scores computed anew
+Images of each set are drawn with replacement, as many as there are, and the scores computed anew
 (B. Efron, Bootstrap Methods, 1979; percentile intervals). Two models are compared on the same
-draws: what makes a picture hard for both does not blur their difference. The interval says how the
-score would vary with other pictures of the same kind; of frames of one flight, that look alike, it
+draws: what makes an image hard for both does not blur their difference. The interval says how the
+score would vary with other images of the same kind; of frames of one flight, that look alike, it
 says too little, and of another training run nothing.
 """
 
@@ -27,7 +27,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A score of all pictures, and the interval of it; NaN where it does not exist."""
+    """A score of all images, and the interval of it; NaN where it does not exist."""
 
     value: float
     low: float
@@ -60,18 +60,18 @@ def bootstrap(models: Sequence[Mapping[str, SetEvidence]], samples: int, seed: i
     """
     Return intervals of the scores of `models`, each with evidence by set, and of differences.
 
-    `samples`: how often the pictures are drawn; 0 gives scores and no intervals. The draws depend
+    `samples`: how often the images are drawn; 0 gives scores and no intervals. The draws depend
     on `seed` and on the sets' sizes and order only.
     """
     generator = np.random.default_rng(seed)
     names = list(dict.fromkeys(name for model in models for name in model))
     by_set: list[dict[str, dict[Metric, np.ndarray]]] = [{} for _ in models]
     for name in names:
-        pictures = next(model[name].pictures for model in models if name in model)
+        images = next(model[name].images for model in models if name in model)
         # The first sample is the data itself.
         weights = np.concatenate([
-            np.ones((1, pictures)),
-            generator.multinomial(pictures, np.full(pictures, 1 / pictures), samples)])
+            np.ones((1, images)),
+            generator.multinomial(images, np.full(images, 1 / images), samples)])
         for scores, model in zip(by_set, models, strict=True):
             if name in model:
                 scores[name] = sample_scores(model[name], weights)

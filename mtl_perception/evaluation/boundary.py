@@ -1,10 +1,10 @@
 """
 How well borders between labels are met, which IoU hardly sees: the boundary F score.
 
-Of a label in a picture: precision is the share of its predicted border that lies within a
+Of a label in an image: precision is the share of its predicted border that lies within a
 tolerance of its true border, recall the share of its true border within the tolerance of the
 predicted one, and F their harmonic mean (G. Csurka and others, What is a good evaluation measure
-for semantic segmentation?, 2013). The tolerance is 0.75 % of the picture's diagonal, as there.
+for semantic segmentation?, 2013). The tolerance is 0.75 % of the image's diagonal, as there.
 """
 
 from __future__ import annotations
@@ -14,20 +14,20 @@ import math
 import numpy as np
 
 TOLERANCE = 0.0075
-"""Distance that still counts as met, as a share of the picture's diagonal."""
+"""Distance that still counts as met, as a share of the image's diagonal."""
 
 MAX_SIDE = 2048
-"""Of a picture with a longer side, every second, third, ... row and column is looked at."""
+"""Of an image with a longer side, every second, third, ... row and column is looked at."""
 
 _PLANES = 64
 
 
 def boundary_f(truth: np.ndarray, seen: np.ndarray, labels: int) -> np.ndarray:
     """
-    Return F of each label of one picture: float64 [labels], NaN for one without a true border.
+    Return F of each label of one image: float64 [labels], NaN for one without a true border.
 
     `truth` and `seen` are uint8 [H, W] of label indices; where `truth` is `labels` or more,
-    nothing is known and there is no border, nor at the edge of the picture. `seen` may have such
+    nothing is known and there is no border, nor at the edge of the image. `seen` may have such
     values too, of what is no label.
     """
     step = -(-max(truth.shape) // MAX_SIDE)

@@ -26,7 +26,7 @@ class BoxConfusion:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of a picture's objects and detections, at the threshold of use."""
+    """What became of an image's objects and detections, at the threshold of use."""
 
     detections: Detections
     """Those that count: they reach the threshold and are of a scored class."""
@@ -58,12 +58,12 @@ class Outcome:
 
     @property
     def f1(self) -> float:
-        """Return F1 of the picture; NaN where there is nothing and nothing was detected."""
+        """Return F1 of the image; NaN where there is nothing and nothing was detected."""
         right = int(self.right.sum())
         return 2 * right / (2 * right + self.mistakes) if right + self.mistakes else float('nan')
 
     def scaled(self, factors: np.ndarray) -> Outcome:
-        """Return the same with all boxes times `factors` [4], for a picture of another size."""
+        """Return the same with all boxes times `factors` [4], for an image of another size."""
         found = self.detections
         return Outcome(Detections(found.boxes * factors, found.scores, found.classes),
                        self.partner, self.objects * factors, self.classes)
@@ -85,7 +85,7 @@ class BoxConfusionCounter:
         self._counts = np.zeros((len(self._classes) + 1, len(self._classes) + 1), np.int64)
 
     def add(self, truth: BoxTruth, detections: Detections) -> Outcome:
-        """Count a picture, and return what became of what is in it."""
+        """Count an image, and return what became of what is in it."""
         kept = np.isin(detections.classes, self._classes) & (
             detections.scores >= self._threshold)
         shown = Detections(

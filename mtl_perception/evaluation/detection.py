@@ -6,8 +6,8 @@ union (IoU) of 0.5 or more with a box of its class that no better detection has 
 mean over the IoUs 0.50, 0.55, ... 0.95. Both as COCO defines them (T.-Y. Lin and others, Microsoft
 COCO, 2014): 101 recall points, objects of all sizes, and regions to ignore ("crowd"), in which a
 detection is neither right nor wrong where at least the IoU threshold's share of *its* area lies in
-the region. Up to `MAX_DETECTIONS` detections a picture count rather than COCO's 100: an aerial
-picture shows more cars than that.
+the region. Up to `MAX_DETECTIONS` detections an image count rather than COCO's 100: an aerial
+image shows more cars than that.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ from mtl_perception.evaluation.calibration import Calibration, calibration
 from mtl_perception.evaluation.matching import (
     ALL,
     AREAS,
+    ImageMatches,
     IOU_50,
     IOU_75,
     IOUS,
     match,
     Matches,
-    PictureMatches,
 )
 from mtl_perception.extras import remedy
 from mtl_perception.inference.nms import suppress
@@ -45,7 +45,7 @@ from mtl_perception.inference.pipeline import PipelineOptions
 from mtl_perception.inference.results import Detections
 
 MAX_DETECTIONS = 1000
-"""Most detections of one class in one picture that are scored, best first."""
+"""Most detections of one class in one image that are scored, best first."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ class DetectionScore:
     ap75: float
     """AP at IoU 0.75."""
     ap_small: float
-    """AP of the objects of less than 32 x 32 pixels of the source picture."""
+    """AP of the objects of less than 32 x 32 pixels of the source image."""
     ap_medium: float
     """AP of the objects between them."""
     ap_large: float
@@ -90,7 +90,7 @@ class DetectionScore:
 
 class DetectionScorer:
     """
-    Gathers truth and detections of pictures and scores them by class and by group of classes.
+    Gathers truth and detections of images and scores them by class and by group of classes.
 
     A group (`vehicle`: car and large_vehicle) is scored as if its classes were one: truth and
     detections are relabelled, and since one object found as two of its classes would then be found
@@ -119,11 +119,11 @@ class DetectionScorer:
         self._members = members
         self._nms_threshold = nms_threshold
         self._score_threshold = score_threshold
-        self._pictures: dict[str, list[PictureMatches]] = {name: [] for name in members}
+        self._images: dict[str, list[ImageMatches]] = {name: [] for name in members}
         self._scores: dict[str, list[np.ndarray]] = {name: [] for name in members}
 
     def add(self, truth: BoxTruth, detections: Detections) -> None:
-        """Add a picture; the classes of both are indices into `names`."""
+        """Add an image; the classes of both are indices into `names`."""
         for name, members in self._members.items():
             chosen = np.isin(detections.classes, members)
             boxes, scores = detections.boxes[chosen], detections.scores[chosen]
@@ -133,12 +133,12 @@ class DetectionScorer:
             else:
                 order = np.argsort(-scores, kind='stable')[:MAX_DETECTIONS]
             objects = truth.boxes[np.isin(truth.classes, members)]
-            self._pictures[name].append(match(objects, truth.ignore, boxes[order]))
+            self._images[name].append(match(objects, truth.ignore, boxes[order]))
             self._scores[name].append(scores[order])
 
     def matches(self) -> dict[str, Matches]:
         """Return what became of the detections of each class, then of each group, by name."""
-        return {name: Matches.of(self._pictures[name], self._scores[name])
+        return {name: Matches.of(self._images[name], self._scores[name])
                 for name in self._members}
 
     def scores(self) -> dict[str, DetectionScore]:

@@ -19,7 +19,7 @@ from mtl_perception.evaluation.evidence import mean_over_sets, sample_scores, Se
 from mtl_perception.evaluation.examples import Example, Examples
 from mtl_perception.evaluation.matching import Matches
 from mtl_perception.evaluation.report import Overall, Report, score_key
-from mtl_perception.evaluation.set_scorer import ClassTables, PictureResult, SetScorer
+from mtl_perception.evaluation.set_scorer import ClassTables, ImageResult, SetScorer
 from mtl_perception.images.listing import spread
 from mtl_perception.inference.pipeline import Pipeline
 from mtl_perception.labels import LabelSet
@@ -33,12 +33,12 @@ wants weak detections too; the weakest cost NMS its time and move it hardly at a
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came of one or more models on the same pictures."""
+    """What came of one or more models on the same images."""
 
     reports: tuple[Report, ...]
     bootstrap: Bootstrap
     examples: dict[str, tuple[Example, ...]]
-    """By set: its worst and best pictures, drawn; empty where none were asked for."""
+    """By set: its worst and best images, drawn; empty where none were asked for."""
     seconds: float
     """Wall clock of it all."""
     model_seconds: float
@@ -55,26 +55,26 @@ def evaluate(pipeline: Pipeline, manifest: Manifest, split: str = 'val',
 def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifest: Manifest,
                     split: str = 'val', sets: Sequence[str] | None = None,
                     limit: int | None = None, progress: bool = True, *, samples: int = 0,
-                    seed: int = 0, pictures: int = 0) -> Evaluation:
+                    seed: int = 0, images: int = 0) -> Evaluation:
     """
     Return the scores of the pipelines' models on the `split` of the manifest's sets.
 
     A set is scored in what it labels and a model does: boxes of the classes that it labels
     completely, and masks merged as the manifest says. The pipelines' own NMS thresholds and tiles
     are used; their score thresholds and limits of detections are opened for the while, as AP
-    needs. The score threshold of each is also that of operating points, confusion and pictures.
+    needs. The score threshold of each is also that of operating points, confusion and images.
 
     Args:
         pipelines: the models; their classes must include the manifest's, in any order.
         names: what the models are called.
         manifest: the sets and what their labels mean.
-        split: which pictures of them.
+        split: which images of them.
         sets: names of the sets; None takes all that have the split.
-        limit: at most so many pictures of each set, evenly spread.
+        limit: at most so many images of each set, evenly spread.
         progress: show a progress bar on stderr.
         samples: bootstrap samples for the intervals of scores and differences; 0: no intervals.
         seed: of the bootstrap's draws.
-        pictures: how many of the worst and of the best pictures of each set are drawn.
+        images: number of the worst and of the best images of each set to draw.
 
     Raises ConfigError for an unknown set or split and for a model of other classes, DataError for
     broken data.
@@ -88,9 +88,9 @@ def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifes
     else:
         chosen = [manifest.set_named(name) for name in dict.fromkeys(sets)]
     if limit is not None and limit < 1:
-        raise ConfigError(f'a limit of {limit} pictures leaves none to score')
-    if samples < 0 or pictures < 0:
-        raise ConfigError('the numbers of bootstrap samples and of pictures are not negative')
+        raise ConfigError(f'a limit of {limit} images leaves none to score')
+    if samples < 0 or images < 0:
+        raise ConfigError('the numbers of bootstrap samples and of images are not negative')
     tables = [_tables(manifest, pipeline) for pipeline in pipelines]
     scorers = {spec.name: [
         SetScorer(manifest, spec, table, pipeline.options.nms_threshold,
@@ -104,7 +104,7 @@ def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifes
     indices = [list(spread(len(data.stems(split)), limit)) for data in opened]
     for spec, picked in zip(chosen, indices, strict=True):
         if not picked:
-            raise DataError(f'data set {spec.name}: its split {split!r} has no picture')
+            raise DataError(f'data set {spec.name}: its split {split!r} has no image')
 
     examples: dict[str, tuple[Example, ...]] = {}
     model_seconds = 0.0
@@ -114,7 +114,7 @@ def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifes
             pipeline.options = replace(
                 pipeline.options, score_threshold=SCORE_THRESHOLD, max_detections=MAX_DETECTIONS)
         for data, spec, picked in zip(opened, chosen, indices, strict=True):
-            drawn = Examples(manifest, spec, pictures)
+            drawn = Examples(manifest, spec, images)
             model_seconds += _run_set(pipelines, data, split, picked, scorers[spec.name], drawn,
                                       progress)
             examples[spec.name] = drawn.chosen()
@@ -142,10 +142,10 @@ def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifes
 
 def _run_set(pipelines: Sequence[Pipeline], data: DataSet, split: str, indices: list[int],
              scorers: Sequence[SetScorer], examples: Examples, progress: bool) -> float:
-    """Run the models that have a task on the set's pictures; return how long they ran."""
+    """Run the models that have a task on the set's images; return how long they ran."""
     seconds = 0.0
     for sample in _bar(_read_ahead(data, split, indices), len(indices), data.spec.name, progress):
-        results: list[PictureResult | None] = []
+        results: list[ImageResult | None] = []
         for pipeline, scorer in zip(pipelines, scorers, strict=True):
             if not scorer.has_task:
                 results.append(None)
@@ -159,7 +159,7 @@ def _run_set(pipelines: Sequence[Pipeline], data: DataSet, split: str, indices: 
 
 
 def _read_ahead(data: DataSet, split: str, indices: list[int]) -> Iterator[Sample]:
-    """Yield the pictures; the next one is decoded while the models look at this one."""
+    """Yield the images; the next one is decoded while the models look at this one."""
     with ThreadPoolExecutor(1, 'read') as reader:
         ahead = reader.submit(data.read, split, indices[0])
         for following in indices[1:]:
@@ -170,7 +170,7 @@ def _read_ahead(data: DataSet, split: str, indices: list[int]) -> Iterator[Sampl
 
 
 def _overall(manifest: Manifest, evidence: dict[str, SetEvidence], threshold: float) -> Overall:
-    once = [sample_scores(item, np.ones((1, item.pictures))) for item in evidence.values()]
+    once = [sample_scores(item, np.ones((1, item.images))) for item in evidence.values()]
     means: dict[str, dict[str, float]] = {}
     for metric, values in mean_over_sets(once).items():
         means.setdefault(metric.task, {})[score_key(metric.name, metric.mean)] = float(values[0])
@@ -235,5 +235,6 @@ def _bar(samples: Iterator[Sample], count: int, name: str, progress: bool) -> It
     if not progress:
         return samples
     from tqdm import tqdm
-    bar: Iterable[Sample] = tqdm(samples, name, count, unit='image')
+    # None: no bar where stderr is not a terminal.
+    bar: Iterable[Sample] = tqdm(samples, name, count, unit='image', disable=None)
     return bar

@@ -1,4 +1,4 @@
-"""What a model's scores on a set rest on, picture by picture, and the scores of any sample."""
+"""What a model's scores on a set rest on, image by image, and the scores of any sample."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Metric:
 class SetEvidence:
     """What the scores of one model on one set rest on."""
 
-    pictures: int
+    images: int
     detection: dict[str, Matches]
     """By class, then by group of classes."""
     groups: dict[str, tuple[str, ...]]
@@ -67,9 +67,9 @@ def detection_mean(evidence: SetEvidence, values: Mapping[str, float], mean: str
 
 def sample_scores(evidence: SetEvidence, weights: np.ndarray) -> dict[Metric, np.ndarray]:
     """
-    Return the scores of B samples of the set's pictures: [B] each.
+    Return the scores of B samples of the set's images: [B] each.
 
-    `weights` [B, pictures] is how often each picture is in each sample.
+    `weights` [B, images] is how often each image is in each sample.
     """
     scores: dict[Metric, np.ndarray] = {}
     by_name: dict[str, dict[str, np.ndarray]] = {'ap50': {}, 'ap': {}}
@@ -108,8 +108,8 @@ def mean_over_sets(sets: Sequence[Mapping[Metric, np.ndarray]]) -> dict[Metric, 
 
 
 def _segmentation_scores(counts: PixelCounts, weights: np.ndarray) -> dict[Metric, np.ndarray]:
-    pictures, kinds = counts.confusion.shape[:2]
-    total = (weights @ counts.confusion.reshape(pictures, -1)).reshape(-1, kinds, kinds + 1)
+    images, kinds = counts.confusion.shape[:2]
+    total = (weights @ counts.confusion.reshape(images, -1)).reshape(-1, kinds, kinds + 1)
     scores = {Metric('segmentation', 'iou', label): values
               for label, values in zip(counts.names, label_iou(total).T, strict=True)}
     scores[Metric('segmentation', 'iou', '', 'classes')] = mean_iou(total)

@@ -1,4 +1,4 @@
-"""The worst and best pictures of a set, drawn beside their truth."""
+"""The worst and best images of a set, drawn beside their truth."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ import numpy as np
 from mtl_perception.data.manifest import Manifest, MaskLabels, SetSpec
 from mtl_perception.data.samples import BoxTruth, Sample
 from mtl_perception.drawing import draw_overlay
-from mtl_perception.evaluation.set_scorer import PictureResult
+from mtl_perception.evaluation.set_scorer import ImageResult
 from mtl_perception.inference.results import Perception, Timings
 from mtl_perception.labels import Color, LabelSet
 from mtl_perception.spec import ModelSpec
 
 PANEL_SIDE = 640
-"""Longest side of a drawn picture in pixels."""
+"""Longest side of a drawn image in pixels."""
 
 RIGHT, WRONG_CLASS, WRONG, MISSED, REGION = (
     (52, 224, 128), (255, 164, 40), (255, 72, 72), (255, 236, 64), (170, 174, 182))
@@ -29,14 +29,14 @@ _OPACITY = 0.42
 
 @dataclass(frozen=True)
 class Example:
-    """One picture: as it is, with its truth, and as each model saw it; JPEG files."""
+    """One image: as it is, with its truth, and as each model saw it; JPEG files."""
 
     name: str
     kind: str
     """'worst', 'best' or, of several models, 'differ'."""
     scores: tuple[float, ...]
-    """See ``PictureResult.score``; NaN where a model has none."""
-    picture: bytes
+    """See ``ImageResult.score``; NaN where a model has none."""
+    image: bytes
     truth: bytes
     models: tuple[bytes, ...]
     """Empty bytes where a model does no task of the set."""
@@ -50,14 +50,14 @@ class _Candidate:
     """What sorts first is kept."""
     order: int
     sample: Sample
-    results: tuple[PictureResult | None, ...]
+    results: tuple[ImageResult | None, ...]
 
 
 class Examples:
     """
-    Keeps the pictures of a set that its models do worst and best at, shrunk, and draws them.
+    Keeps the images of a set that its models do worst and best at, shrunk, and draws them.
 
-    At most 2 `count` pictures are held, 3 `count` where several models are compared.
+    At most 2 `count` images are held, 3 `count` where several models are compared.
     """
 
     def __init__(self, manifest: Manifest, spec: SetSpec, count: int) -> None:
@@ -67,8 +67,8 @@ class Examples:
         if spec.masks is not None and manifest.segmentation is not None:
             self._labels = label_colors(spec.masks, manifest.segmentation)
 
-    def add(self, sample: Sample, results: Sequence[PictureResult | None]) -> None:
-        """Consider a picture and what each model made of it; None: it does no task of the set."""
+    def add(self, sample: Sample, results: Sequence[ImageResult | None]) -> None:
+        """Consider an image and what each model made of it; None: it does no task of the set."""
         scores = [result.score for result in results
                   if result is not None and not np.isnan(result.score)]
         self._seen += 1
@@ -78,11 +78,11 @@ class Examples:
         mistakes = sum(result.mistakes for result in results if result is not None)
         objects = sum(len(result.boxes.objects) for result in results
                       if result is not None and result.boxes is not None)
-        # Of equally good pictures those with more in them say more, of bad ones too.
+        # Of equally good images those with more in them say more, of bad ones too.
         ranks = {'worst': (mean, -mistakes), 'best': (-mean, -objects)}
         if len(scores) > 1 and max(scores) > min(scores):
             ranks['differ'] = (min(scores) - max(scores), -mistakes)
-        shrunk: tuple[Sample, tuple[PictureResult | None, ...]] | None = None
+        shrunk: tuple[Sample, tuple[ImageResult | None, ...]] | None = None
         for kind, rank in ranks.items():
             kept = self._kept[kind]
             if len(kept) == self._count and kept[-1].rank <= rank:
@@ -94,7 +94,7 @@ class Examples:
             del kept[self._count:]
 
     def chosen(self) -> tuple[Example, ...]:
-        """Return the pictures, drawn, each of them once."""
+        """Return the images, drawn, each of them once."""
         result = []
         taken: set[int] = set()
         for kind, kept in self._kept.items():
@@ -126,7 +126,7 @@ class Examples:
                   for result in results),
             sample.image.shape[1] > 2 * sample.image.shape[0])
 
-    def _seen_by(self, image: np.ndarray, result: PictureResult) -> np.ndarray:
+    def _seen_by(self, image: np.ndarray, result: ImageResult) -> np.ndarray:
         if result.label_map is not None:
             image = self._tinted(image, result.label_map)
         boxes = result.boxes
@@ -161,8 +161,8 @@ def label_colors(masks: MaskLabels, classes: LabelSet) -> LabelSet:
     return LabelSet(tuple(names), tuple((red, green, blue) for red, green, blue in means))
 
 
-def _shrunk(sample: Sample, results: Iterable[PictureResult | None]
-            ) -> tuple[Sample, tuple[PictureResult | None, ...]]:
+def _shrunk(sample: Sample, results: Iterable[ImageResult | None]
+            ) -> tuple[Sample, tuple[ImageResult | None, ...]]:
     """Return all of it at the size that it is drawn in."""
     height, width = sample.image.shape[:2]
     scale = min(1.0, PANEL_SIDE / max(height, width))
@@ -176,12 +176,12 @@ def _shrunk(sample: Sample, results: Iterable[PictureResult | None]
     boxes = sample.boxes
     if boxes is not None:
         boxes = BoxTruth(boxes.boxes * factors, boxes.classes, boxes.ignore * factors)
-    smaller: list[PictureResult | None] = []
+    smaller: list[ImageResult | None] = []
     for result in results:
         if result is None:
             smaller.append(None)
             continue
-        smaller.append(PictureResult(
+        smaller.append(ImageResult(
             result.score, result.mistakes,
             result.boxes.scaled(factors) if result.boxes is not None else None,
             labels(result.label_map), labels(result.truth)))

@@ -1,5 +1,5 @@
 """
-Which detections of a picture are right: the matching of COCO and that of Pascal VOC.
+Which detections of an image are right: the matching of COCO and that of Pascal VOC.
 
 COCO (T.-Y. Lin and others, Microsoft COCO, 2014), as pycocotools does it: detections take, best
 score first, the free object that they overlap most, at each of ten intersections over union (IoU)
@@ -23,15 +23,15 @@ IOUS = np.linspace(0.5, 0.95, 10)
 
 AREAS = {'all': (0.0, 1e10), 'small': (0.0, 32.0 ** 2), 'medium': (32.0 ** 2, 96.0 ** 2),
          'large': (96.0 ** 2, 1e10)}
-"""COCO's ranges of an object's area in pixels of the source picture, both ends included."""
+"""COCO's ranges of an object's area in pixels of the source image, both ends included."""
 
 ALL = list(AREAS).index('all')
 IOU_50, IOU_75 = 0, 5
 
 
 @dataclass(frozen=True, eq=False)
-class PictureMatches:
-    """What became of the detections of one class in one picture."""
+class ImageMatches:
+    """What became of the detections of one class in one image."""
 
     right: np.ndarray
     """bool [areas, IoUs, N]."""
@@ -47,12 +47,12 @@ class PictureMatches:
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """What became of the detections of one class in many pictures, best score first."""
+    """What became of the detections of one class in many images, best score first."""
 
     scores: np.ndarray
     """float32 [N]."""
-    picture: np.ndarray
-    """int64 [N]: index of the picture that each is in."""
+    image: np.ndarray
+    """int64 [N]: index of the image that each is in."""
     right: np.ndarray
     """bool [areas, IoUs, N]."""
     ignored: np.ndarray
@@ -62,44 +62,44 @@ class Matches:
     voc_ignored: np.ndarray
     """bool [N]."""
     objects: np.ndarray
-    """int64 [areas, pictures]."""
+    """int64 [areas, images]."""
 
     @classmethod
-    def of(cls, pictures: list[PictureMatches], scores: list[np.ndarray]) -> Matches:
-        """Return the detections of all pictures; equal scores keep the pictures' order."""
+    def of(cls, images: list[ImageMatches], scores: list[np.ndarray]) -> Matches:
+        """Return the detections of all images; equal scores keep the images' order."""
         areas = (len(AREAS), len(IOUS))
         joined = np.concatenate([np.empty(0, np.float32), *scores])
         order = np.argsort(-joined, kind='stable')
-        picture = np.repeat(np.arange(len(pictures)), [len(values) for values in scores])
+        image = np.repeat(np.arange(len(images)), [len(values) for values in scores])
 
         def join(name: str, shape: tuple[int, ...]) -> np.ndarray:
-            parts = [np.empty((*shape, 0), bool), *(getattr(item, name) for item in pictures)]
+            parts = [np.empty((*shape, 0), bool), *(getattr(item, name) for item in images)]
             return np.concatenate(parts, axis=-1)[..., order]
 
-        objects = np.stack([item.objects for item in pictures], axis=1) if pictures \
+        objects = np.stack([item.objects for item in images], axis=1) if images \
             else np.zeros((len(AREAS), 0), np.int64)
-        return cls(joined[order], picture[order], join('right', areas), join('ignored', areas),
+        return cls(joined[order], image[order], join('right', areas), join('ignored', areas),
                    join('voc_right', ()), join('voc_ignored', ()), objects)
 
     @classmethod
     def joined(cls, sets: list[Matches]) -> Matches:
-        """Return the matches of several sets of pictures as those of one."""
+        """Return the matches of several sets of images as those of one."""
         starts = np.cumsum([0, *(item.objects.shape[1] for item in sets)])
         order = np.argsort(-np.concatenate([item.scores for item in sets]), kind='stable')
-        picture = np.concatenate(
-            [item.picture + start for item, start in zip(sets, starts, strict=False)])
+        image = np.concatenate(
+            [item.image + start for item, start in zip(sets, starts, strict=False)])
 
         def join(name: str) -> np.ndarray:
             return np.concatenate([getattr(item, name) for item in sets], axis=-1)[..., order]
 
-        return cls(join('scores'), picture[order], join('right'), join('ignored'),
+        return cls(join('scores'), image[order], join('right'), join('ignored'),
                    join('voc_right'), join('voc_ignored'),
                    np.concatenate([item.objects for item in sets], axis=1))
 
 
-def match(truth: np.ndarray, regions: np.ndarray, boxes: np.ndarray) -> PictureMatches:
+def match(truth: np.ndarray, regions: np.ndarray, boxes: np.ndarray) -> ImageMatches:
     """
-    Match the detections of one class in one picture.
+    Match the detections of one class in one image.
 
     Args:
         truth: [G, 4] the class's objects; boxes are x0, y0, x1, y1 in pixels.
@@ -126,7 +126,7 @@ def match(truth: np.ndarray, regions: np.ndarray, boxes: np.ndarray) -> PictureM
         if len(regions):
             voc_ignored = ~voc_right & (
                 overlaps[:, len(truth):].max(axis=1) >= IOUS[IOU_50])
-    return PictureMatches(right, ignored, voc_right, voc_ignored, (~left_out).sum(axis=1))
+    return ImageMatches(right, ignored, voc_right, voc_ignored, (~left_out).sum(axis=1))
 
 
 def overlap(boxes: np.ndarray, known: np.ndarray, is_region: np.ndarray) -> np.ndarray:

@@ -23,7 +23,7 @@ SEGMENTATION_CALIBRATION = (
 
 @dataclass(frozen=True)
 class Milliseconds:
-    """Median time of a picture, by stage; of all its tiles where there are several."""
+    """Median time of an image, by stage; of all its tiles where there are several."""
 
     preprocess: float
     run: float
@@ -56,10 +56,10 @@ class Overall:
     means: dict[str, dict[str, float]]
     """'detection' or 'segmentation' -> name of a score -> its mean over the sets."""
     detection: dict[str, DetectionScore]
-    """By class and group: the pictures of all sets that label it completely, as those of one."""
+    """By class and group: the images of all sets that label it completely, as those of one."""
     iou: dict[str, float]
     """
-    By class: IoU of all pictures of the sets that have a label for this class alone; NaN
+    By class: IoU of all images of the sets that have a label for this class alone; NaN
     where there is none.
     """
 
@@ -76,7 +76,7 @@ class Report:
     nms_threshold: float
     sets: tuple[SetReport, ...]
     score_threshold: float
-    """The one that the model is used with: of operating points, confusion and pictures."""
+    """The one that the model is used with: of operating points, confusion and images."""
     overall: Overall
     model: str = ''
 

@@ -65,7 +65,7 @@ def report_page(evaluation: Evaluation, manifest: Manifest, values: Mapping[str,
     """
     Return the page; `values` is what `metrics.json` holds.
 
-    Names of models, sets, classes and pictures may be anything: all text is escaped, and the page
+    Names of models, sets, classes and images may be anything: all text is escaped, and the page
     forbids scripts and requests to itself.
     """
     environment = Environment(

@@ -37,7 +37,7 @@ class SegmentationScore:
     predicted: dict[str, int] = field(default_factory=dict)
     """Number of labelled pixels that were taken for each label."""
     boundary: dict[str, float] = field(default_factory=dict)
-    """Boundary F of each label, the mean over the pictures where it has a border; may be NaN."""
+    """Boundary F of each label, the mean over the images where it has a border; may be NaN."""
     boundary_mean: float = float('nan')
     """Mean of `boundary` over the labels that have it."""
     confusion: tuple[tuple[int, ...], ...] = ()
@@ -46,14 +46,14 @@ class SegmentationScore:
 
 @dataclass(frozen=True, eq=False)
 class PixelCounts:
-    """What the scores of a set are made of, picture by picture."""
+    """What the scores of a set are made of, image by image."""
 
     names: tuple[str, ...]
     """The K labels that are scored."""
     confusion: np.ndarray
-    """int64 [pictures, K, K + 1] pixels; see ``SegmentationScore.confusion``."""
+    """int64 [images, K, K + 1] pixels; see ``SegmentationScore.confusion``."""
     boundary: np.ndarray
-    """float64 [pictures, K]: boundary F; NaN where the label has no border, or not asked for."""
+    """float64 [images, K]: boundary F; NaN where the label has no border, or not asked for."""
 
 
 class SegmentationScorer:
@@ -74,7 +74,7 @@ class SegmentationScorer:
         for index, allowed in enumerate(labels.allowed[scored]):
             self._of_class[:len(allowed)][allowed] = index
         self._total = np.zeros((_CODES, _CODES), np.int64)
-        self._pictures: list[np.ndarray] = []
+        self._images: list[np.ndarray] = []
         self._boundary: list[np.ndarray] = []
 
     @property
@@ -92,7 +92,7 @@ class SegmentationScorer:
 
     def add(self, mask: np.ndarray, label_map: np.ndarray) -> float:
         """
-        Add a picture, and return its own mean IoU (NaN where nothing in it is labelled).
+        Add an image, and return its own mean IoU (NaN where nothing in it is labelled).
 
         `mask`: uint8 [H, W] source labels; `label_map`: uint8 [H, W] predicted classes, indices
         into the manifest's segmentation label set; another value counts as wrong.
@@ -104,12 +104,12 @@ class SegmentationScorer:
         self._total += counts
         kinds = len(self._names)
         rows = np.flatnonzero(self._of_label < kinds)
-        picture = np.zeros((kinds, kinds + 1), np.int64)
-        np.add.at(picture.T, self._of_class, counts[rows].T)
-        self._pictures.append(picture)
+        image = np.zeros((kinds, kinds + 1), np.int64)
+        np.add.at(image.T, self._of_class, counts[rows].T)
+        self._images.append(image)
         if self._boundaries:
             self._boundary.append(boundary_f(*self.merged(mask, label_map), kinds))
-        return float(mean_iou(picture[None])[0])
+        return float(mean_iou(image[None])[0])
 
     def confusion(self) -> np.ndarray:
         """Return the pixels counted so far: int64 [labels, classes], by true label and class."""
@@ -117,13 +117,13 @@ class SegmentationScorer:
         return self._total[:rows, :columns].copy()
 
     def counts(self) -> PixelCounts:
-        """Return what was counted, picture by picture."""
+        """Return what was counted, image by image."""
         kinds = len(self._names)
-        boundary = np.full((len(self._pictures), kinds), np.nan)
+        boundary = np.full((len(self._images), kinds), np.nan)
         if self._boundary:
             boundary[:] = self._boundary
         return PixelCounts(
-            self._names, np.array(self._pictures, np.int64).reshape(-1, kinds, kinds + 1),
+            self._names, np.array(self._images, np.int64).reshape(-1, kinds, kinds + 1),
             boundary)
 
     def scores(self) -> SegmentationScore:
@@ -170,7 +170,7 @@ def pixel_accuracy(confusion: np.ndarray) -> np.ndarray:
 
 
 def label_boundary_f(counts: PixelCounts, weights: np.ndarray) -> np.ndarray:
-    """Return the boundary F of each label, the mean over pictures that count `weights`: [B, K]."""
+    """Return the boundary F of each label, the mean over images that count `weights`: [B, K]."""
     known = ~np.isnan(counts.boundary)
     total, number = weights @ np.where(known, counts.boundary, 0), weights @ known
     return np.divide(total, number, out=np.full(total.shape, np.nan), where=number > 0)

@@ -1,4 +1,4 @@
-"""One model on one data set: picture after picture, and what they come to."""
+"""One model on one data set: image after image, and what they come to."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ class ClassTables:
 
 
 @dataclass(frozen=True, eq=False)
-class PictureResult:
-    """What a model made of one picture."""
+class ImageResult:
+    """What a model made of one image."""
 
     score: float
     """
     In 0..1: F1 of the boxes shown, mean IoU of the labels, or the mean of both; NaN where
-    the picture has nothing to score.
+    the image has nothing to score.
     """
     mistakes: int
     """Wrong and missed boxes."""
@@ -52,7 +52,7 @@ class PictureResult:
 
 
 class SetScorer:
-    """Scores a model on the pictures of one set, in what the set labels and the model does."""
+    """Scores a model on the images of one set, in what the set labels and the model does."""
 
     def __init__(self, manifest: Manifest, spec: SetSpec, tables: ClassTables,
                  nms_threshold: float, score_threshold: float) -> None:
@@ -80,8 +80,8 @@ class SetScorer:
         """Return whether there is anything to score."""
         return self._boxes is not None or self._masks is not None
 
-    def add(self, sample: Sample, perception: Perception) -> PictureResult:
-        """Score a picture."""
+    def add(self, sample: Sample, perception: Perception) -> ImageResult:
+        """Score an image."""
         times = perception.timings
         self._times.append((times.preprocess, times.run, times.postprocess))
         outcome = truth = labels = None
@@ -97,7 +97,7 @@ class SetScorer:
             values.append(self._masks.add(sample.mask, label_map))
             truth, labels = self._masks.merged(sample.mask, label_map)
         known = [value for value in values if not np.isnan(value)]
-        return PictureResult(
+        return ImageResult(
             float(np.mean(known)) if known else float('nan'),
             outcome.mistakes if outcome else 0, outcome, labels, truth)
 

@@ -1,4 +1,4 @@
-"""From a picture to detections and a label map; needs neither torch nor ROS."""
+"""From an image to detections and a label map; needs neither torch nor ROS."""
 
 from mtl_perception.graph_contract import RawOutputs
 from mtl_perception.inference.pipeline import Pipeline, PipelineOptions, Request

@@ -1,10 +1,10 @@
 """
 Source image to network input and back.
 
-The picture is scaled to fit, its aspect ratio kept, and put into the *top left* corner of the
+The image is scaled to fit, its aspect ratio kept, and put into the *top left* corner of the
 network's input; the rest is grey. Top left rather than centred because source and network then
 share their origin: the way back is a division, and a label map of stride 4 starts on a whole cell
-whatever the size of the picture.
+whatever the size of the image.
 
 Coordinates follow ``cv2.resize``: pixel (0, 0) covers 0..1, edges map to edges, and each axis has
 its own scale because width and height are rounded to whole pixels one by one.
@@ -38,7 +38,7 @@ class Letterbox:
 
     @cached_property
     def size(self) -> tuple[int, int]:
-        """Width and height of the scaled picture in network pixels."""
+        """Width and height of the scaled image in network pixels."""
         ratio = min(net / src for net, src in zip(self.network, self.source, strict=True))
         width, height = (
             min(max(round(src * ratio), 1), net)
@@ -114,8 +114,8 @@ class Canvas:
     """
     The network's input, reused from frame to frame.
 
-    Memory is asked for when a larger batch or picture comes than ever before, and the grey border
-    is painted when a picture of another size comes.
+    Memory is asked for when a larger batch or image comes than ever before, and the grey border
+    is painted when an image of another size comes.
     """
 
     def __init__(self, network: tuple[int, int]) -> None:

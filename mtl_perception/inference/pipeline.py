@@ -1,4 +1,4 @@
-"""From a picture to what is in it: the one path that node, commands and evaluation share."""
+"""From an image to what is in it: the one path that node, commands and evaluation share."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Request:
 
 class Pipeline:
     """
-    A model ready to look at pictures; `options` may be replaced between two of them.
+    A model ready to look at images; `options` may be replaced between two of them.
 
     One thread at a time: the network's input is one buffer that every call uses again.
     """

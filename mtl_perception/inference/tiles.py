@@ -1,7 +1,7 @@
 """
-A picture much larger than the network's input, cut into overlapping tiles.
+An image much larger than the network's input, cut into overlapping tiles.
 
-Small objects vanish when a large picture is shrunk to the input's size. Tiles keep their size, at
+Small objects vanish when a large image is shrunk to the input's size. Tiles keep their size, at
 the price of one forward pass each; they overlap so that an object on a seam is whole in one of
 them.
 """
@@ -17,7 +17,7 @@ import re
 from mtl_perception.errors import ConfigError
 
 AUTO_RATIO = 1.5
-"""`auto` cuts a picture that is more than this many times the input's size on a side."""
+"""`auto` cuts an image that is more than this many times the input's size on a side."""
 
 MIN_SCALE = 0.8
 """
@@ -32,7 +32,7 @@ MIN_OVERLAP_PIXELS = 96
 
 MAX_ROWS = 32
 MIN_TILE = 32
-"""A side of the picture is cut into fewer tiles than asked for where they would be smaller."""
+"""A side of the image is cut into fewer tiles than asked for where they would be smaller."""
 
 Box = tuple[int, int, int, int]
 

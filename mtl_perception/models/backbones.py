@@ -54,7 +54,7 @@ def build_backbone(name: str) -> nn.Module:
 
 
 def stage_channels(backbone: nn.Module) -> tuple[int, ...]:
-    """Return the channels of `STAGES`, measured on an empty picture."""
+    """Return the channels of `STAGES`, measured on an empty image."""
     was_training = backbone.training
     backbone.eval()
     with torch.no_grad():

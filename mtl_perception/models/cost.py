@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 @dataclass(frozen=True)
 class PartCost:
-    """Cost of one part of a network for one picture."""
+    """Cost of one part of a network for one image."""
 
     part: str
     parameters: int

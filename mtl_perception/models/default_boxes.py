@@ -17,7 +17,7 @@ MAX_LOG_GROWTH = 4.0
 
 
 class Cells(NamedTuple):
-    """The A cells of all levels of a picture, finest level first."""
+    """The A cells of all levels of an image, finest level first."""
 
     centers: Tensor
     """[A, 2] x, y in network pixels."""

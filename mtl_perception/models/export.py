@@ -62,7 +62,7 @@ COMPARED_ANYWAY = 20
 
 @dataclass(frozen=True)
 class Difference:
-    """Largest differences between two runs of the graph over some pictures."""
+    """Largest differences between two runs of the graph over some images."""
 
     candidates: int
     """Number of candidates compared."""
@@ -70,7 +70,7 @@ class Difference:
     """Network pixels."""
     score: float
     equal_labels: float
-    """Smallest share of equal pixels in a picture's label map."""
+    """Smallest share of equal pixels in an image's label map."""
     tolerance: Tolerance = TOLERANCES['fp32']
 
     @property
@@ -81,16 +81,16 @@ class Difference:
 
 
 def export_onnx(network: nn.Module, spec: ModelSpec, path: Path,
-                pictures: Sequence[np.ndarray], precision: str = 'fp32') -> Difference:
+                images: Sequence[np.ndarray], precision: str = 'fp32') -> Difference:
     """
     Write `network` to `path` as ONNX with a dynamic batch and return how far it is from torch.
 
-    `pictures` are uint8 [H, W, 3] RGB of the spec's input size, `precision` one of `TOLERANCES`.
+    `images` are uint8 [H, W, 3] RGB of the spec's input size, `precision` one of `TOLERANCES`.
     Nothing is left at `path` and ModelError is raised where ONNX Runtime and torch, which
     computes in FP32, differ by more than is tolerated.
     """
     graph = DeployableGraph(network, spec).eval().cpu()
-    images = torch.from_numpy(np.repeat(pictures[0][None], 2, axis=0))
+    pair = torch.from_numpy(np.repeat(images[0][None], 2, axis=0))
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'.{path.stem}.{os.getpid()}.onnx')
     try:
@@ -99,7 +99,7 @@ def export_onnx(network: nn.Module, spec: ModelSpec, path: Path,
             # Its warnings are about operators of packages that this graph does not use.
             logging.getLogger('torch.onnx').setLevel(logging.ERROR)
             torch.onnx.export(
-                graph, (images,), temporary, input_names=[INPUT],
+                graph, (pair,), temporary, input_names=[INPUT],
                 output_names=list(output_names(spec)), opset_version=OPSET, dynamo=True,
                 dynamic_shapes={'images': {0: torch.export.Dim('batch')}}, external_data=False,
                 verbose=False)
@@ -114,7 +114,7 @@ def export_onnx(network: nn.Module, spec: ModelSpec, path: Path,
         onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
         onnx.checker.check_model(model, full_check=True)
         onnx.save(model, temporary)
-        difference = compare(graph, temporary, pictures, TOLERANCES[precision])
+        difference = compare(graph, temporary, images, TOLERANCES[precision])
         if not difference.tolerable:
             raise ModelError(
                 f'{path}: not written, since ONNX Runtime and torch differ too much: boxes '
@@ -126,18 +126,18 @@ def export_onnx(network: nn.Module, spec: ModelSpec, path: Path,
     return difference
 
 
-def compare(graph: DeployableGraph, path: Path, pictures: Sequence[np.ndarray],
+def compare(graph: DeployableGraph, path: Path, images: Sequence[np.ndarray],
             tolerance: Tolerance = TOLERANCES['fp32']) -> Difference:
-    """Return the largest differences between `graph` and the ONNX file over `pictures`."""
+    """Return the largest differences between `graph` and the ONNX file over `images`."""
     names = output_names(graph.spec)
     session = onnxruntime.InferenceSession(str(path), providers=['CPUExecutionProvider'])
     count, box, score, equal = 0, 0.0, 0.0, 1.0
-    for picture in pictures:
+    for image in images:
         with torch.no_grad():
-            outputs = graph(torch.from_numpy(picture[None]))
+            outputs = graph(torch.from_numpy(image[None]))
         ours = dict(zip(names, (o.numpy()[0] for o in outputs), strict=True))
         theirs = dict(zip(
-            names, (o[0] for o in session.run(names, {INPUT: picture[None]})), strict=True))
+            names, (o[0] for o in session.run(names, {INPUT: image[None]})), strict=True))
         if 'label_map' in names:
             equal = min(equal, float((ours['label_map'] == theirs['label_map']).mean()))
         if 'boxes' in names:

@@ -28,7 +28,7 @@ class BilinearUpsampling(nn.ConvTranspose2d):
 
 
 class FcnHead(nn.Module):
-    """1x1 scores of C5 and, down to `stride`, of C4 and C3, added and magnified to the picture."""
+    """1x1 scores of C5 and, down to `stride`, of C4 and C3, added and magnified to the image."""
 
     def __init__(self, stage_channels: Sequence[int], classes: int, stride: int) -> None:
         """Make a head for the stages C3, C4 and C5; `stride` is one of `FCN_STRIDES`."""
@@ -43,10 +43,10 @@ class FcnHead(nn.Module):
             BilinearUpsampling(classes, 2) for _ in range(self.stages - 1))
         self.magnify = BilinearUpsampling(classes, stride)
 
-    def forward(self, stages: Sequence[Tensor], picture: tuple[int, int]) -> Tensor:
-        """Return class logits [B, classes, *picture] for C3, C4, C5; `picture` is (H, W)."""
+    def forward(self, stages: Sequence[Tensor], image_size: tuple[int, int]) -> Tensor:
+        """Return class logits [B, classes, *image_size] for C3, C4, C5; `image_size` is (H, W)."""
         used = list(reversed(stages))[:self.stages]
         summed = self.scores[0](used[0])
         for score, double, stage in zip(self.scores[1:], self.doublings, used[1:], strict=True):
             summed = score(stage) + double(summed)[..., :stage.shape[-2], :stage.shape[-1]]
-        return self.magnify(summed)[..., :picture[0], :picture[1]]
+        return self.magnify(summed)[..., :image_size[0], :image_size[1]]

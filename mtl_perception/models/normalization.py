@@ -1,4 +1,4 @@
-"""Normalisation of pictures for ImageNet backbones; the deployable graph does it by itself."""
+"""Normalisation of images for ImageNet backbones; the deployable graph does it by itself."""
 
 from __future__ import annotations
 

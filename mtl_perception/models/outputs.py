@@ -12,10 +12,10 @@ from mtl_perception.models.ssd_boxes import decode_offsets
 
 
 class Candidates(NamedTuple):
-    """The K best boxes of each picture, best first."""
+    """The K best boxes of each image, best first."""
 
     boxes: Tensor
-    """[B, K, 4] x0, y0, x1, y1 in network pixels; they may reach out of the picture."""
+    """[B, K, 4] x0, y0, x1, y1 in network pixels; they may reach out of the image."""
     scores: Tensor
     """[B, K] in [0, 1]."""
     classes: Tensor
@@ -26,7 +26,7 @@ class DetectionOutputs(Protocol):
     """What the detection head of any architecture says; its criterion knows more of it."""
 
     def best(self, count: int) -> Candidates:
-        """Return the `count` best boxes of each picture, or all where there are fewer."""
+        """Return the `count` best boxes of each image, or all where there are fewer."""
 
 
 class CellOutputs(NamedTuple):
@@ -72,4 +72,4 @@ class NetworkOutputs(NamedTuple):
 
     detection: DetectionOutputs | None
     label_logits: Tensor | None
-    """[B, classes, h, w] over the whole picture, at the architecture's own stride."""
+    """[B, classes, h, w] over the whole image, at the architecture's own stride."""

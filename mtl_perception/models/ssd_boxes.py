@@ -28,7 +28,7 @@ ASPECT_RATIOS = ((2,), (2, 3), (2, 3), (2, 3), (2,), (2,))
 BOXES_PER_CELL = tuple(2 + 2 * len(ratios) for ratios in ASPECT_RATIOS)
 
 STRIDES = (8, 16, 32, 64)
-"""Pixels; of the coarser maps (3x3 and 1x1 at 300x300), the picture's sides are shared evenly."""
+"""Pixels; of the coarser maps (3x3 and 1x1 at 300x300), the image's sides are shared evenly."""
 
 CENTER_VARIANCE, SIDE_VARIANCE = 0.1, 0.2
 """Offsets of centres and sides are divided by these, so that all four losses are of one size."""
@@ -53,19 +53,19 @@ def box_shapes(level: int, side: float) -> list[tuple[float, float]]:
     return shapes
 
 
-def make_default_boxes(sizes: Sequence[tuple[int, int]], picture: tuple[int, int], side: float,
+def make_default_boxes(sizes: Sequence[tuple[int, int]], image_size: tuple[int, int], side: float,
                        like: Tensor) -> Tensor:
     """
     Return the default boxes [A, 4] (centre x, y, width, height in network pixels) of all maps.
 
-    `sizes` are (height, width) of the six maps, finest first, `picture` (height, width) of the
-    picture, `side` as in `box_shapes`. Cells are in row-major order and a cell's boxes lie
+    `sizes` are (height, width) of the six maps, finest first, `image_size` (height, width) of the
+    image, `side` as in `box_shapes`. Cells are in row-major order and a cell's boxes lie
     together. `like` gives dtype and device.
     """
     boxes = []
     for level, size in enumerate(sizes):
         step_y, step_x = ((STRIDES[level],) * 2 if level < len(STRIDES) else
-                          (picture[0] / size[0], picture[1] / size[1]))
+                          (image_size[0] / size[0], image_size[1] / size[1]))
         y = (torch.arange(size[0], dtype=like.dtype, device=like.device) + 0.5) * step_y
         x = (torch.arange(size[1], dtype=like.dtype, device=like.device) + 0.5) * step_x
         grid_y, grid_x = torch.meshgrid(y, x, indexing='ij')

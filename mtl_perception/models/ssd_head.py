@@ -82,8 +82,8 @@ class SsdHead(nn.Module):
             predictor(inputs, (1 + classes) * boxes) for inputs, boxes in counts)
         self.offsets = nn.ModuleList(predictor(inputs, 4 * boxes) for inputs, boxes in counts)
 
-    def forward(self, stages: Sequence[Tensor], picture: tuple[int, int]) -> DefaultBoxOutputs:
-        """Return the outputs for C3, C4, C5 of pictures of (height, width) `picture`."""
+    def forward(self, stages: Sequence[Tensor], image_size: tuple[int, int]) -> DefaultBoxOutputs:
+        """Return the outputs for C3, C4, C5 of images of (height, width) `image_size`."""
         maps = [norm(x) for norm, x in zip(self.norms, stages, strict=True)]
         last = stages[-1]
         for stage in self.extra:
@@ -94,7 +94,7 @@ class SsdHead(nn.Module):
         offsets = _predict(self.offsets, maps).float()
         sizes = [(x.shape[-2], x.shape[-1]) for x in maps]
         return DefaultBoxOutputs(
-            logits, offsets, make_default_boxes(sizes, picture, self.input_side, offsets))
+            logits, offsets, make_default_boxes(sizes, image_size, self.input_side, offsets))
 
 
 def _predict(predictors: nn.ModuleList, maps: Sequence[Tensor]) -> Tensor:

@@ -47,12 +47,12 @@ class ThesisNetwork(Architecture):
         """Return the outputs; see ``Architecture.forward``."""
         features = self.backbone(images)
         stages = [features[stage] for stage in HEAD_STAGES]
-        picture = images.shape[-2], images.shape[-1]
+        image_size = images.shape[-2], images.shape[-1]
         detection = label_logits = None
         if self.detection is not None and (tasks is None or 'detection' in tasks):
-            detection = self.detection(stages, picture)
+            detection = self.detection(stages, image_size)
         if self.segmentation is not None and (tasks is None or 'segmentation' in tasks):
-            label_logits = self.segmentation(stages, picture)
+            label_logits = self.segmentation(stages, image_size)
         return NetworkOutputs(detection, label_logits)
 
     @property

@@ -84,11 +84,10 @@ class CameraNode(AcceptsSameValues):
             self._source.close()
         # Work on one image may take longer than the end may.
         self._thread.join(timeout=0.5)
-        seconds = self._end - self._begin
-        rate = f' ({(self._published - 1) / seconds:.1f} Hz)' if self._published > 1 else ''
+        rate = f' ({self._mean_rate():.1f} Hz)' if self._published > 1 else ''
         size = f'of {self._size} ' if self._size else ''
-        self.get_logger().info(
-            f'published {self._published} images {size}in {seconds:.1f} s{rate}')
+        self.get_logger().info(f'published {self._published} images {size}in '
+                               f'{self._end - self._begin:.1f} s{rate}')
 
     # rclpy refuses one line of code that logs at two severities.
     def _warn(self, text: str) -> None:
@@ -102,6 +101,8 @@ class CameraNode(AcceptsSameValues):
             if self._subscribed():
                 self._publish_all()
             self._activity = _ENDED
+            # What was published in all is known now; the timer may not come to it again.
+            self._tell_state()
             self._output.wait_until_received(1.0)
             # What is best effort, or on its way through a socket, gets a moment as well.
             self._stop.wait(0.2)
@@ -179,6 +180,10 @@ class CameraNode(AcceptsSameValues):
         self._end = time.monotonic()
         self._times.append(self._end)
 
+    def _mean_rate(self) -> float:
+        seconds = self._end - self._begin
+        return (self._published - 1) / seconds if self._published > 1 and seconds > 0 else 0.0
+
     def _tell_state(self) -> None:
         now = time.monotonic()
         state, trouble, breaks, reconnects = self._activity, '', 0, 0
@@ -193,6 +198,7 @@ class CameraNode(AcceptsSameValues):
             name=self.get_fully_qualified_name(), source=self._source.name, state=state,
             trouble=trouble, published=self._published,
             rate=len(recent) / span if recent and span > 0 else 0.0,
+            mean_rate=self._mean_rate(),
             breaks=breaks, reconnects=reconnects,
             silence=now - self._end if self._published else None,
             size=self._size, stamps=self._stamps), present(self)))

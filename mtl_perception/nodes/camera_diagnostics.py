@@ -24,6 +24,8 @@ class CameraReport:
     published: int
     rate: float
     """Images per second that were published lately."""
+    mean_rate: float
+    """Images per second since the first one; 0 before the second."""
     breaks: int
     reconnects: int
     silence: float | None
@@ -44,6 +46,7 @@ def camera_diagnostics(report: CameraReport, stamp: Time) -> DiagnosticArray:
         'state': report.state,
         'images published': report.published,
         'rate [Hz]': f'{report.rate:.2f}',
+        'mean rate [Hz]': f'{report.mean_rate:.2f}',
         'breaks': report.breaks,
         'reconnects': report.reconnects,
         'since last image [s]': '' if report.silence is None else f'{report.silence:.2f}',

@@ -15,18 +15,10 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import LabelInfo, VisionClass
 
-from mtl_perception.encodings import RawImage
 from mtl_perception.labels import LabelSet
 
 ENCODED_CHANNELS = {'mono8': 1, 'rgb8': 3, 'bgr8': 3}
 """Encodings that images are sent in -> bytes of a pixel."""
-
-
-def raw_image(message: Image) -> RawImage:
-    """Return the message's fields; nothing is copied or checked."""
-    return RawImage(
-        message.data, message.width, message.height, message.step, message.encoding,
-        bool(message.is_bigendian))
 
 
 def image_to_message(image: np.ndarray, encoding: str, header: Header) -> Image:

@@ -8,7 +8,6 @@ import numpy as np
 
 from mtl_perception.compressed import check_compressed, CompressedData, decode_compressed
 from mtl_perception.encodings import check_image, decode_image, RawImage
-from mtl_perception.nodes.messages import raw_image
 
 ReceivedImage = RawImage | CompressedData
 
@@ -17,7 +16,7 @@ def received_image(message: Any) -> ReceivedImage:
     """Return the fields of an Image or CompressedImage; nothing is copied or checked."""
     if hasattr(message, 'format'):
         return CompressedData(message.data, message.format)
-    return raw_image(message)
+    return RawImage.of(message)
 
 
 def check_received(image: ReceivedImage) -> None:

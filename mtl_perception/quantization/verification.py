@@ -8,20 +8,19 @@ from mtl_perception.data.manifest import Manifest
 from mtl_perception.evaluation.evaluate import evaluate_models
 from mtl_perception.evaluation.report import SetReport
 from mtl_perception.inference.pipeline import Pipeline, PipelineOptions
-from mtl_perception.inference.runtime import RuntimeOptions
-from mtl_perception.inference.runtime_arguments import say
+from mtl_perception.inference.runtime import RuntimeOptions, Say
 
 MAX_LOSS = {'AP50': 0.01, 'mIoU': 0.005}
 """Loss of a set that is pointed out: AP50 is the mean over classes."""
 
 
 def verify(whole: Path, quantized: Path, manifest: Manifest, tiles: str,
-           runtime: RuntimeOptions) -> str:
+           runtime: RuntimeOptions, say: Say) -> str:
     """
     Return as text the scores of two models on the val split of `manifest`, and what is lost.
 
-    Both are run as `runtime` says: 'auto' may take another number format for each, as it does
-    for users. Raises what `evaluate_models` raises.
+    Both are run with `runtime`: 'auto' may choose another number format for each, as it does
+    for users; `say` receives what they report. Raises what `evaluate_models` raises.
     """
     pipelines = [Pipeline(path, PipelineOptions(tiles=tiles), runtime, say)
                  for path in (whole, quantized)]

@@ -22,8 +22,8 @@ def model(tmp_path_factory) -> Path:
     from mtl_perception.models.export import export_onnx
     from mtl_perception.models.network import build_model
     path = tmp_path_factory.mktemp('parts') / 'model.onnx'
-    picture = np.random.default_rng(0).integers(0, 256, (96, 160, 3), np.uint8)
-    export_onnx(build_model(SPEC).eval(), SPEC, path, [picture])
+    image = np.random.default_rng(0).integers(0, 256, (96, 160, 3), np.uint8)
+    export_onnx(build_model(SPEC).eval(), SPEC, path, [image])
     return path
 
 

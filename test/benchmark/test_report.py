@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from mtl_perception.benchmark import figure
-from mtl_perception.benchmark.report import PAGE, PICTURE, report_page, write_report
+from mtl_perception.benchmark import bars, figure
+from mtl_perception.benchmark.report import FIGURE, PAGE, report_page, write_report
 from mtl_perception.errors import DataError, StartError
 
 _EXAMPLE = importlib.util.spec_from_file_location(
@@ -77,15 +77,15 @@ def test_peers_stand_behind_our_fastest(result):
 
 
 @drawn
-def test_page_and_picture_are_written(result, tmp_path):
+def test_page_and_figure_are_written(result, tmp_path):
     folder = tmp_path / 'new' / 'report'
-    assert write_report(result, folder) == [folder / PAGE, folder / PICTURE]
-    picture = cv2.imread(str(folder / PICTURE))
-    assert picture.shape == (1080, 1920, 3)
+    assert write_report(result, folder) == [folder / PAGE, folder / FIGURE]
+    image = cv2.imread(str(folder / FIGURE))
+    assert image.shape == (1080, 1920, 3)
     # Bars of all three kinds, in their colours.
-    for color in (figure.MULTITASK, figure.SEQUENTIAL, figure.PARALLEL, figure.OTHER):
+    for color in (bars.MULTITASK, bars.SEQUENTIAL, bars.PARALLEL, bars.OTHER):
         bgr = [int(color[index:index + 2], 16) for index in (5, 3, 1)]
-        assert (np.abs(picture.astype(int) - bgr).max(axis=2) <= 2).sum() > 1000
+        assert (np.abs(image.astype(int) - bgr).max(axis=2) <= 2).sum() > 1000
     page = Page((folder / PAGE).read_text('utf-8'))
     assert page.titles == ['Time', 'Memory', 'Memory limit', 'Parts', 'Public pairs', 'Scaling',
                            'Ratios', 'All that was measured', 'How it was measured']

@@ -22,8 +22,8 @@ import time
 from typing import Any
 
 from mtl_perception.data.synthetic import SyntheticFlight
+from mtl_perception.demo.processes import node_environment, NodeProcesses
 from mtl_perception.errors import ConfigError, MtlError
-from mtl_perception.node_processes import node_environment, NodeProcesses
 from mtl_perception.transport import choose_transport
 
 NODE, CAMERA = 'perception_node', 'camera_node'

@@ -321,4 +321,4 @@ def test_command_lists_all_and_fails_unless_they_are_left_out(
     assert len(numbers['splits'][0]['broken']) == 2
 
     assert main([*command, '--skip-bad']) == 0
-    assert '2 broken, left out' in capsys.readouterr().out
+    assert '2 broken, skipped' in capsys.readouterr().out

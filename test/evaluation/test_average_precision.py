@@ -10,36 +10,36 @@ from mtl_perception.evaluation.average_precision import (
     voc12,
 )
 from mtl_perception.evaluation.calibration import BINS, calibration
-from mtl_perception.evaluation.matching import AREAS, IOUS, Matches, PictureMatches
+from mtl_perception.evaluation.matching import AREAS, ImageMatches, IOUS, Matches
 
 SHAPE = (len(AREAS), len(IOUS))
 
 
-def picture(right: list[int], objects: int, ignored: tuple[int, ...] = ()) -> PictureMatches:
+def image(right: list[int], objects: int, ignored: tuple[int, ...] = ()) -> ImageMatches:
     hits = np.array(right, bool)
     out = np.isin(np.arange(len(right)), ignored)
-    return PictureMatches(np.broadcast_to(hits, (*SHAPE, len(hits))),
+    return ImageMatches(np.broadcast_to(hits, (*SHAPE, len(hits))),
                           np.broadcast_to(out, (*SHAPE, len(hits))), hits, out,
                           np.full(len(AREAS), objects))
 
 
-def random_matches(seed: int, pictures: int) -> Matches:
+def random_matches(seed: int, images: int) -> Matches:
     rng = np.random.default_rng(seed)
-    counts = rng.integers(0, 12, pictures)
+    counts = rng.integers(0, 12, images)
     items, scores = [], []
     for count in counts:
         right = (rng.random(count) < 0.5).astype(int).tolist()
-        items.append(picture(right, sum(right) + int(rng.integers(0, 3))))
+        items.append(image(right, sum(right) + int(rng.integers(0, 3))))
         scores.append(-np.sort(-rng.random(count).astype(np.float32)))
     return Matches.of(items, scores)
 
 
-def drawn(matches: Matches, pictures: np.ndarray) -> Matches:
-    """Return the matches of these pictures, some of them several times, the long way."""
+def drawn(matches: Matches, images: np.ndarray) -> Matches:
+    """Return the matches of these images, some of them several times, the long way."""
     items, scores = [], []
-    for index in pictures:
-        own = matches.picture == index
-        items.append(PictureMatches(
+    for index in images:
+        own = matches.image == index
+        items.append(ImageMatches(
             matches.right[..., own], matches.ignored[..., own], matches.voc_right[own],
             matches.voc_ignored[own], matches.objects[:, index]))
         scores.append(matches.scores[own])
@@ -47,7 +47,7 @@ def drawn(matches: Matches, pictures: np.ndarray) -> Matches:
 
 
 @pytest.mark.parametrize('block', [1 << 22, 40])
-def test_weights_are_what_drawing_the_pictures_again_gives(
+def test_weights_are_what_drawing_the_images_again_gives(
         monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     monkeypatch.setattr(average_precision, '_BLOCK', block)
     matches = random_matches(1, 9)
@@ -66,7 +66,7 @@ def test_weights_are_what_drawing_the_pictures_again_gives(
 
 
 def test_sample_without_objects_has_no_score() -> None:
-    matches = Matches.of([picture([1], 1), picture([0], 0)],
+    matches = Matches.of([image([1], 1), image([0], 0)],
                          [np.array([0.9], np.float32), np.array([0.8], np.float32)])
     weights = np.array([[2, 0], [0, 2]])
     assert coco_precision(matches, 0, 0, weights).mean(axis=1) == pytest.approx(
@@ -75,7 +75,7 @@ def test_sample_without_objects_has_no_score() -> None:
 
 
 def test_operating_points_by_hand() -> None:
-    matches = Matches.of([picture([1, 0, 1, 0], 4, ignored=(1,))],
+    matches = Matches.of([image([1, 0, 1, 0], 4, ignored=(1,))],
                          [np.array([0.9, 0.8, 0.5, 0.5], np.float32)])
     here, best = operating_points(matches, 0.6)
     assert (here.precision, here.recall, here.f1) == pytest.approx((1, 1 / 4, 2 / 5))
@@ -85,7 +85,7 @@ def test_operating_points_by_hand() -> None:
 
 
 def test_operating_point_where_nothing_reaches_it() -> None:
-    matches = Matches.of([picture([1], 1)], [np.array([0.3], np.float32)])
+    matches = Matches.of([image([1], 1)], [np.array([0.3], np.float32)])
     here, best = operating_points(matches, 0.3)
     assert (here.recall, best.f1) == (1, 1)
     here, _ = operating_points(matches, 0.9)
@@ -94,7 +94,7 @@ def test_operating_point_where_nothing_reaches_it() -> None:
 
 
 def test_calibration_by_hand() -> None:
-    matches = Matches.of([picture([1, 1, 0, 0, 1], 4, ignored=(4,))],
+    matches = Matches.of([image([1, 1, 0, 0, 1], 4, ignored=(4,))],
                          [np.array([0.95, 0.85, 0.85, 0.15, 0.1], np.float32)])
     result = calibration(matches, 0.5)
     # 0.95 is right (0.05 off), of two at 0.85 half are (0.35 off), 0.15 is wrong (0.15 off).

@@ -5,13 +5,13 @@ import pytest
 
 from mtl_perception.evaluation.bootstrap import bootstrap, Comparison
 from mtl_perception.evaluation.evidence import SetEvidence
-from mtl_perception.evaluation.matching import AREAS, IOUS, Matches, PictureMatches
+from mtl_perception.evaluation.matching import AREAS, ImageMatches, IOUS, Matches
 from mtl_perception.evaluation.segmentation import PixelCounts
 
 
 def evidence(right: list[bool], pixels: list[int]) -> SetEvidence:
-    """Return one object a picture, found or not, and so many of 10 pixels right."""
-    items = [PictureMatches(
+    """Return one object an image, found or not, and so many of 10 pixels right."""
+    items = [ImageMatches(
         np.full((len(AREAS), len(IOUS), 1), hit), np.zeros((len(AREAS), len(IOUS), 1), bool),
         np.array([hit]), np.zeros(1, bool), np.ones(len(AREAS), np.int64)) for hit in right]
     matches = Matches.of(items, [np.array([0.5], np.float32)] * len(items))
@@ -37,7 +37,7 @@ def test_interval_of_a_share_is_that_of_theory() -> None:
     assert (one.low, one.high) == pytest.approx((0.451, 0.549), abs=0.006)
 
 
-def test_difference_that_is_the_same_in_every_picture_is_sure() -> None:
+def test_difference_that_is_the_same_in_every_image_is_sure() -> None:
     result = bootstrap([{'a': WEAK}, {'a': GOOD}], 200, 0)
     (difference,) = named(result.sets['a'], 'iou', 'road').differences
     assert (difference.low, difference.value, difference.high) == pytest.approx((.1, .1, .1))

@@ -51,14 +51,14 @@ def test_class_of_no_label_makes_a_border_but_has_none() -> None:
 
 
 @pytest.mark.parametrize('size', [(1, 1), (1, 2000), (2000, 1), (3, 5)])
-def test_pictures_of_odd_shapes(size: tuple[int, int]) -> None:
+def test_images_of_odd_shapes(size: tuple[int, int]) -> None:
     labels = np.zeros(size, np.uint8)
     labels[size[0] // 2:, size[1] // 2:] = 1
     f = boundary_f(labels, labels, 2)
     assert ((f == 1) | np.isnan(f)).all()
 
 
-def test_large_pictures_are_thinned() -> None:
+def test_large_images_are_thinned() -> None:
     assert boundary_f(halves(2000, (40, 5000)), halves(2012, (40, 5000)), 2).tolist() == [1, 1]
 
 

@@ -71,7 +71,7 @@ def test_overlap_decides_at_every_iou() -> None:
     assert score.ap == pytest.approx(0.5)
 
 
-def test_detections_are_ranked_over_all_pictures() -> None:
+def test_detections_are_ranked_over_all_images() -> None:
     s = scorer()
     s.add(truth((A, CAR)), found((A, CAR, 0.5)))
     s.add(truth(), found((B, CAR, 0.9)))
@@ -116,7 +116,7 @@ def test_object_found_as_two_classes_of_a_group_is_found_once() -> None:
     assert s.scores()['vehicle'].ap50 == pytest.approx(1)
 
 
-def test_more_than_a_hundred_objects_in_a_picture() -> None:
+def test_more_than_a_hundred_objects_in_an_image() -> None:
     boxes: list[Box] = [
         (x, y, x + 5.0, y + 5.0) for x in range(0, 150, 10) for y in range(0, 100, 10)]
     s = scorer()

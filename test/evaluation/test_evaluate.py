@@ -197,7 +197,7 @@ def test_confusion_is_at_the_threshold_of_use(manifest: Manifest) -> None:
 def test_models_of_different_tasks_side_by_side(manifest: Manifest) -> None:
     pipelines: Any = [FakePipeline(), FakePipeline(segmentation=None)]
     result = evaluate_models(pipelines, ['both', 'boxes'], manifest, progress=False, samples=20,
-                             pictures=1)
+                             images=1)
     both, boxes = result.reports
     assert (both.model, boxes.model) == ('both', 'boxes')
     assert [entry.name for entry in boxes.sets] == ['boxed', 'cars']

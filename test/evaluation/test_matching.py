@@ -25,8 +25,8 @@ def boxes(rng: np.random.Generator, count: int, side: float = 160) -> np.ndarray
     return np.concatenate([corners, corners + sizes], axis=1).astype(np.float32)
 
 
-def pictures(seed: int, count: int) -> list[tuple[BoxTruth, Detections]]:
-    """Return crowded random pictures: true, shifted, doubled and made-up boxes, tied scores."""
+def images(seed: int, count: int) -> list[tuple[BoxTruth, Detections]]:
+    """Return crowded random images: true, shifted, doubled and made-up boxes, tied scores."""
     rng = np.random.default_rng(seed)
     result = []
     for _ in range(count):
@@ -93,7 +93,7 @@ def scored(data: list[tuple[BoxTruth, Detections]]) -> dict[str, DetectionScore]
 @settings(max_examples=12)
 @given(st.integers(0, 10 ** 6), st.integers(3, 8))
 def test_every_score_is_that_of_pycocotools(seed: int, count: int) -> None:
-    data = pictures(seed, count)
+    data = images(seed, count)
     ours = scored(data)
     for index, name in enumerate(('car', 'bus')):
         if not any((found.classes == index).any() for _, found in data):
@@ -102,7 +102,7 @@ def test_every_score_is_that_of_pycocotools(seed: int, count: int) -> None:
             assert getattr(ours[name], score) == pytest.approx(value, abs=1e-6, nan_ok=True), score
 
 
-def test_order_of_the_pictures_with_equal_scores_is_that_of_pycocotools() -> None:
+def test_order_of_the_images_with_equal_scores_is_that_of_pycocotools() -> None:
     truth = BoxTruth(np.array([[0, 0, 10, 10]], np.float32), np.zeros(1, np.int32), NONE)
     nothing = BoxTruth(NONE, np.zeros(0, np.int32), NONE)
     found = Detections(truth.boxes, np.array([0.5], np.float32), np.zeros(1, np.int32))
@@ -160,7 +160,7 @@ def test_voc_leaves_out_what_lies_in_a_region_to_ignore() -> None:
 
 
 def test_sets_joined_are_as_one() -> None:
-    data = pictures(3, 7)
+    data = images(3, 7)
     parts = []
     for chosen in (data[:4], data[4:], data):
         scorer = DetectionScorer(('car', 'bus'), (0, 1), {}, 0.6)
@@ -168,5 +168,5 @@ def test_sets_joined_are_as_one() -> None:
             scorer.add(truth, found)
         parts.append(scorer.matches()['car'])
     joined = Matches.joined(parts[:2])
-    for name in ('scores', 'picture', 'right', 'ignored', 'voc_right', 'voc_ignored', 'objects'):
+    for name in ('scores', 'image', 'right', 'ignored', 'voc_right', 'voc_ignored', 'objects'):
         assert (getattr(joined, name) == getattr(parts[2], name)).all()

@@ -1,4 +1,4 @@
-"""The page of an evaluation, of models that are run for real on pictures with known contents."""
+"""The page of an evaluation, of models that are run for real on images with known contents."""
 
 import base64
 from collections.abc import Callable
@@ -60,7 +60,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    """Return a manifest of pictures with a red box each, its boxes and its labels."""
+    """Return a manifest of images with a red box each, its boxes and its labels."""
     rng = np.random.default_rng(0)
     for name in ('boxes', 'labels'):
         for folder in ('images', 'labels', 'masks'):
@@ -71,7 +71,7 @@ def data(tmp_path: Path) -> Path:
             image = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
             image[y:y + 16, x:x + 24] = (0, 0, int(rng.integers(150, 250)))
             cv2.imwrite(str(tmp_path / name / 'images' / f'{stem}.png'), image)
-            # The box of every picture, and in some of them one that nobody can see.
+            # The box of every image, and in some of them one that nobody can see.
             boxes = [(x + 12, y + 8, 24, 16)] + ([(80, 50, 10, 10)] if x % 2 else [])
             (tmp_path / name / 'labels' / f'{stem}.txt').write_text(''.join(
                 f'0 {cx / SIZE[0]} {cy / SIZE[1]} {w / SIZE[0]} {h / SIZE[1]}\n'
@@ -138,10 +138,10 @@ def test_page_is_whole_and_needs_nothing_else(
     links = [values['href'] for tag, values in page.tags if tag == 'a']
     assert len(set(ids)) == len(ids)
     assert {str(link)[1:] for link in links} <= set(ids)
-    pictures = [str(values['src']) for tag, values in page.tags if tag == 'img']
-    # Worst and best of two sets: at most three each, and a picture, its truth and one model.
-    assert len(pictures) == 2 * 5 * 3
-    for source in pictures:
+    images = [str(values['src']) for tag, values in page.tags if tag == 'img']
+    # Worst and best of two sets: at most three each, and an image, its truth and one model.
+    assert len(images) == 2 * 5 * 3
+    for source in images:
         jpeg = np.frombuffer(base64.b64decode(source.partition(',')[2]), np.uint8)
         assert cv2.imdecode(jpeg, cv2.IMREAD_COLOR).shape[:2] == SIZE[::-1]
     assert 'polyline' in names
@@ -211,6 +211,6 @@ def test_folder_that_cannot_be_made(data: Path, paint_model: Callable[..., Path]
     assert 'cannot be made' in capsys.readouterr().err
 
 
-@pytest.mark.parametrize('option', ['--bootstrap', '--pictures', '--seed'])
+@pytest.mark.parametrize('option', ['--bootstrap', '--images', '--seed'])
 def test_numbers_have_ranges(data: Path, paint_model: Callable[..., Path], option: str) -> None:
     assert evaluate('--model', paint_model(), '--config', data, option, -1) == 1

@@ -27,7 +27,7 @@ def test_merged_iou_by_hand() -> None:
     assert scores.mean == pytest.approx(2 / 5)
 
 
-def test_pictures_add_up() -> None:
+def test_images_add_up() -> None:
     scorer = SegmentationScorer(LABELS)
     scorer.add(np.array([[0, 0]], np.uint8), np.array([[ROAD, ROAD]], np.uint8))
     scorer.add(np.array([[0], [1]], np.uint8), np.array([[GRASS], [GROUND]], np.uint8))
@@ -64,7 +64,7 @@ def test_sizes_must_agree() -> None:
         SegmentationScorer(LABELS).add(np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8))
 
 
-def test_whole_picture_scores_by_hand() -> None:
+def test_whole_image_scores_by_hand() -> None:
     mask = np.array([[0, 0, 0, 1, 2]], np.uint8)
     seen = np.array([[ROAD, ROAD, GRASS, GROUND, ROAD]], np.uint8)
     scorer = SegmentationScorer(LABELS)

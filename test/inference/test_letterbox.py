@@ -22,7 +22,7 @@ def _placed(image, network, order='rgb'):
 
 
 @given(SIDES, SIDES, NETWORKS)
-def test_the_picture_fits_and_touches_two_borders(width, height, network):
+def test_the_image_fits_and_touches_two_borders(width, height, network):
     letterbox = Letterbox((width, height), network)
     assert all(1 <= side <= net for side, net in zip(letterbox.size, network, strict=True))
     assert letterbox.size[0] == network[0] or letterbox.size[1] == network[1]
@@ -86,7 +86,7 @@ def test_every_pixel_shows_the_place_that_its_coordinates_say(width, height, net
     expected = (np.arange(len(line)) + 0.5) / letterbox.scale[axis] - 0.5
     inner = slice(1, -1)  # beyond the outermost centres there is nothing to interpolate
     assert np.abs(line - expected)[inner].max() <= 1.0
-    # Each of the steps, two where the picture is halved first, may round a half up.
+    # Each of the steps, two where the image is halved first, may round a half up.
     steps = 1 if letterbox.scale[axis] > 0.5 else 2
     assert np.abs((line - expected)[inner].mean()) <= 0.5 * steps + 0.1
 
@@ -149,7 +149,7 @@ def test_an_image_that_is_an_input_already_is_not_copied():
     assert np.array_equal(batch[0, ..., 2], image[..., 0])
 
 
-def test_a_picture_of_the_right_size_is_only_reordered():
+def test_an_image_of_the_right_size_is_only_reordered():
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
     assert np.array_equal(_placed(image, (96, 64))[1], image)
     assert np.array_equal(_placed(image, (96, 64), 'bgr')[1], image[..., ::-1])
@@ -221,9 +221,9 @@ def test_shrinking_does_not_alias(size):
     image = np.zeros((height, width), np.uint8)
     image[(np.add.outer(np.arange(height), np.arange(width)) % 2) == 0] = 200
     letterbox, seen = _placed(image, (320, 320))
-    picture = seen[:letterbox.size[1], :letterbox.size[0], 0].astype(int)
-    assert abs(picture.mean() - 100) <= 2
-    assert np.abs(picture - 100).max() <= 30
+    inside = seen[:letterbox.size[1], :letterbox.size[0], 0].astype(int)
+    assert abs(inside.mean() - 100) <= 2
+    assert np.abs(inside - 100).max() <= 30
 
 
 def test_halving_first_agrees_with_the_mean_over_each_pixel():

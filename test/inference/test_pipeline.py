@@ -24,7 +24,7 @@ def pipeline(paint_model) -> Pipeline:
     return Pipeline(paint_model(size=(160, 128)))
 
 
-def _picture(width, height, **boxes):
+def _image(width, height, **boxes):
     image = np.full((height, width, 3), 40, np.uint8)
     for name, (x0, y0, x1, y1) in boxes.items():
         image[y0:y1, x0:x1] = {'red': RED, 'green': GREEN, 'blue': BLUE}[name]
@@ -66,7 +66,7 @@ def test_what_is_drawn_is_found_in_source_pixels(pipeline, width, height, order,
     x0, y0 = (data.draw(st.integers(0, side - least)) for side in (width, height))
     x1, y1 = (data.draw(st.integers(start + least, side))
               for start, side in ((x0, width), (y0, height)))
-    image = _picture(width, height, red=(x0, y0, x1, y1))
+    image = _image(width, height, red=(x0, y0, x1, y1))
     seen = pipeline.run(image if order == 'rgb' else image[..., ::-1], order)
     assert (seen.width, seen.height) == (width, height)
     found = seen.detections
@@ -84,7 +84,7 @@ def test_what_is_drawn_is_found_in_source_pixels(pipeline, width, height, order,
 
 
 def test_scores_classes_and_order(pipeline):
-    image = _picture(160, 128, red=(10, 10, 40, 30), green=(60, 20, 80, 90),
+    image = _image(160, 128, red=(10, 10, 40, 30), green=(60, 20, 80, 90),
                      blue=(100, 5, 140, 25))
     image[image[..., 1] == 255] = (0, 200, 0)
     found = pipeline.run(image).detections
@@ -96,7 +96,7 @@ def test_scores_classes_and_order(pipeline):
 
 def test_options_take_effect_between_frames(paint_model):
     pipeline = Pipeline(paint_model(size=(160, 128)))
-    image = _picture(160, 128, red=(10, 10, 40, 30))
+    image = _image(160, 128, red=(10, 10, 40, 30))
     image[50:70, 50:90] = (0, 150, 0)
     assert len(pipeline.run(image).detections) == 2
     pipeline.options = PipelineOptions(score_threshold=0.7)
@@ -107,14 +107,14 @@ def test_options_take_effect_between_frames(paint_model):
     assert pipeline.run(image).detections.classes.tolist() == [0]
 
 
-def test_nothing_in_the_picture(pipeline):
-    seen = pipeline.run(_picture(100, 100))
+def test_nothing_in_the_image(pipeline):
+    seen = pipeline.run(_image(100, 100))
     assert seen.detections.boxes.shape == (0, 4) and len(seen.detections) == 0
     assert (seen.label_map == DARK).all()
 
 
 def test_a_task_that_the_model_does_not_have_is_none(paint_model):
-    image = _picture(160, 128, red=(10, 10, 40, 30))
+    image = _image(160, 128, red=(10, 10, 40, 30))
     seen = Pipeline(paint_model(size=(160, 128), segmentation=False)).run(image)
     assert seen.label_map is None and len(seen.detections) == 1
     seen = Pipeline(paint_model(size=(160, 128), detection=False)).run(image)
@@ -127,7 +127,7 @@ def test_a_task_that_the_model_does_not_have_is_none(paint_model):
 @pytest.mark.parametrize('tiles', ['off', '2x2'])
 def test_only_the_tasks_that_are_asked_for(paint_model, tiles):
     pipeline = Pipeline(paint_model(size=(160, 128)), PipelineOptions(tiles=tiles))
-    image = _picture(160, 128, red=(10, 10, 40, 30))
+    image = _image(160, 128, red=(10, 10, 40, 30))
     both = pipeline.run(image, tasks=['segmentation', 'detection'])
     for _ in range(3):
         seen = pipeline.run(image, tasks=['detection'])
@@ -143,40 +143,40 @@ def test_only_the_tasks_that_are_asked_for(paint_model, tiles):
 @pytest.mark.parametrize('size', [(160, 128), (77, 93), (640, 480)])
 def test_the_label_map_is_written_where_the_caller_wants_it(paint_model, tiles, size):
     pipeline = Pipeline(paint_model(size=(160, 128)), PipelineOptions(tiles=tiles))
-    image = _picture(*size, red=(10, 10, 40, 30))
+    image = _image(*size, red=(10, 10, 40, 30))
     memory = np.full(size[::-1], 99, np.uint8)
     seen = pipeline.run(image, label_map=memory)
     assert seen.label_map is memory
     assert np.array_equal(memory, pipeline.run(image).label_map)
 
 
-def test_grey_pictures(pipeline):
+def test_grey_images(pipeline):
     image = np.full((90, 120), 130, np.uint8)
     seen = pipeline.run(image)
     assert len(seen.detections) == 0 and seen.label_map.shape == (90, 120)
 
 
 def test_a_frame_does_not_show_in_the_next(pipeline):
-    pipeline.run(_picture(500, 400, red=(0, 0, 500, 400)))
+    pipeline.run(_image(500, 400, red=(0, 0, 500, 400)))
     for size in ((500, 100), (30, 100), (1, 1), (160, 128)):
-        seen = pipeline.run(_picture(*size))
+        seen = pipeline.run(_image(*size))
         assert len(seen.detections) == 0 and (seen.label_map == DARK).all()
 
 
 def test_results_are_not_overwritten_by_the_next_frame(pipeline):
-    first = pipeline.run(_picture(160, 128, red=(0, 0, 80, 64)))
+    first = pipeline.run(_image(160, 128, red=(0, 0, 80, 64)))
     labels, boxes = first.label_map.copy(), first.detections.boxes.copy()
-    pipeline.run(_picture(160, 128, blue=(0, 0, 160, 128)))
+    pipeline.run(_image(160, 128, blue=(0, 0, 160, 128)))
     assert np.array_equal(first.label_map, labels)
     assert np.array_equal(first.detections.boxes, boxes)
 
 
 @pytest.mark.parametrize('tiles', ['auto', '1x4', '3x5'])
-def test_tiles_find_what_the_whole_picture_shows(paint_model, tiles):
+def test_tiles_find_what_the_whole_image_shows(paint_model, tiles):
     pipeline = Pipeline(paint_model(size=(160, 128)), options=PipelineOptions(tiles=tiles))
     for x in range(5, 570, 31):
         box = (x, 40, x + 24, 58)
-        seen = pipeline.run(_picture(600, 110, green=box))
+        seen = pipeline.run(_image(600, 110, green=box))
         assert seen.detections.classes.tolist() == [1]
         assert np.abs(seen.detections.boxes[0] - box).max() <= 1.5
         assert seen.label_map.shape == (110, 600)
@@ -189,18 +189,18 @@ def test_tiles_find_what_the_whole_picture_shows(paint_model, tiles):
         assert not wrong.any()
 
 
-def test_a_picture_may_be_taller_than_wide(paint_model):
+def test_an_image_may_be_taller_than_wide(paint_model):
     pipeline = Pipeline(paint_model(size=(160, 128)), options=PipelineOptions(tiles='auto'))
-    seen = pipeline.run(_picture(90, 700, blue=(30, 333, 60, 365)))
+    seen = pipeline.run(_image(90, 700, blue=(30, 333, 60, 365)))
     assert seen.detections.boxes == pytest.approx(np.array([[30, 333, 60, 365]]), abs=1.5)
     assert seen.label_map[349, 45] == 2
 
 
 @pytest.mark.parametrize('batch', [1, 3])
-def test_pictures_of_many_sizes_in_one_batch(batch, paint_model):
+def test_images_of_many_sizes_in_one_batch(batch, paint_model):
     pipeline = Pipeline(paint_model(size=(160, 128)), runtime=RuntimeOptions(batch=batch))
     assert pipeline.batch == batch
-    images = [_picture(width, height, red=(5, 6, width // 2, height // 2))
+    images = [_image(width, height, red=(5, 6, width // 2, height // 2))
               for width, height in ((160, 128), (77, 93), (400, 50), (64, 64), (640, 480))]
     together = pipeline.run_batch([Request(image) for image in images])
     for image, seen in zip(images, together, strict=True):
@@ -212,7 +212,7 @@ def test_pictures_of_many_sizes_in_one_batch(batch, paint_model):
 
 def test_each_image_of_a_batch_has_its_own_order_tasks_options_and_memory(paint_model):
     pipeline = Pipeline(paint_model(size=(160, 128)), runtime=RuntimeOptions(batch=4))
-    image = _picture(160, 128, red=(20, 20, 60, 60), green=(80, 20, 120, 60))
+    image = _image(160, 128, red=(20, 20, 60, 60), green=(80, 20, 120, 60))
     memory = np.empty((128, 160), np.uint8)
     both, boxes, one, labels = pipeline.run_batch([
         Request(image, label_map=memory),
@@ -227,7 +227,7 @@ def test_each_image_of_a_batch_has_its_own_order_tasks_options_and_memory(paint_
 
 def test_a_measured_batch_changes_nothing_but_time(paint_model):
     pipeline = Pipeline(paint_model(size=(160, 128)))
-    images = [Request(_picture(160, 128, red=(5, 6, 40 + 9 * number, 50))) for number in range(4)]
+    images = [Request(_image(160, 128, red=(5, 6, 40 + 9 * number, 50))) for number in range(4)]
     before = pipeline.run_batch(images)
     rates = pipeline.choose_batch()
     assert next(iter(rates)) == 1 and list(rates)[-1] == pipeline.batch <= pipeline.runtime.batch
@@ -244,7 +244,7 @@ def test_batches_are_bounded():
 
 def test_boxes_stay_inside_the_image_and_are_never_empty():
     nan, inf = math.nan, math.inf
-    # The picture fills 160x64 of the network's 160x128: below that is border.
+    # The image fills 160x64 of the network's 160x128: below that is border.
     pipeline = _scripted(
         [[-20, -20, 30, 30], [10, 70, 40, 90], [50, 50, 50, 60], [60, 20, 55, 30],
          [nan, 0, 9, 9], [0, 0, inf, 9], [10, 40, 30, 64.5], [100, 63.5, 120, 90],
@@ -278,14 +278,14 @@ def test_what_is_no_image_is_refused(pipeline, image, what):
 
 def test_an_unknown_order_is_refused(pipeline):
     with pytest.raises(ConfigError, match='xyz'):
-        pipeline.run(_picture(10, 10), 'xyz')
+        pipeline.run(_image(10, 10), 'xyz')
 
 
 @pytest.mark.parametrize('size', [(16384, 1), (1, 16384), (1, 1), (2, 3), (7, 5000)])
 @pytest.mark.parametrize('tiles', ['off', 'auto', '2x2'])
 def test_extreme_sizes(paint_model, size, tiles):
     pipeline = Pipeline(paint_model(size=(160, 128)), options=PipelineOptions(tiles=tiles))
-    seen = pipeline.run(_picture(*size, green=(0, 0, *size)))
+    seen = pipeline.run(_image(*size, green=(0, 0, *size)))
     assert seen.label_map.shape == size[::-1]
     found = seen.detections.boxes
     assert (found >= 0).all() and (found <= [*size, *size]).all()
@@ -303,7 +303,7 @@ def test_impossible_options_are_named_with_their_range(arguments):
 
 
 def test_timings_are_of_the_stages(pipeline):
-    timings = pipeline.run(_picture(640, 480)).timings
+    timings = pipeline.run(_image(640, 480)).timings
     assert min(timings.preprocess, timings.run, timings.postprocess) > 0
     assert timings.preprocess + timings.run + timings.postprocess < 5
 
@@ -311,7 +311,7 @@ def test_timings_are_of_the_stages(pipeline):
 def test_warming_up_leaves_nothing_behind(paint_model):
     pipeline = Pipeline(paint_model(size=(160, 128)))
     pipeline.warm_up()
-    seen = pipeline.run(_picture(40, 128, red=(10, 10, 30, 30)))
+    seen = pipeline.run(_image(40, 128, red=(10, 10, 30, 30)))
     assert seen.detections.boxes.tolist() == [[10, 10, 30, 30]]
 
 
@@ -332,7 +332,7 @@ def test_inference_loads_neither_torch_nor_ros():
 def test_a_run_asks_for_no_memory_of_an_images_size(paint_model, name):
     pytest.importorskip(name)
     pipeline = Pipeline(paint_model(size=(960, 640), stride=1), runtime=RuntimeOptions(name))
-    image = _picture(1280, 720, red=(10, 10, 40, 30))
+    image = _image(1280, 720, red=(10, 10, 40, 30))
     labels = np.empty((720, 1280), np.uint8)
     for order in ('rgb', 'bgr', 'rgb'):
         pipeline.run(image, order, None, labels)
@@ -348,7 +348,7 @@ def test_a_run_asks_for_no_memory_of_an_images_size(paint_model, name):
 def test_an_image_that_is_the_input_may_be_read_only(paint_model, name):
     pytest.importorskip(name)
     pipeline = Pipeline(paint_model(size=(160, 128)), runtime=RuntimeOptions(name))
-    image = _picture(160, 128, red=(10, 10, 40, 30))
+    image = _image(160, 128, red=(10, 10, 40, 30))
     image.setflags(write=False)
     for _ in range(2):
         seen = pipeline.run(image)

@@ -28,7 +28,7 @@ def _rows_and_columns(plan):
 
 @settings(max_examples=150)
 @given(SIZES, NETWORKS, st.sampled_from(['off', 'auto', '1x1', '2x3', '5x1', '7x9', '32x32']))
-def test_tiles_cover_the_picture_and_their_cells_share_it_out(source, network, tiles):
+def test_tiles_cover_the_image_and_their_cells_share_it_out(source, network, tiles):
     plan = plan_tiles(source, network, tiles)
     owners = np.zeros(source[::-1], np.uint16)
     for tile in plan:
@@ -56,7 +56,7 @@ def test_neighbours_overlap_enough(source, network, tiles):
 
 @settings(max_examples=150)
 @given(SIZES, NETWORKS)
-def test_auto_cuts_large_pictures_only_and_shrinks_little(source, network):
+def test_auto_cuts_large_images_only_and_shrinks_little(source, network):
     plan = plan_tiles(source, network, 'auto')
     if all(src <= 1.5 * net for src, net in zip(source, network, strict=True)):
         assert [tile.box for tile in plan] == [(0, 0, *source)]
@@ -75,7 +75,7 @@ def test_auto_cuts_large_pictures_only_and_shrinks_little(source, network):
     ((1920, 1080), (640, 640), (2, 3), (739, 739)),
     ((4000, 3000), (640, 640), (5, 6), (800, 800)),
     ((640, 512), (320, 320), (2, 2), (368, 368))])
-def test_pictures_of_common_sizes(source, network, shape, size):
+def test_images_of_common_sizes(source, network, shape, size):
     plan = plan_tiles(source, network, 'auto')
     assert (_rows_and_columns(plan), _size(plan[0])) == (shape, size)
 

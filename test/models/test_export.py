@@ -42,26 +42,26 @@ def network():
 
 
 @pytest.fixture(scope='module')
-def pictures():
+def images():
     random = np.random.default_rng(0)
     return [cv2.resize(random.integers(0, 256, (12, 20, 3), np.uint8), (160, 96))
             for _ in range(3)]
 
 
 @pytest.fixture(scope='module')
-def exported(network, pictures, tmp_path_factory):
+def exported(network, images, tmp_path_factory):
     path = tmp_path_factory.mktemp('export') / 'model.onnx'
-    return path, export.export_onnx(network, SPEC, path, pictures)
+    return path, export.export_onnx(network, SPEC, path, images)
 
 
-def test_both_runtimes_say_the_same_for_any_batch(exported, network, pictures, tmp_path):
+def test_both_runtimes_say_the_same_for_any_batch(exported, network, images, tmp_path):
     path, found = exported
     assert found.tolerable and found.candidates > 0
     checkpoint = tmp_path / 'model.pt'
     save_checkpoint(network, SPEC, checkpoint)
     onnx, torch_runtime = open_runtime(path), open_runtime(checkpoint)
     assert onnx.spec == torch_runtime.spec == SPEC
-    for batch in (pictures[:1], pictures):
+    for batch in (images[:1], images):
         ours, theirs = (runtime.run(np.stack(batch)) for runtime in (onnx, torch_runtime))
         assert ours.boxes.shape == theirs.boxes.shape == (len(batch), 50, 4)
         assert np.abs(ours.scores - theirs.scores).max() < 0.01  # weights were rounded to FP16
@@ -75,18 +75,18 @@ def test_the_file_names_no_path_of_this_machine(exported):
         assert data.find(name) < 0, name
 
 
-def test_an_export_that_differs_is_not_left_behind(network, pictures, tmp_path, monkeypatch):
+def test_an_export_that_differs_is_not_left_behind(network, images, tmp_path, monkeypatch):
     path = tmp_path / 'model.onnx'
     monkeypatch.setattr(export, 'compare', lambda *_: export.Difference(9, 0.1, 0.5, 1.0))
     with pytest.raises(ModelError, match='differ too much'):
-        export.export_onnx(network, SPEC, path, pictures)
+        export.export_onnx(network, SPEC, path, images)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_compare_sees_other_weights(exported, network, pictures):
+def test_compare_sees_other_weights(exported, network, images):
     other = build_model(SPEC).eval()
     graph = export.DeployableGraph(other, SPEC).eval()
-    assert not export.compare(graph, exported[0], pictures).tolerable
+    assert not export.compare(graph, exported[0], images).tolerable
 
 
 def test_command_exports_a_single_task_at_full_resolution(tmp_path, capsys):
@@ -103,12 +103,12 @@ def test_command_exports_a_single_task_at_full_resolution(tmp_path, capsys):
     assert outputs.boxes is None and outputs.label_map.shape == (2, 96, 160)
 
 
-def test_without_pictures_frames_are_drawn_and_an_empty_folder_is_one_line(tmp_path, capsys):
+def test_command_compares_on_synthetic_frames_and_rejects_an_empty_folder(tmp_path, capsys):
     save_checkpoint(build_model(SPEC), SPEC, tmp_path / 'm.pt')
     (tmp_path / 'none').mkdir()
     capsys.readouterr()
     assert main(['export', str(tmp_path / 'm.pt'), '--limit', '2']) == 0
-    assert '2 drawn frames' in capsys.readouterr().out
+    assert '2 synthetic frames' in capsys.readouterr().out
     assert main(['export', str(tmp_path / 'm.pt'), '--images', str(tmp_path / 'none')]) == 1
     assert capsys.readouterr().err.count('\n') == 1
 

@@ -33,7 +33,7 @@ class Fixed(torch.nn.Module):
         return self.outputs
 
 
-def test_candidates_are_the_best_first_inside_the_picture():
+def test_candidates_are_the_best_first_inside_the_image():
     logits = torch.tensor([[[-3.0, 0.5], [2.0, 1.0], [-1.0, -2.0], [-9.0, 4.0]]])
     boxes = torch.tensor([[[0.0, 0, 9, 9], [-5, 3, 20, 80], [1, 1, 2, 2], [5, 6, 70, 8]]])
     spec = ModelSpec(detection=LabelSet.of('a', 'b'), input_size=(64, 32), candidates=3)

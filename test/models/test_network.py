@@ -68,7 +68,7 @@ def test_every_parameter_gets_a_gradient():
     assert without == []
 
 
-def test_cells_lie_in_their_picture_in_row_major_order():
+def test_cells_lie_in_their_image_in_row_major_order():
     outputs = build_model(ModelSpec(detection=DETECTION)).eval()(torch.zeros(1, 3, 64, 96))
     found = outputs.detection.cells
     assert found.centers[:96 // 8].tolist() == [[4.0 + 8 * x, 4.0] for x in range(12)]

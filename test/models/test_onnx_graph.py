@@ -54,9 +54,9 @@ def exported(request, tmp_path_factory) -> Path:
     spec = SPECS[request.param]
     torch.manual_seed(0)
     width, height = spec.input_size
-    picture = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
+    image = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
     path = tmp_path_factory.mktemp('graph') / 'model.onnx'
-    assert export_onnx(build_model(spec).eval(), spec, path, [picture]).tolerable
+    assert export_onnx(build_model(spec).eval(), spec, path, [image]).tolerable
     return path
 
 

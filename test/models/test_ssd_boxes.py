@@ -54,7 +54,7 @@ def test_torchvisions_generator_makes_the_same_boxes():
     assert torch.allclose(to_corners(ssd300()), theirs, atol=1e-3)
 
 
-def test_sizes_follow_the_shorter_side_and_the_coarse_maps_share_the_picture():
+def test_sizes_follow_the_shorter_side_and_the_coarse_maps_share_the_image():
     boxes = make_default_boxes([(1, 1)] * 4 + [(2, 3), (1, 1)], (400, 600), 600, torch.zeros(1))
     assert boxes[0, 2:].tolist() == [60, 60]
     coarse = boxes[-7 * 4:-4:4, :2].tolist()

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from mtl_perception.node_processes import node_environment
+from mtl_perception.demo.processes import node_environment
 
 # Where no ROS 2 is, what needs none is still tested.
 if importlib.util.find_spec('rclpy') is None:

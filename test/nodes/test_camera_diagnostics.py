@@ -9,7 +9,7 @@ from mtl_perception.nodes.camera_diagnostics import camera_diagnostics, CameraRe
 
 REPORT = CameraReport(
     name='/front/camera_node', source='rtsp://192.0.2.1/x', state='streaming', trouble='',
-    published=12, rate=9.96, breaks=2, reconnects=1, silence=0.1, size='640x480',
+    published=12, rate=9.96, mean_rate=9.5, breaks=2, reconnects=1, silence=0.1, size='640x480',
     stamps='arrival')
 
 
@@ -21,8 +21,8 @@ def test_a_stream_that_comes_is_ok():
     assert status.message == 'streaming, 10.0 images/s'
     assert {item.key: item.value for item in status.values} == {
         'source': 'rtsp://192.0.2.1/x', 'state': 'streaming', 'images published': '12',
-        'rate [Hz]': '9.96', 'breaks': '2', 'reconnects': '1', 'since last image [s]': '0.10',
-        'size [px]': '640x480', 'stamps': 'arrival'}
+        'rate [Hz]': '9.96', 'mean rate [Hz]': '9.50', 'breaks': '2', 'reconnects': '1',
+        'since last image [s]': '0.10', 'size [px]': '640x480', 'stamps': 'arrival'}
 
 
 def test_one_that_does_not_is_a_warning_with_the_reason():

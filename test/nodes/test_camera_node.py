@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 from sensor_msgs.msg import CameraInfo, Image
 
-from mtl_perception.encodings import decode_image
+from mtl_perception.encodings import decode_image, RawImage
 from mtl_perception.nodes import qos
-from mtl_perception.nodes.messages import raw_image
 
 
 def listen(node):
@@ -44,7 +43,7 @@ def test_images_are_published_once_at_a_rate(start_node, ros_node, tmp_path):
     assert 'published 12 images of 160x128' in camera.said()
     assert len(images) == len(infos) == 12
     for image, info, expected in zip(images, infos, sent, strict=True):
-        pixels, order = decode_image(raw_image(image))
+        pixels, order = decode_image(RawImage.of(image))
         assert order == 'rgb' and np.array_equal(pixels, expected[..., ::-1])
         assert image.header == info.header and image.header.frame_id == 'nose'
         assert (info.width, info.height, info.k[0]) == (160, 128, 0)

@@ -28,13 +28,13 @@ WIDTH, HEIGHT = 160, 128
 SECRETS = ('pilot', 'hushhush')
 
 
-def picture(number: int) -> np.ndarray:
+def numbered_image(number: int) -> np.ndarray:
     """Return an image whose grey level tells its number."""
     return np.full((HEIGHT, WIDTH, 3), number % 25 * 10, np.uint8)
 
 
 def jpeg(number: int) -> bytes:
-    return cv2.imencode('.jpg', picture(number))[1].tobytes()
+    return cv2.imencode('.jpg', numbered_image(number))[1].tobytes()
 
 
 def free_port() -> int:
@@ -358,7 +358,7 @@ def h264(count: int = 100) -> list[bytes]:
     encoder.options = {'tune': 'zerolatency', 'g': '10'}
     packets = []
     for number in range(count):
-        frame = av.VideoFrame.from_ndarray(picture(number), format='bgr24').reformat(
+        frame = av.VideoFrame.from_ndarray(numbered_image(number), format='bgr24').reformat(
             format='yuv420p')
         frame.pts = number
         packets += encoder.encode(frame)
@@ -415,7 +415,7 @@ def test_h264_in_mpegts_over_http(serve, start_node, listen, wait_until, tmp_pat
         stream.width, stream.height, stream.pix_fmt = WIDTH, HEIGHT, 'yuv420p'
         stream.options = {'tune': 'zerolatency', 'g': '10'}
         for number in range(100):
-            frame = av.VideoFrame.from_ndarray(picture(number), format='bgr24')
+            frame = av.VideoFrame.from_ndarray(numbered_image(number), format='bgr24')
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     data = path.read_bytes()

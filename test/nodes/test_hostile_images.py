@@ -13,9 +13,8 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray
 
-from mtl_perception.encodings import check_image, ENCODINGS, FrameError
+from mtl_perception.encodings import check_image, ENCODINGS, FrameError, RawImage
 from mtl_perception.nodes import qos
-from mtl_perception.nodes.messages import raw_image
 
 BATCHES, BATCH = 1000, 10
 """Messages go in batches that the node's queue holds; each ends with a good frame."""
@@ -80,7 +79,7 @@ def good_frame(number):
 
 def is_image(message):
     try:
-        check_image(raw_image(message))
+        check_image(RawImage.of(message))
     except FrameError:
         return False
     return True

@@ -19,10 +19,9 @@ from vision_msgs.msg import (
     Pose2D,
 )
 
-from mtl_perception.encodings import decode_image
+from mtl_perception.encodings import decode_image, RawImage
 from mtl_perception.inference.results import Detections
 from mtl_perception.nodes.message_memory import DetectionMemory, ImageMemory
-from mtl_perception.nodes.messages import raw_image
 
 NAMES = ['car', 'person', 'bicycle']
 
@@ -93,6 +92,6 @@ def test_an_images_memory_changes_with_its_size_only(encoding, channels):
         assert isinstance(message.data, array.array) and message.data.typecode == 'B'
         assert (message.height, message.width, message.encoding) == (height, width, encoding)
         assert (message.step, message.is_bigendian) == (width * channels, 0)
-        assert np.array_equal(decode_image(raw_image(message))[0], expected)
+        assert np.array_equal(decode_image(RawImage.of(message))[0], expected)
         assert deserialize_message(serialize_message(message), Image) == message
     assert places[0] == places[1] and places[3] == places[4]

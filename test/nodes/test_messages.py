@@ -10,9 +10,9 @@ import pytest
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 
-from mtl_perception.encodings import decode_image, ENCODINGS
+from mtl_perception.encodings import decode_image, ENCODINGS, RawImage
 from mtl_perception.labels import LabelSet
-from mtl_perception.nodes.messages import image_to_message, label_info_message, raw_image
+from mtl_perception.nodes.messages import image_to_message, label_info_message
 
 HEADER = Header(stamp=Time(sec=7, nanosec=999999999), frame_id='drone/camera_0 é')
 
@@ -28,7 +28,7 @@ def test_an_image_comes_back_as_it_went(width, height, encoding, seed):
     assert (message.width, message.height, message.encoding) == (width, height, encoding)
     assert message.step == width * (1 if encoding == 'mono8' else 3)
     assert isinstance(message.data, array.array) and message.data.typecode == 'B'
-    pixels, order = decode_image(raw_image(message))
+    pixels, order = decode_image(RawImage.of(message))
     assert np.array_equal(pixels, image)
     assert order == ('bgr' if encoding == 'bgr8' else 'rgb')
 
@@ -41,7 +41,7 @@ def test_a_part_of_an_image_is_sent_without_its_surroundings():
 
 def test_the_pixels_are_seen_where_they_lie():
     message = Image(width=2, height=2, step=4, encoding='mono8', data=array.array('B', bytes(8)))
-    pixels, _ = decode_image(raw_image(message))
+    pixels, _ = decode_image(RawImage.of(message))
     message.data[4] = 200
     assert pixels.tolist() == [[0, 0], [200, 0]]
 
@@ -64,7 +64,7 @@ def test_pixels_are_those_of_cv_bridge(encoding):
     message = Image(
         width=width, height=height, step=step, encoding=encoding,
         data=array.array('B', rng.integers(0, 256, step * height, np.uint8).tobytes()))
-    pixels, order = decode_image(raw_image(message))
+    pixels, order = decode_image(RawImage.of(message))
     if encoding.startswith('8UC'):
         # cv_bridge gives such images out as they are, only.
         expected = bridge.imgmsg_to_cv2(message, 'passthrough').reshape(height, width, -1)

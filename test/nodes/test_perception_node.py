@@ -31,7 +31,7 @@ FRAMES = [
 ]
 
 
-def picture(width, height):
+def image(width, height):
     """Return RGB pixels, dark with a red rectangle, and the rectangle (x0, y0, x1, y1)."""
     pixels = np.full((height, width, 3), 16, np.uint8)
     box = (width // 4 & ~1, height // 4 & ~1, width * 3 // 4 & ~1, height // 2 & ~1)
@@ -40,7 +40,7 @@ def picture(width, height):
 
 
 def encoded(pixels, encoding):
-    """Return the rows of bytes of a picture in an encoding; planes follow each other."""
+    """Return the rows of bytes of an image in an encoding; planes follow each other."""
     height, width = pixels.shape[:2]
     if encoding in ('yuv422', 'nv21'):
         y, u, v = np.moveaxis(studio_yuv(pixels), -1, 0)
@@ -71,7 +71,7 @@ def studio_yuv(pixels):
 
 
 def image_message(header, encoding, width, height, padding=0):
-    rows = encoded(picture(width, height)[0], encoding)
+    rows = encoded(image(width, height)[0], encoding)
     rows = np.pad(rows, ((0, 0), (0, padding)), constant_values=255)
     return Image(
         header=header, width=width, height=height, encoding=encoding, step=rows.shape[1],
@@ -170,7 +170,7 @@ def test_frames_of_any_size_and_encoding_and_broken_ones_in_between(
         assert (mask.encoding, mask.width, mask.height, mask.step) == (
             'mono8', width, height, width)
         labels = np.frombuffer(mask.data, np.uint8).reshape(height, width)
-        _, (x0, y0, x1, y1) = picture(width, height)
+        _, (x0, y0, x1, y1) = image(width, height)
         if encoding.startswith('mono'):
             assert detections.detections == []
             continue
@@ -236,25 +236,25 @@ def change_parameters_in_flight(results, call, wait_until):
 @pytest.mark.slow
 def test_overlay_and_colours_for_those_who_look(
         start_node, results, ros_node, wait_until, paint):
-    pictures = {}
+    images = {}
     for name in ('overlay', 'segmentation_color'):
         ros_node.create_subscription(
             Image, f'/perception_node/{name}',
-            lambda message, name=name: pictures.update({name: message}), EVERY)
+            lambda message, name=name: images.update({name: message}), EVERY)
     node = start_node('perception_node', model=str(paint), reliability='reliable')
     wait_until(results.connected)
     wait_until(lambda: ros_node.count_publishers('/perception_node/overlay') == 1)
     time.sleep(0.5)
     message = image_message(header_of(1), 'bgr8', 192, 128)
     look_at(results, wait_until, message)
-    wait_until(lambda: len(pictures) == 2)
-    original, (x0, y0, x1, y1) = picture(192, 128)
-    for found in pictures.values():
+    wait_until(lambda: len(images) == 2)
+    original, (x0, y0, x1, y1) = image(192, 128)
+    for found in images.values():
         assert found.header == message.header
         assert (found.encoding, found.width, found.height) == ('rgb8', 192, 128)
-    overlay = np.frombuffer(pictures['overlay'].data, np.uint8).reshape(original.shape)
+    overlay = np.frombuffer(images['overlay'].data, np.uint8).reshape(original.shape)
     assert not np.array_equal(overlay, original)
-    colors = np.frombuffer(pictures['segmentation_color'].data, np.uint8).reshape(original.shape)
+    colors = np.frombuffer(images['segmentation_color'].data, np.uint8).reshape(original.shape)
     inside, outside = colors[(y0 + y1) // 2, (x0 + x1) // 2], colors[0, 0]
     assert inside.tolist() != outside.tolist()
     assert node.end(signal.SIGTERM)[0] == 0
@@ -365,7 +365,7 @@ def test_an_impossible_parameter_is_one_line_and_exit_code_1(start_node, paint):
 
 
 class Stream:
-    """Publishes the same picture over and over, each time with a stamp of its own."""
+    """Publishes the same image over and over, each time with a stamp of its own."""
 
     def __init__(self, node, rate):
         self.publisher = node.create_publisher(Image, 'image', qos.stream('reliable', 5))

@@ -52,7 +52,7 @@ def test_a_model_has_the_topics_of_its_tasks(spec, topics, idle_node):
     assert published.topics() == []
 
 
-def test_pictures_that_nobody_wants_are_not_computed(idle_node, monkeypatch):
+def test_images_that_nobody_wants_are_not_computed(idle_node, monkeypatch):
     for name in ('draw_overlay', 'color_label_map'):
         monkeypatch.setattr(publications, name, lambda *_: pytest.fail('computed in vain'))
     published = Publications(idle_node(), BOTH, lambda: None)

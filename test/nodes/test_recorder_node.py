@@ -104,7 +104,7 @@ def test_an_empty_bag_is_whole(start_node, tmp_path):
     assert read(tmp_path / 'bag') == []
 
 
-def picture(number, width=320, height=240):
+def image(number, width=320, height=240):
     """Return an image that says which one it is by its grey."""
     return np.full((height, width, 3), 10 * number + 5, np.uint8)
 
@@ -124,12 +124,12 @@ def test_images_are_compressed_but_class_ids_and_what_cannot_be(
         publisher.get_subscription_count() for publisher in publishers.values()))
     time.sleep(2)
     pixels = {
-        '/image': picture(3), '/node/segmentation': np.arange(64, dtype=np.uint8).reshape(8, 8),
+        '/image': image(3), '/node/segmentation': np.arange(64, dtype=np.uint8).reshape(8, 8),
         '/depth': np.arange(64, dtype=np.uint16).reshape(8, 8) * 999,
-        '/range': np.ones((8, 8), np.float32), '/grey': picture(4)[..., 0]}
+        '/range': np.ones((8, 8), np.float32), '/grey': image(4)[..., 0]}
     for name, encoding in names.items():
         array = pixels[name]
-        message = image_to_message(picture(0), 'bgr8', Header(frame_id=name))
+        message = image_to_message(image(0), 'bgr8', Header(frame_id=name))
         message.height, message.width = array.shape[:2]
         message.encoding, message.step = encoding, array.nbytes // len(array)
         message.data = array.tobytes()

@@ -22,7 +22,7 @@ EVERY = qos.stream('reliable', 50)
 NODE = '/perception_node'
 
 
-def picture(value=250, width=320, height=240):
+def image(value=250, width=320, height=240):
     """Return RGB pixels, dark with a rectangle as red as `value`."""
     pixels = np.full((height, width, 3), 16, np.uint8)
     pixels[60:120, 80:240] = (value, 10, 10)
@@ -95,7 +95,7 @@ def test_each_camera_has_topics_thresholds_and_statuses_of_its_own(
     time.sleep(0.5)
     for number in range(5):
         # A red of 200 has a score of 0.78: enough for the one camera, too little for the other.
-        pixels = picture(200 if number < 4 else 250)
+        pixels = image(200 if number < 4 else 250)
         header = Header(stamp=Time(sec=number), frame_id=f'front {number}')
         front.images.publish(image_to_message(pixels, 'rgb8', header))
         header = Header(stamp=Time(sec=number), frame_id=f'down {number}')
@@ -190,13 +190,13 @@ def test_broken_images_of_one_camera_are_counted_and_cost_the_other_nothing(
             bad.images.publish(CompressedImage(format='jpeg', data=array.array('B', data)))
             sent += 1
         frame_id = str(number)
-        good.images.publish(compressed_message(Header(frame_id=frame_id), picture()))
+        good.images.publish(compressed_message(Header(frame_id=frame_id), image()))
         wait_until(lambda frame_id=frame_id: good.whole(frame_id), 5)
         # Slower than a flood, of which not all are received.
         time.sleep(0.1)
-    bad.images.publish(compressed_message(Header(frame_id='at last'), picture()))
+    bad.images.publish(compressed_message(Header(frame_id='at last'), image()))
     time.sleep(0.2)
-    bad.images.publish(compressed_message(Header(frame_id='at last'), picture()))
+    bad.images.publish(compressed_message(Header(frame_id='at last'), image()))
     wait_until(lambda: bad.whole('at last'))
 
     def counts():
@@ -230,7 +230,7 @@ def test_a_camera_that_floods_the_node_with_broken_images_rests(
         sent += 1
         if sent % 100 == 0:
             frame_id = str(sent)
-            good.images.publish(compressed_message(Header(frame_id=frame_id), picture()))
+            good.images.publish(compressed_message(Header(frame_id=frame_id), image()))
             wait_until(lambda frame_id=frame_id: good.whole(frame_id), 5)
         time.sleep(0.001)
     received = int(diagnostics.values['bad images']['images received'])
@@ -238,7 +238,7 @@ def test_a_camera_that_floods_the_node_with_broken_images_rests(
     assert 'none are received for 1 s' in diagnostics.messages['bad images']
 
     def recovered():
-        bad.images.publish(compressed_message(Header(frame_id='at last'), picture()))
+        bad.images.publish(compressed_message(Header(frame_id='at last'), image()))
         time.sleep(0.1)
         return bad.whole('at last')
 
@@ -259,7 +259,7 @@ def test_compressed_images_for_a_radio_link(kind, start, ros_node, wait_until):
                and ros_node.count_publishers(f'{NODE}/overlay/compressed'))
     time.sleep(0.5)
     header = Header(stamp=Time(sec=7, nanosec=9), frame_id='camera')
-    images.publish(image_to_message(picture(), 'rgb8', header))
+    images.publish(image_to_message(image(), 'rgb8', header))
     wait_until(lambda: len(came) == 2)
     for message in came.values():
         assert message.header == header

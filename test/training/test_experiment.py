@@ -24,7 +24,7 @@ train: {{steps: 1, workers: 0, crop_size: 96, detection_images: 2, segmentation_
 networks:
   detection: {{tasks: detection}}
   distilled: {{detection_teacher: detection}}
-evaluate: {{limit: 1, bootstrap: 20, pictures: 1}}
+evaluate: {{limit: 1, bootstrap: 20, images: 1}}
 """
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mtl_perception.bag_file import (
+from mtl_perception.bags.reading import (
     bag_messages,
     box_corners,
     COMPRESSED_IMAGE,
@@ -17,14 +17,13 @@ from mtl_perception.bag_file import (
     image_pixels,
     message_stamp,
     opened_bag,
-    raw_image,
 )
 from mtl_perception.data.manifest import ListSplit, SetSpec
 from mtl_perception.data.readers.boxes import BoxList
 from mtl_perception.data.readers.files import inside, Listed, read_list, split_of
 from mtl_perception.data.readers.index_masks import check_labels, check_size
 from mtl_perception.data.samples import BoxTruth, Sample
-from mtl_perception.encodings import check_image, FrameError
+from mtl_perception.encodings import check_image, FrameError, RawImage
 from mtl_perception.errors import DataError
 from mtl_perception.labels import IGNORE_LABEL
 
@@ -109,7 +108,7 @@ class BagSet:
 
     def _mask(self, message: Any, names: _Names, where: str) -> np.ndarray:
         assert self.spec.masks is not None
-        raw = raw_image(message)
+        raw = RawImage.of(message)
         try:
             if check_image(raw).pixel_bytes != 1 or raw.encoding not in ('mono8', '8UC1'):
                 raise FrameError(f'encoding {raw.encoding!r:.40} is no label map; use mono8')

@@ -1,0 +1,81 @@
+"""Images in a bag: whether a path is a bag, which topic a camera published, and its images."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+import re
+
+import numpy as np
+
+from mtl_perception.bags.reading import (
+    bag_messages,
+    COMPRESSED_IMAGE,
+    IMAGE,
+    image_pixels,
+    message_stamp,
+    opened_bag,
+)
+from mtl_perception.errors import DataError
+
+_BAG_SUFFIXES = ('.mcap', '.db3', '.bag')
+
+_NOT_A_CAMERA = re.compile(r'depth|disparity|segment|mask|label|overlay|heat|annotat', re.I)
+"""Names of topics whose images are made from a camera's."""
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedImage:
+    """An image of a bag."""
+
+    stamp: int
+    """Nanoseconds: of the header, or the moment of recording where the header has none."""
+    image: np.ndarray
+    """uint8 [height, width, 3] RGB."""
+
+
+def is_bag(path: Path) -> bool:
+    """Return whether `path` looks like a bag: a rosbag2 folder, or a file of a bag's suffix."""
+    if path.is_dir():
+        return (path / 'metadata.yaml').is_file()
+    return path.suffix.lower() in _BAG_SUFFIXES
+
+
+def image_topic(path: Path, wanted: str = '') -> str:
+    """
+    Return the topic of `path` that a camera published: `wanted`, or else the likeliest.
+
+    That is the one with most messages among those whose name speaks of nothing else (depth,
+    masks, overlays). DataError where the bag cannot be read or has no images.
+    """
+    with opened_bag(path) as reader:
+        counts: dict[str, int] = {}
+        for connection in reader.connections:
+            if connection.msgtype in (IMAGE, COMPRESSED_IMAGE) and connection.msgcount:
+                counts[connection.topic] = counts.get(connection.topic, 0) + connection.msgcount
+    if wanted:
+        if wanted not in counts:
+            raise DataError(f'bag {path} has no images on {wanted}'
+                            + (f'; it has them on {", ".join(sorted(counts))}' if counts else ''))
+        return wanted
+    if not counts:
+        raise DataError(f'bag {path} has no images ({IMAGE} or {COMPRESSED_IMAGE})')
+    return min(counts, key=lambda topic: (
+        bool(_NOT_A_CAMERA.search(topic)), -counts[topic], len(topic), topic))
+
+
+def read_images(path: Path, topic: str) -> Iterator[RecordedImage]:
+    """
+    Yield the images of `topic` in the order of recording.
+
+    DataError, naming the message, where the bag or an image is broken.
+    """
+    with opened_bag(path) as reader:
+        chosen = [item for item in reader.connections if item.topic == topic
+                  and item.msgtype in (IMAGE, COMPRESSED_IMAGE)]
+        if not chosen:
+            raise DataError(f'bag {path} has no images on {topic}')
+        for number, (_, time, message) in enumerate(bag_messages(reader, path, chosen)):
+            where = f'bag {path}: image {number} of {topic}'
+            yield RecordedImage(message_stamp(message) or time, image_pixels(message, where))

@@ -1,0 +1,151 @@
+"""
+The perception node's results in a bag, joined with the images that they belong to.
+
+Only this module knows how the node's messages are stored in a bag.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from rosbags.interfaces import Connection
+
+from mtl_perception.bags.reading import (
+    bag_messages,
+    box_corners,
+    image_pixels,
+    message_stamp,
+    opened_bag,
+)
+from mtl_perception.encodings import RawImage
+from mtl_perception.errors import DataError
+from mtl_perception.inference.results import Detections
+
+
+@dataclass(frozen=True)
+class ResultTopics:
+    """The topics of one perception node, and of the images that it processes."""
+
+    image: str = '/image'
+    detections: str = '/perception_node/detections'
+    segmentation: str = '/perception_node/segmentation'
+    camera_info: str = '/camera_info'
+    diagnostics: str = '/diagnostics'
+
+
+@dataclass(frozen=True, eq=False)
+class RecordedFrame:
+    """An image of a bag with what was published for it."""
+
+    stamp: int
+    """Nanoseconds, of the image's header."""
+    image: np.ndarray
+    """uint8 [height, width, 3] RGB."""
+    processed: bool
+    """Whether there are results at all; if not, the frame was dropped."""
+    detections: Detections | None
+    """None where the model does not detect, or the frame was dropped."""
+    label_map: np.ndarray | None
+    """uint8 [height, width] class indices; None where there are none."""
+    latency: float | None
+    """Seconds from the stamp until the last result had been recorded; None where dropped."""
+
+
+def read_frames(path: Path, topics: ResultTopics) -> Iterator[RecordedFrame]:
+    """
+    Yield every image with the results that carry its stamp, in the order of recording.
+
+    Where there are no images on the topic, those of `TOPIC/compressed` are taken. However long
+    the results took, they find their image, and only one image at a time is held: images and
+    results are read side by side, each at its own place in the bag.
+    """
+    names = (topics.detections, topics.segmentation)
+    with opened_bag(path) as reader, opened_bag(path) as results:
+        images = (_with_messages(reader.connections, topics.image)
+                  or _with_messages(reader.connections, f'{topics.image}/compressed'))
+        if not images:
+            raise DataError(f'bag {path} has no images on {topics.image}')
+        outputs = [item for item in results.connections if item.msgcount and item.topic in names]
+        # Which results there are: otherwise a frame that was dropped would wait to the end.
+        expected: dict[int, set[str]] = {
+            message_stamp(message): set() for _, _, message in bag_messages(reader, path, images)}
+        for connection, _, message in bag_messages(results, path, outputs):
+            if (stamp := message_stamp(message)) in expected:  # or the recorder lost its image
+                expected[stamp].add(connection.topic)
+        coming = bag_messages(results, path, outputs)
+        found: dict[int, dict[str, _Result]] = {}
+        for _, _, image in bag_messages(reader, path, images):
+            stamp = message_stamp(image)
+            # Of two images of one stamp, the first has the results.
+            wanted = expected.pop(stamp, set())
+            while wanted - found.get(stamp, {}).keys():
+                connection, time, message = next(coming)
+                if (other := message_stamp(message)) == stamp or other in expected:
+                    found.setdefault(other, {})[connection.topic] = _Result(time, message)
+            yield _frame(path, topics, stamp, image, found.pop(stamp, {}))
+
+
+def count_messages(path: Path) -> dict[str, int]:
+    """Return the number of messages of each topic; DataError where the bag cannot be read."""
+    with opened_bag(path) as reader:
+        counts: dict[str, int] = {}
+        for connection in reader.connections:
+            counts[connection.topic] = counts.get(connection.topic, 0) + connection.msgcount
+    return counts
+
+
+def last_diagnostics(path: Path, topics: ResultTopics, node: str) -> dict[str, dict[str, str]]:
+    """Return the last diagnostics of `node`: task ('images', 'latency', ...) -> key -> value."""
+    found: dict[str, dict[str, str]] = {}
+    with opened_bag(path) as reader:
+        chosen = [item for item in reader.connections if item.topic == topics.diagnostics]
+        for _, _, message in bag_messages(reader, path, chosen) if chosen else ():
+            for status in message.status:
+                name, _, task = status.name.partition(': ')
+                if name == node:
+                    found[task] = {item.key: item.value for item in status.values}
+    return found
+
+
+def _with_messages(connections: list[Connection], topic: str) -> list[Connection]:
+    return [item for item in connections if item.msgcount and item.topic == topic]
+
+
+class _Result(NamedTuple):
+    recorded: int
+    """Nanoseconds."""
+    message: Any
+
+
+def _frame(path: Path, topics: ResultTopics, stamp: int, message: Any,
+           results: dict[str, _Result]) -> RecordedFrame:
+    image = image_pixels(message, f'bag {path}: image {stamp} of {topics.image}')
+    detections = results.get(topics.detections)
+    segmentation = results.get(topics.segmentation)
+    recorded = max((result.recorded for result in results.values()), default=None)
+    return RecordedFrame(
+        stamp, image, bool(results),
+        None if detections is None else _detections(detections.message),
+        None if segmentation is None else RawImage.of(segmentation.message).view(np.uint8),
+        None if recorded is None else (recorded - stamp) / 1e9)
+
+
+def _detections(message: Any) -> Detections:
+    count = len(message.detections)
+    boxes = np.empty((count, 4), np.float32)
+    scores = np.empty(count, np.float32)
+    classes = np.empty(count, np.int32)
+    for row, item in enumerate(message.detections):
+        boxes[row] = box_corners(item.bbox)
+        best = item.results[0].hypothesis
+        try:
+            classes[row] = int(best.class_id)
+        except ValueError:
+            raise DataError(f'class_id {best.class_id!r} is not the number of a class; record '
+                            'with the parameter class_id_format: index') from None
+        scores[row] = best.score
+    return Detections(boxes, scores, classes)

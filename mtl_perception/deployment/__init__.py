@@ -1,0 +1,1 @@
+"""Models made ready for a machine: export as ONNX, engines of TensorRT."""
