@@ -83,7 +83,7 @@ def train(config: TrainConfig, announce: Report = _silent, warn: Report = _silen
             announce = warn = _silent
             progress = False
         state, teachers = _start(config, spec, fabric, announce)
-        samples = _read_samples(config, manifest, fabric, warn, progress)
+        samples = read_samples(config, manifest, fabric, warn, progress)
         batches = Batches(samples, config.training.steps, config.training.batches,
                           config.training.seed, group)
         state.spec = replace(spec, provenance=_provenance(config, samples))
@@ -118,9 +118,13 @@ def _start(config: TrainConfig, spec: ModelSpec, fabric: Fabric,
     return state, teachers
 
 
-def _read_samples(config: TrainConfig, manifest: Manifest, fabric: Fabric, warn: Report,
-                  progress: bool) -> TrainingSamples:
-    """Return the samples to train on, the same ones in all processes."""
+def read_samples(config: TrainConfig, manifest: Manifest, fabric: Fabric, warn: Report = _silent,
+                 progress: bool = False) -> TrainingSamples:
+    """
+    Return the samples of `manifest` to train on, the same ones in all processes.
+
+    Raises DataError for a broken entry unless `config.skip_bad`; `warn` then receives a line.
+    """
     count = 0
 
     def skip(broken: Broken) -> None:

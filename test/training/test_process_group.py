@@ -75,6 +75,14 @@ def test_validation_may_take_longer_than_the_time_out(two_processes):
     assert two_processes('long_validation', 1)['steps'] == 1
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(500)
+def test_processes_agree_on_broken_entries(two_processes):
+    first, second = (two_processes('skipped_entries', rank) for rank in (0, 1))
+    assert first == {'indices': [[0, 1, 2]], 'lines': []}
+    assert second['indices'] == first['indices'] and len(second['lines']) == 1
+
+
 def test_images_are_divided_without_loss():
     shares = [ProcessGroup(rank, 3).share(list(range(8))) for rank in range(3)]
     assert shares == [[0, 3, 6], [1, 4, 7], [2, 5]]

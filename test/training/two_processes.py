@@ -11,23 +11,27 @@ import time
 
 import torch
 
+from mtl_perception.data import training_set
 from mtl_perception.data.manifest import load_manifest
 from mtl_perception.data.training_set import TrainingSamples
+from mtl_perception.errors import DataError
 from mtl_perception.models.network import build_model
 from mtl_perception.spec import ModelSpec
 from mtl_perception.training.batches import Batches
+from mtl_perception.training.config import TrainConfig
 from mtl_perception.training.engine import launched
 from mtl_perception.training.loop import Trainer
 from mtl_perception.training.objective import by_task
 from mtl_perception.training.options import BatchOptions, LossOptions, TrainingOptions
 from mtl_perception.training.process_group import ProcessGroup
 from mtl_perception.training.state import TrainingState
+from mtl_perception.training.train import read_samples
 from mtl_perception.training.validation import Scores
 
-TIME_OUT = timedelta(seconds=6)
+TIME_OUT = timedelta(seconds=5)
 """Limit of the wait for another process."""
 
-VALIDATION_SECONDS = 9
+VALIDATION_SECONDS = 7
 """Longer than the limit."""
 
 
@@ -82,10 +86,30 @@ def long_validation(fabric, manifest_path: str, output: Path) -> dict:
     return {'steps': made.run().steps, 'best': made.state.best_score}
 
 
+def skipped_entries(fabric, manifest_path: str, output: Path) -> dict:
+    """Return the entries that are used where only the second process cannot read one of them."""
+    class Unreadable:
+        def __init__(self, data_set):
+            self.spec, self.stems, self._set = data_set.spec, data_set.stems, data_set
+
+        def read(self, split, index):
+            if index == 1 and fabric.global_rank == 1:
+                raise DataError('the network drive is gone')
+            return self._set.read(split, index)
+
+    opened = training_set.open_set
+    training_set.open_set = lambda *arguments: Unreadable(opened(*arguments))
+    config = TrainConfig(Path(manifest_path), output, skip_bad=True)
+    lines: list[str] = []
+    samples = read_samples(config, load_manifest(config.manifest), fabric, lines.append)
+    training_set.open_set = opened
+    return {'indices': samples.indices, 'lines': lines}
+
+
 def main(manifest_path: str, output: Path) -> None:
     torch.set_num_threads(1)
     with launched('cpu', 'fp32', TIME_OUT) as fabric:
-        for scenario in (gradients, unequal_shares, long_validation):
+        for scenario in (gradients, unequal_shares, long_validation, skipped_entries):
             found = scenario(fabric, manifest_path, output)
             torch.save(found, output / f'{scenario.__name__}{fabric.global_rank}.pt')
 
