@@ -64,7 +64,7 @@ ARGUMENTS = [
         'device', default_value='', description='where it runs; empty: as in params_file'),
     DeclareLaunchArgument(
         'score_threshold', default_value='',
-        description='detections of a lower score (0 to 1) are left out; empty: as in '
+        description='lowest score of a published detection (0 to 1); empty: as in '
         'params_file'),
     DeclareLaunchArgument(
         'cameras', default_value='',
@@ -74,7 +74,7 @@ ARGUMENTS = [
         'without a name'),
     DeclareLaunchArgument(
         'image_topic', default_value='',
-        description='topic of the images to look at, which camera:=true publishes; empty: image, '
+        description='topic of the images to process, which camera:=true publishes; empty: image, '
         "or NAME/image of each camera; for several cameras '{front: /nose/image_raw, down: ...}'"),
     DeclareLaunchArgument(
         'image_transport', default_value='', choices=['', 'auto', 'raw', 'compressed'],
@@ -111,10 +111,10 @@ ARGUMENTS = [
         description='what the end of a node does to the others: shutdown ends the launch, with '
         "exit code 1 and the node's error as last line where it failed, with 0 where it came to "
         'its end, as a camera at the end of a video that does not loop; ignore lets the others '
-        'go on, and the exit code tells of the failure in the end'),
+        'go on, and the exit code reports the failure in the end'),
     DeclareLaunchArgument(
         'respawn', default_value='false', choices=YES_OR_NO,
-        description='start a node that fails again; one that comes to its end is not'),
+        description='restart a node that fails; one that ends regularly is not restarted'),
     DeclareLaunchArgument(
         'respawn_delay', default_value='2.0',
         description='seconds until a node that failed starts again'),

@@ -1,7 +1,7 @@
 """
 JPEG and PNG images in messages: checked by their header, decoded, made; no ROS.
 
-A message says in its `format` how image_transport's compressed plugin made it: encoding of the
+The `format` of a message records how image_transport's compressed plugin made it: encoding of the
 image, `;`, `jpeg` or `png`, `compressed`, and the order of the channels that went into the codec.
 Others write `jpeg` or `png` alone, or anything else: the kind is taken from the data themselves.
 
@@ -29,7 +29,7 @@ from mtl_perception.encodings import (
 
 try:
     import simplejpeg
-except ModuleNotFoundError:  # of no package of ROS: OpenCV does, but takes damaged data for good
+except ModuleNotFoundError:  # OpenCV replaces it, but decodes damaged data without an error
     simplejpeg = None
 
 KINDS = ('jpeg', 'png')
@@ -79,7 +79,7 @@ class CompressedData:
 
 @dataclass(frozen=True)
 class CompressedHeader:
-    """What the first bytes of a compressed image say."""
+    """The header of a compressed image."""
 
     kind: str
     """'jpeg' or 'png'."""
@@ -89,7 +89,7 @@ class CompressedHeader:
 
 def check_compressed(image: CompressedData) -> CompressedHeader:
     """
-    Return what the header says; FrameError, with its cause, where that cannot be.
+    Return the header; FrameError, with its cause, where it is invalid.
 
     Takes microseconds whatever the size. The data behind the header may still be broken.
     """
@@ -112,8 +112,8 @@ def decode_compressed(image: CompressedData) -> tuple[np.ndarray, str]:
     Return the image's pixels and the order of their channels, 'rgb' or 'bgr'.
 
     The pixels are uint8 [height, width, 3], or [height, width] where the image is grey; 16 bits
-    are scaled to 8 as those of `mono16` are, transparency is left out. FrameError, with its cause,
-    says in one line why there are none.
+    are scaled to 8 as those of `mono16` are, transparency is dropped. FrameError, with its cause,
+    gives the reason in one line.
     """
     header = check_compressed(image)
     decode = _decode_jpeg if header.kind == 'jpeg' and simplejpeg is not None else _decode
@@ -178,7 +178,7 @@ def format_name(encoding: str, kind: str) -> str:
 
 
 def _jpeg_header(data: memoryview) -> CompressedHeader:
-    """Return what the first frame header (SOFn, ITU-T T.81, B.2.2) says."""
+    """Return what the first frame header (SOFn, ITU-T T.81, B.2.2)."""
     at = 2
     while at + 9 <= len(data):
         if data[at] != 0xFF:

@@ -1,4 +1,4 @@
-"""What a model saw, drawn over the image that it saw."""
+"""A model's results drawn over the image."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def draw_overlay(image_rgb: np.ndarray, perception: Perception, spec: ModelSpec,
 
     `mask_opacity` in 0..1 is how much of the tint is seen; borders between classes are drawn
     opaque. Lines and letters grow with the image. Every box is drawn, in its class's colour; its
-    name and score are left out where there is no room beside it. The label map may be smaller than
+    name and score are omitted where there is no room beside it. The label map may be smaller than
     the image. The result is the caller's, and lies in `out` where that is given (uint8
     [H, W, 3], contiguous).
     """
@@ -65,14 +65,14 @@ def _tint(image: np.ndarray, label_map: np.ndarray, label_set: LabelSet, opacity
 
 
 def _draw_boxes(canvas: np.ndarray, detections: Detections, label_set: LabelSet) -> None:
-    # Grows more slowly than the image: a larger image is looked at from closer.
+    # Grows more slowly than the image: a larger image is viewed from closer.
     growth = (max(min(canvas.shape[:2]), 160) / 480) ** 0.7
     line = max(2, round(1.6 * growth))
     corners = np.rint(detections.boxes).astype(int)
     # The best is drawn last, over the others.
     for (x0, y0, x1, y1), index in zip(
             corners[::-1].tolist(), detections.classes[::-1].tolist(), strict=True):
-        # One-pixel rectangles, one in the other: OpenCV's thicker lines are wider than they say.
+        # Nested one-pixel rectangles: OpenCV's thicker lines are wider than their argument.
         for k in range(line + 1):
             color = label_set.colors[index] if k < line else _DARK
             cv2.rectangle(canvas, (x0 - k, y0 - k), (max(x1 - 1, x0) + k, max(y1 - 1, y0) + k),

@@ -88,8 +88,8 @@ def decode_image(image: RawImage) -> tuple[np.ndarray, str]:
     Return the image's pixels and the order of their channels, 'rgb' or 'bgr'.
 
     The pixels are uint8 [height, width, 3], or [height, width] where the image is grey; read-only
-    and row-padded like the message where they are a view of it. FrameError says in one line why
-    there are none.
+    and row-padded like the message where they are a view of it. FrameError, with the reason in
+    one line, where the message is not an image.
     """
     layout = check_image(image)
     return layout.decode(image), layout.order

@@ -1,18 +1,18 @@
 """
-The errors that a user can mend.
+The errors that a user can fix.
 
-They are raised where the cause is known, say in one line what is wrong (path, value, what to do)
+They are raised where the cause is known, state in one line what is wrong (path, value, remedy)
 and reach the user as that line: from a command with exit code 1, from the node as a log line.
 Anything else that is raised is a defect of this package and keeps its traceback.
 """
 
 
 class MtlError(Exception):
-    """Base of every error of this package that its user can mend."""
+    """Base of every error of this package that its user can fix."""
 
 
 class ModelError(MtlError):
-    """A model file is missing, broken, of another kind, or does not fit what was asked of it."""
+    """A model file is missing, broken, of another kind, or does not fit the request."""
 
 
 class StartError(MtlError):
@@ -34,4 +34,4 @@ class DataError(MtlError):
 
 
 class ConfigError(MtlError):
-    """An option, parameter or configuration file has an impossible value."""
+    """An option, parameter or configuration file has an invalid value."""

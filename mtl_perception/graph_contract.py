@@ -98,7 +98,7 @@ def check_batch(images: np.ndarray, spec: ModelSpec) -> None:
 
 
 Found = tuple[Any, Sequence[int | str | None]]
-"""What a runtime says of a tensor: its dtype (anything that names one) and its sizes."""
+"""A runtime's description of a tensor: its dtype (anything that names one) and its sizes."""
 
 
 def check_graph(where: object, spec: ModelSpec, inputs: Mapping[str, Found],

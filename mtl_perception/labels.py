@@ -2,7 +2,7 @@
 Label sets: the names and colours of the classes that a task tells apart.
 
 A class index is a position in ``LabelSet.names``, the same in the network's outputs, in label
-maps and in ROS messages. What the labels of a data set mean in these terms is said by a table of
+maps and in ROS messages. The meaning of a data set's labels in these terms is given by a table of
 class *sets* (``mtl_perception.data.manifest``): an aerial map's `ground` may be ground or road.
 """
 

@@ -19,7 +19,7 @@ _LOCK = re.compile(r'(fastdds|fastrtps)_[0-9a-f]{16}_el')
 """The file beside a segment that its process holds locked, of Fast DDS 3 and 2."""
 
 _SETTLED = 10.0
-"""Seconds until a lock is looked at: a process makes the file before it locks it."""
+"""Seconds until a lock is checked: a process makes the file before it locks it."""
 
 
 def remove_dead_segments(folder: Path = SHARED_MEMORY) -> int:

@@ -19,7 +19,7 @@ METADATA_KEY = 'mtl_perception'
 """Key of the spec's JSON in an ONNX file's metadata and in a checkpoint."""
 
 FORMAT = 3
-"""Version of the JSON; a file of a later one is refused."""
+"""Version of the JSON; files of later versions are rejected."""
 
 MAX_INPUT_SIDE = 8192
 MAX_CANDIDATES = 3840
@@ -120,7 +120,7 @@ class ModelSpec:
 
     @classmethod
     def from_json(cls, text: str) -> ModelSpec:
-        """Return the spec in `text`; ModelError says what is wrong with it."""
+        """Return the spec in `text`; ModelError where it is invalid."""
         try:
             values = json.loads(text)
         except ValueError as error:

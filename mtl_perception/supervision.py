@@ -29,7 +29,7 @@ _MINUTE = 60.0
 
 _END_GRACE = 1.0
 """Seconds from the end of a node that came to its end until that of the others, for what is still
-under way: the last image of a camera is looked at and recorded."""
+under way: the last image of a camera is processed and recorded."""
 
 _KEPT_OUTPUT = 8192
 """Bytes of a process's last output that its error is looked for in."""
@@ -41,7 +41,7 @@ _ASKED_TO_END = {-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT, 128 + sig
 
 
 class LaunchError(Exception):
-    """Raised in a handler, it makes launch return 1 and say this in one line."""
+    """Raised in a handler, it makes launch return 1 and print this in one line."""
 
 
 class Supervisor:
@@ -50,7 +50,7 @@ class Supervisor:
     def __init__(self, *, on_exit: str, respawn: bool, respawn_delay: float,
                  respawn_max_per_minute: int) -> None:
         """
-        Take what the launch arguments of these names say.
+        Read the launch arguments of these names.
 
         `respawn_delay` is in seconds. A node that fails more often than `respawn_max_per_minute`
         ends the launch.

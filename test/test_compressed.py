@@ -1,4 +1,4 @@
-"""JPEG and PNG in messages: what is decoded, what is refused, and under which cause."""
+"""JPEG and PNG in messages: what is decoded, what is rejected, and under which cause."""
 
 import io
 import struct
@@ -192,7 +192,7 @@ def jpeg(width, height):
     (png(16384, 16384, zlib.compress(bytes(1 << 24))), TOO_LARGE),
     (png(64, 64, zlib.compress(bytes(100))), BROKEN), (png(4, 4, bits=8, kind=7), BROKEN),
 ])
-def test_a_bomb_is_refused_before_memory_is_asked_for(data, cause):
+def test_a_bomb_is_rejected_before_memory_is_asked_for(data, cause):
     tracemalloc.start()
     assert cause_of(data) == cause
     _, peak = tracemalloc.get_traced_memory()

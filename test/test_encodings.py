@@ -188,7 +188,7 @@ def test_padding_changes_no_pixel(image):
     ({'encoding': 'nv21'}, 'data of 48 bytes is shorter than the 72'),
     ({'encoding': 'bayer_rggb8', 'height': 2}, r'is not within 3\.\.'),
 ])
-def test_bad_frames_are_refused_with_the_reason_in_one_line(fields, reason):
+def test_bad_frames_are_rejected_with_the_reason_in_one_line(fields, reason):
     frame = {'data': bytes(48), 'width': 4, 'height': 4, 'step': 12, 'encoding': 'rgb8'} | fields
     with pytest.raises(FrameError, match=reason) as error:
         decode_image(RawImage(**frame))
@@ -209,3 +209,9 @@ def test_any_message_is_an_image_of_its_size_or_a_frame_error(
         assert '\n' not in str(error)
     else:
         assert pixels.shape[:2] == (height, width) and order in ('rgb', 'bgr')
+
+
+def test_readme_lists_every_encoding(pytestconfig):
+    readme = (pytestconfig.rootpath / 'README.md').read_text(encoding='utf-8')
+    row = next(line for line in readme.splitlines() if line.startswith('| in | `image` |'))
+    assert row.rpartition('|')[0].rpartition('|')[2].strip().split(', ') == list(ENCODINGS)

@@ -54,7 +54,7 @@ def test_sizes_that_are_open_fit(batch, boxes):
     ('scores', 'bfloat16', ['N', 9]),
     ('scores', 'float32', ['N', 9, 1]),
     ('label_map', 'uint8', ['N', 64, 98])])
-def test_another_tensor_is_refused_in_one_line(name, dtype, shape):
+def test_another_tensor_is_rejected_in_one_line(name, dtype, shape):
     inputs, outputs = _tensors([input_of(SPEC)]), _tensors(outputs_of(SPEC))
     (inputs if name == 'images' else outputs)[name] = dtype, shape
     with pytest.raises(ModelError, match=rf'm\.onnx: {name} is {dtype} \[.*its spec asks for') \
@@ -63,7 +63,7 @@ def test_another_tensor_is_refused_in_one_line(name, dtype, shape):
     assert '\n' not in str(caught.value)
 
 
-def test_another_set_of_names_is_refused():
+def test_another_set_of_names_is_rejected():
     outputs = _tensors(outputs_of(SPEC))
     del outputs['classes']
     with pytest.raises(ModelError, match='outputs are boxes, label_map, scores; its spec asks'):
@@ -75,6 +75,6 @@ def test_another_set_of_names_is_refused():
 @pytest.mark.parametrize('images', [
     np.zeros((1, 64, 98, 3), np.float32), np.zeros((64, 98, 3), np.uint8),
     np.zeros((1, 98, 64, 3), np.uint8), np.zeros((0, 64, 98, 3), np.uint8)])
-def test_a_batch_of_another_kind_is_refused(images):
+def test_a_batch_of_another_kind_is_rejected(images):
     with pytest.raises(ValueError, match=r'not uint8 \[batch, 64, 98, 3\]'):
         check_batch(images, SPEC)

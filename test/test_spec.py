@@ -25,7 +25,7 @@ def test_files_of_earlier_formats_lack_what_came_later_and_load(version, later):
     assert ModelSpec.from_json(json.dumps(values)) == ModelSpec(detection=LabelSet.of('car'))
 
 
-def test_a_later_format_is_refused():
+def test_a_later_format_is_rejected():
     values = json.loads(ModelSpec(detection=LabelSet.of('car')).to_json())
     values['format'] = FORMAT + 1
     with pytest.raises(ModelError, match='later version'):
@@ -35,12 +35,12 @@ def test_a_later_format_is_refused():
 @pytest.mark.parametrize('name, value', [
     ('neck_channels', 12), ('fine_channels', -8), ('tower_channels', 1 << 20),
     ('fine_channels', '8'), ('towers', 'none'), ('fine_towers', 2), ('label_stride', 3)])
-def test_impossible_options_are_named(name, value):
+def test_invalid_options_are_named(name, value):
     with pytest.raises(ModelError, match=name):
         ModelSpec(detection=LabelSet.of('car'), **{name: value})
 
 
 @pytest.mark.parametrize('stride', [4, 64, -8])
-def test_an_fcn_stride_that_is_none_is_refused(stride):
+def test_an_fcn_stride_that_is_none_is_rejected(stride):
     with pytest.raises(ModelError, match='fcn_stride'):
         ModelSpec(segmentation=LabelSet.of('road'), fcn_stride=stride)

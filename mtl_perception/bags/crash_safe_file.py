@@ -29,7 +29,7 @@ HEADER = struct.Struct('<BQ')
 
 _MAGIC = b'\x89MCAP0\r\n'
 _FOOTER = HEADER.pack(0x02, 20) + struct.pack('<QQI', 0, 0, 0) + _MAGIC
-"""A footer that says: no summary, read the records one after the other."""
+"""A footer without a summary: readers then scan the records."""
 
 _BLOCK = 512
 """No header lies across a boundary of a disk's sectors, which are written wholly or not."""

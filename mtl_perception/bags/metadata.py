@@ -1,4 +1,4 @@
-"""What a rosbag2 bag says of itself in metadata.yaml, of version 8, which every ROS 2 reads."""
+"""The file metadata.yaml of a rosbag2 bag, in version 8, which every ROS 2 reads."""
 
 from __future__ import annotations
 

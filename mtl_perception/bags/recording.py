@@ -23,7 +23,7 @@ _COMMIT_EVERY = 1.0
 """Seconds: what a power cut costs is at most this, and the time that one commit takes."""
 
 _LOOK_EVERY_BYTES = 256 << 10
-"""Bytes between two looks at the free space."""
+"""Bytes written between two checks of the free space."""
 
 _LEAST_FREE = 1 << 20
 """Bytes that are always left for the index."""

@@ -23,7 +23,7 @@ _STEP_BACK = 10**9
 """Nanoseconds by which the clock must have been set back for a new file."""
 
 _LATCHED = 16
-"""Different messages of a latched topic that are repeated: one each of so many publishers."""
+"""Most publishers of a latched topic whose last message each new file repeats."""
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,8 @@ class BagWriter:
         """
         Write a message that was received at `stamp`, in nanoseconds since the epoch.
 
-        Readers refuse a file without index whose times go back: a message that overtook another
-        on its way here gets the other's time, and a clock that was set back a new file.
+        Readers reject a file without index whose times go backwards: a message that overtook
+        another on its way here gets the other's time, and a clock that was set back a new file.
         """
         if self._latest - stamp > _STEP_BACK and self._files[-1].span.count:
             self._next_file(stamp)

@@ -29,7 +29,7 @@ BAR = 0.8
 """Height of a bar; 1 is the distance of two bars of a group."""
 
 _REACH = 1.5
-"""Intervals are drawn up to so many times the longest bar, and said in numbers beyond."""
+"""Intervals are drawn up to this multiple of the longest bar, and given as numbers beyond it."""
 
 
 def grouped_bars(axes: Axes, groups: Sequence[tuple[str, list[Values]]],

@@ -104,7 +104,7 @@ def sweep_svg(result: Values) -> str:
 
 
 def headline(result: Values) -> str:
-    """Return what the benchmark says in one line: no more than its interval allows."""
+    """Return the result in one line, with the interval where it is wide."""
     ratio = (result.get('ratios') or {}).get('single_sequential_over_multitask')
     if not ratio or ratio['low'] <= 1:
         return 'What one frame costs: one network and two'

@@ -1,4 +1,4 @@
-"""The machine that is measured on, as far as it says something of the times."""
+"""The machine that is measured on: what its times depend on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from mtl_perception.inference.runtime import usable_cores
 
 _FLAGS = ('sse4_2', 'avx', 'avx2', 'fma', 'f16c', 'avx_vnni', 'avx512', 'amx', 'bf16', 'neon',
           'asimd', 'asimddp', 'i8mm', 'sve', 'fphp', 'asimdhp')
-"""Flags of /proc/cpuinfo that say how fast a network can be: these, and what begins with them."""
+"""Prefixes of the flags of /proc/cpuinfo that affect the speed of networks."""
 
 _PACKAGES = ('numpy', 'opencv-python', 'opencv-python-headless', 'onnxruntime', 'onnxruntime-gpu',
              'openvino', 'tensorrt', 'tensorrt-rtx-cu13', 'torch', 'torchvision')

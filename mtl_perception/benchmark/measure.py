@@ -39,7 +39,7 @@ BOTH = (DETECTION, SEGMENTATION)
 
 TORCH = 'torch'
 TORCH_ROUNDS = 3
-"""Torch gets one round of so many: it takes several times as long, and is there to compare."""
+"""Torch takes part in one of this number of rounds: it is slow, and there for comparison only."""
 
 ACROSS = 'all runtimes'
 """Name of the last group."""
@@ -66,7 +66,7 @@ def measure(plan: Plan, results: Results, others: dict[str, float | None], say: 
     Measure all groups; after each, `results` has what it gave, also when this is interrupted.
 
     `others`: group -> share of the cores that other processes took. A group whose process fails
-    is left out with a warning, unless all do: MtlError.
+    is skipped with a warning; MtlError if all do.
     """
     groups = len(plan.targets) + (len(plan.targets) > 1 or bool(plan.peers))
     end = time.monotonic() + plan.effort.seconds

@@ -24,7 +24,7 @@ from mtl_perception.benchmark.worker_process import WorkerProcess
 from mtl_perception.errors import MtlError
 
 FRAMES = 20
-"""A subject runs under a limit if it answers so many frames."""
+"""Frames that a subject must process to count as running under a limit."""
 
 TOLERANCE_MIB = 4
 TOLERANCE = 0.02
@@ -110,9 +110,9 @@ def memory_limits(targets: Mapping[str, Sequence[Subject]], frames: Path, say: S
     Return the smallest limits of the subjects, as 'memory_limit' of the benchmark's JSON has them.
 
     `targets` maps a runtime and precision, such as 'onnxruntime fp32', to its subjects, of which
-    the multitask, sequential and parallel ones are looked at. Values are written into `into`
+    only the multitask, sequential and parallel ones are measured. Values are written into `into`
     where that is given, a target at a time: they are there after an interruption. A target that
-    does not run without a limit has 'error' instead. `say` is told how far it is.
+    does not run without a limit has 'error' instead. `say` receives the progress.
     """
     result = {} if into is None else into
     trials = Trials(frames, parent_group())
@@ -129,7 +129,7 @@ def memory_limits(targets: Mapping[str, Sequence[Subject]], frames: Path, say: S
 
 def smallest(runs: Callable[[int], bool], start: int) -> int | None:
     """
-    Return the smallest limit in MiB, within the tolerance, under which `runs` says yes.
+    Return the smallest limit in MiB, within the tolerance, under which `runs` returns True.
 
     `start` is a first guess from above. The limit that is returned ran twice. None: no limit that
     was tried is enough.
@@ -193,7 +193,7 @@ def _runs_under(trials: Trials, processes: Processes, limit_mib: int) -> bool:
 def _shown(subjects: Mapping[str, Subject], limits: Mapping[str, list[int]], trials: Trials
            ) -> dict[str, Any] | None:
     """
-    Return a limit under which one network runs and two do not, and what became of both there.
+    Return a limit under which one network runs and two do not, and the outcome of both under it.
 
     Each is run under this very limit; two processes under RLIMIT_DATA share it in proportion to
     what they need. None where two need no more than one.

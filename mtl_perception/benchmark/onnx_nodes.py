@@ -19,7 +19,7 @@ _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME = 1, 2, 3
 
 
 class Node(NamedTuple):
-    """A node of a graph; inputs and outputs that are left out are ''."""
+    """A node of a graph; omitted inputs and outputs are ''."""
 
     name: str
     inputs: tuple[str, ...]

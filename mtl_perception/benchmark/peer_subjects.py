@@ -21,7 +21,7 @@ def peer_subjects(spec: ModelSpec, network: Network, folder: Path, in_torch: boo
 
     Each pair is exported into `folder`, at its own sizes and at the model's; at its own sizes, it
     is a subject of torch eager too where `in_torch` is set. The first one is that of the thesis.
-    Both networks of a pair are in one process. `say` is told what cannot be made and is left
+    Both networks of a pair are in one process. `say` receives what cannot be built and is
     out. Raises StartError where torch or torchvision is missing.
     """
     subjects: list[Subject] = []

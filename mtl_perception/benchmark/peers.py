@@ -86,7 +86,7 @@ class Peer:
 
     @property
     def spec(self) -> ModelSpec:
-        """What the peer's file says of itself; its architecture is none that we can train."""
+        """The spec in the peer's file; its architecture is not one that we can train."""
         labels = LabelSet.of(*(f'class {index}' for index in range(self.classes)))
         return ModelSpec(
             architecture=self.name, backbone=self.name.partition('_')[2],
@@ -183,7 +183,7 @@ def export_peer(peer: Peer, folder: Path) -> Path:
 
     It is an ordinary model file of this package: every runtime that reads ONNX opens it. Raises
     StartError where torch, torchvision or onnx is missing, ModelError where ONNX Runtime does not
-    say the same as torch.
+    give the same results as torch.
     """
     network = build_peer(peer)
     try:

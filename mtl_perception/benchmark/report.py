@@ -30,7 +30,7 @@ def write_report(result: Mapping[str, Any], folder: Path) -> list[Path]:
     """
     Write page and figure of a benchmark into `folder` and return their paths.
 
-    `result` is what the benchmark's JSON holds; what it has no values for is left out and said in
+    `result` is what the benchmark's JSON holds; what has no values is omitted and named in
     a line. Raises StartError where jinja2 or matplotlib is missing, DataError where nothing can be
     written.
     """

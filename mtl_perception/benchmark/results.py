@@ -48,7 +48,7 @@ class Results:
     """`cost_key` of a network -> what it costs."""
 
     def add(self, samples: Samples, target: str) -> None:
-        """Take a subject that has been measured; one without a complete round is left out."""
+        """Add a subject that has been measured; one without a complete round is omitted."""
         if samples.seconds:
             self.values['subjects'].append(subject_values(samples, self.costs, target))
 

@@ -64,7 +64,7 @@ def ratio(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> Interval
     """
     Return how many times as long `first` took as `second`, paired by round.
 
-    Each is as in `spread`; rounds that only one of them has are not looked at. None where they
+    Each is as in `spread`; rounds that only one of them has are ignored. None where they
     have no round in common.
     """
     count = min(len(first), len(second))

@@ -51,7 +51,7 @@ class SweepPlan:
     model: Path
     """The ONNX file."""
     checkpoint: Path | None
-    """The same model as a checkpoint; None: sizes and numbers of classes are left out."""
+    """The same model as a checkpoint; None: sizes and numbers of classes are not swept."""
     targets: Sequence[Target]
     """Those that read ONNX."""
     network: Network
@@ -72,7 +72,7 @@ def sweep(plan: SweepPlan, effort: Effort, say: Say, into: list[Values] | None =
     (None for batches), 'gmac' and 'least_milliseconds': what FP32 arithmetic alone takes at the
     rate of `gemm_rate` (both None where they are not known). Subjects of one axis take turns.
     Values are added to `into` where that is given, an axis of a runtime at a time: they are there
-    after an interruption. `say` is told how far it is, and what is left out and why.
+    after an interruption. `say` receives the progress, and what is skipped and why.
     """
     result = [] if into is None else into
     say('sweep: measuring the rate of matrix products')

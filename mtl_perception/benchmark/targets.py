@@ -22,7 +22,7 @@ class Target:
     asked: str
     """Precision that was asked for: one of `PRECISIONS`."""
     precision: str
-    """Precision that it says it computes in."""
+    """Precision that it reports."""
     version: str
 
     @property
@@ -74,7 +74,7 @@ def find_targets(models: Mapping[str, Path], asked: Sequence[str], device: str, 
                 with WorkerProcess() as worker:
                     facts = worker.load([candidate], frames).networks[0]
             except StartError as error:
-                # What the pipeline says of a runtime that is asked for by name.
+                # The pipeline's own error for a runtime that is requested by name.
                 reason = reason or str(error).removeprefix(
                     f'{candidate.path}: the runtime {runtime} does not start: ')
                 continue

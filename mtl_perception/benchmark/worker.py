@@ -3,7 +3,7 @@ A fresh process that opens networks and answers frames.
 
 Started by ``python -m mtl_perception.benchmark.worker``. It reads JSON lines from its standard
 input and answers each with one on its standard output; what libraries print goes to standard
-error. The first line says what to open:
+error. The first line names what to open:
 
     {"networks": [Network.to_dict(), ...], "frames": "FILE.npy", "limit_bytes": null}
 
@@ -159,7 +159,7 @@ def peak_bytes() -> int:
 
 
 def serve(requests: Iterator[str], answer: BinaryIO) -> None:
-    """Answer the lines of `requests` as the module says; MtlError where something fails."""
+    """Answer the lines of `requests`, as in the module's docstring; MtlError on failure."""
     def say(values: dict[str, Any]) -> None:
         answer.write(json.dumps(values).encode() + b'\n')
         answer.flush()

@@ -35,7 +35,7 @@ _KINDS = {name: value for name, value in vars(errors).items()
 
 @dataclass(frozen=True)
 class Facts:
-    """What a worker says once its networks are open."""
+    """A worker's answer when its networks are open."""
 
     start_seconds: float
     """From the first line until all networks are open: packages loaded, models compiled."""
@@ -47,7 +47,7 @@ class Facts:
 
 @dataclass(frozen=True, eq=False)
 class Turn:
-    """What a worker says of the frames that it was asked for."""
+    """A worker's answer to a request for frames."""
 
     begins: np.ndarray
     ends: np.ndarray
@@ -142,7 +142,7 @@ class WorkerProcess:
 
     def _send(self, request: dict[str, Any]) -> None:
         assert self._process.stdin is not None
-        # Where it has ended, its last answer says why.
+        # Where it has ended, its last answer has the reason.
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(request).encode() + b'\n')
             self._process.stdin.flush()

@@ -7,14 +7,14 @@ from pathlib import Path
 import sys
 
 from mtl_perception.inference.pipeline import PipelineOptions
-from mtl_perception.inference.registry import RUNTIMES
+from mtl_perception.inference.registry import runtime_names
 from mtl_perception.inference.runtime import DEVICES, PRECISIONS, RuntimeOptions
 
 
 def add_runtime_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options that `runtime_options` reads."""
     group = parser.add_argument_group('how the model is run')
-    group.add_argument('--runtime', choices=RUNTIMES, default='auto',
+    group.add_argument('--runtime', choices=runtime_names(), default='auto',
                        help='inference runtime (default: %(default)s; see `mtl runtimes`)')
     group.add_argument('--device', choices=DEVICES, default='auto',
                        help='device to run on (default: CUDA if available, else the CPU)')

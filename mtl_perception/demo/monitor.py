@@ -102,7 +102,7 @@ class Monitor:
 
     @property
     def rate(self) -> float:
-        """Results per second of late; 0 before the second."""
+        """Results per second, over the latest results; 0 before the second."""
         if len(self._results) < 2:
             return 0.0
         span = self._results[-1][0] - self._results[0][0]

@@ -1,4 +1,4 @@
-"""What came of a flight: frames, times, what was seen, and how right it was."""
+"""The report of a flight: frames, times, detections, labels and their accuracy."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class TruthScorer:
     """
     Scores published results against the truth of a flight.
 
-    Classes are matched by name; a detection of a class that the flight does not know is left out,
+    Classes are matched by name; a detection of a class that the flight does not have is ignored,
     a pixel of such a class is wrong.
     """
 
@@ -77,7 +77,7 @@ class TruthScorer:
 
 
 class FlightReport:
-    """Gathers the frames of a flight; `table` and `to_dict` say what they came to."""
+    """Collects the frames of a flight; `to_dict` gives their statistics."""
 
     def __init__(self, flight: str, model: str, spec: ModelSpec, scorer: TruthScorer | None
                  ) -> None:
@@ -109,9 +109,9 @@ class FlightReport:
 
     def to_dict(self, sent: int, node: Mapping[str, Mapping[str, str]]) -> dict[str, Any]:
         """
-        Return all numbers as plain values for JSON; None stands for what does not exist.
+        Return all numbers as plain values for JSON; None where a value does not exist.
 
-        `sent` is what the camera says that it published, `node` the perception node's last
+        `sent` is the number of images that the camera published, `node` the perception node's last
         diagnostics.
         """
         images, times = node.get('images', {}), node.get('latency', {})

@@ -1,7 +1,7 @@
 """
-How sure a score and a difference of scores are: the bootstrap over images.
+Confidence intervals of scores and of their differences: the bootstrap over images.
 
-Images of each set are drawn with replacement, as many as there are, and the scores computed anew
+Images of each set are drawn with replacement, their number unchanged, and the scores recomputed
 (B. Efron, Bootstrap Methods, 1979; percentile intervals). Two models are compared on the same
 draws: what makes an image hard for both does not blur their difference. The interval says how the
 score would vary with other images of the same kind; of frames of one flight, that look alike, it

@@ -17,7 +17,7 @@ TOLERANCE = 0.0075
 """Distance that still counts as met, as a share of the image's diagonal."""
 
 MAX_SIDE = 2048
-"""Of an image with a longer side, every second, third, ... row and column is looked at."""
+"""Of an image with a longer side, every second, third, ... row and column is evaluated."""
 
 _PLANES = 64
 

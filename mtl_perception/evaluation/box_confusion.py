@@ -26,7 +26,7 @@ class BoxConfusion:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What became of an image's objects and detections, at the threshold of use."""
+    """Outcome of an image's objects and detections, at the operating score threshold."""
 
     detections: Detections
     """Those that count: they reach the threshold and are of a scored class."""
@@ -85,7 +85,7 @@ class BoxConfusionCounter:
         self._counts = np.zeros((len(self._classes) + 1, len(self._classes) + 1), np.int64)
 
     def add(self, truth: BoxTruth, detections: Detections) -> Outcome:
-        """Count an image, and return what became of what is in it."""
+        """Count an image, and return the outcome of its objects and detections."""
         kept = np.isin(detections.classes, self._classes) & (
             detections.scores >= self._threshold)
         shown = Detections(

@@ -137,7 +137,7 @@ class DetectionScorer:
             self._scores[name].append(scores[order])
 
     def matches(self) -> dict[str, Matches]:
-        """Return what became of the detections of each class, then of each group, by name."""
+        """Return the matches of the detections of each class, then of each group, by name."""
         return {name: Matches.of(self._images[name], self._scores[name])
                 for name in self._members}
 

@@ -33,7 +33,7 @@ wants weak detections too; the weakest cost NMS its time and move it hardly at a
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What came of one or more models on the same images."""
+    """The scores of one or more models on the same images."""
 
     reports: tuple[Report, ...]
     bootstrap: Bootstrap
@@ -61,16 +61,16 @@ def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifes
 
     A set is scored in what it labels and a model does: boxes of the classes that it labels
     completely, and masks merged as the manifest says. The pipelines' own NMS thresholds and tiles
-    are used; their score thresholds and limits of detections are opened for the while, as AP
+    are used; their score thresholds and limits of detections are lowered meanwhile, as AP
     needs. The score threshold of each is also that of operating points, confusion and images.
 
     Args:
         pipelines: the models; their classes must include the manifest's, in any order.
         names: what the models are called.
         manifest: the sets and what their labels mean.
-        split: which images of them.
+        split: name of the split.
         sets: names of the sets; None takes all that have the split.
-        limit: at most so many images of each set, evenly spread.
+        limit: most images of each set, evenly spread.
         progress: show a progress bar on stderr.
         samples: bootstrap samples for the intervals of scores and differences; 0: no intervals.
         seed: of the bootstrap's draws.
@@ -159,7 +159,7 @@ def _run_set(pipelines: Sequence[Pipeline], data: DataSet, split: str, indices: 
 
 
 def _read_ahead(data: DataSet, split: str, indices: list[int]) -> Iterator[Sample]:
-    """Yield the images; the next one is decoded while the models look at this one."""
+    """Yield the images; the next one is decoded while the models process this one."""
     with ThreadPoolExecutor(1, 'read') as reader:
         ahead = reader.submit(data.read, split, indices[0])
         for following in indices[1:]:

@@ -1,4 +1,4 @@
-"""What a model's scores on a set rest on, image by image, and the scores of any sample."""
+"""Counts of each image from which a model's scores are computed, and the scores of samples."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def mean_over_sets(sets: Sequence[Mapping[Metric, np.ndarray]]) -> dict[Metric, 
         for metric, values in scores.items():
             if not metric.label:
                 gathered.setdefault(metric, []).append(values)
-    # A set without groups stands for itself in the mean over groups.
+    # A set without groups enters the mean over groups with its mean over classes.
     for metric in [metric for metric in gathered if metric.mean == 'groups']:
         gathered[metric] = [
             scores.get(metric, scores[replace(metric, mean='classes')]) for scores in sets

@@ -149,9 +149,9 @@ class Examples:
 
 def label_colors(masks: MaskLabels, classes: LabelSet) -> LabelSet:
     """
-    Return the scored labels of a set in colours of the classes that they stand for.
+    Return the scored labels of a set in the colours of their classes.
 
-    A label that stands for several has the mean of their colours.
+    A label of several classes has the mean of their colours.
     """
     scored = np.asarray(masks.allowed.any(axis=1))
     colors = np.array(classes.colors, float)

@@ -9,7 +9,7 @@ are detections of which at least the IoU's share of *their* area lies in a regio
 at an IoU of 0.5 with the object that it overlaps most, if no better one has taken that object.
 
 The overlaps are computed by pycocotools. Its matching is not used: it goes through every pair of
-detection and object in Python, here only those that overlap by half are looked at.
+detection and object in Python, here only pairs that overlap by half are visited.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ IOU_50, IOU_75 = 0, 5
 
 @dataclass(frozen=True, eq=False)
 class ImageMatches:
-    """What became of the detections of one class in one image."""
+    """Matches of the detections of one class in one image."""
 
     right: np.ndarray
     """bool [areas, IoUs, N]."""
@@ -47,7 +47,7 @@ class ImageMatches:
 
 @dataclass(frozen=True, eq=False)
 class Matches:
-    """What became of the detections of one class in many images, best score first."""
+    """Matches of the detections of one class in many images, best score first."""
 
     scores: np.ndarray
     """float32 [N]."""

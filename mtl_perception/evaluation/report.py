@@ -88,7 +88,7 @@ class Report:
         raise KeyError(name)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; None stands for a score that does not exist."""
+        """Return plain values for JSON; None where a score does not exist."""
         result: dict[str, Any] = without_nan(asdict(self))
         return result
 

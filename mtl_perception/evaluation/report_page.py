@@ -41,7 +41,7 @@ _BOX_LEGEND = ((RIGHT, 'right'), (WRONG_CLASS, 'another class'), (WRONG, 'nothin
 
 @dataclass(frozen=True)
 class Mark:
-    """A dot of a chart: place in 0..1, radius in pixels, and what it says when pointed at."""
+    """A dot of a chart: place in 0..1, radius in pixels, and its tooltip."""
 
     x: float
     y: float

@@ -1,10 +1,10 @@
 """
-Intersection over union of label maps with masks whose labels stand for sets of classes.
+Intersection over union of label maps with masks whose labels are sets of classes.
 
-A source label may stand for several of our classes (`ground`: ground or road). The predicted
+A source label may mean several of our classes (`ground`: ground or road). The predicted
 classes are merged the same way before they are compared: a predicted pixel counts as the label in
 whose set its class is, and a class in no set of the source counts as wrong wherever the source has
-a label. Pixels without a label, and labels that stand for no class, are not scored.
+a label. Pixels without a label, and labels that map to no class, are not scored.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _CODES = 256
 
 @dataclass(frozen=True)
 class SegmentationScore:
-    """Scores of the source labels of one set, merged as its manifest says."""
+    """Scores of the source labels of one set, merged as in its manifest."""
 
     iou: dict[str, float]
     """IoU in 0..1 of each scored label; NaN where neither truth nor prediction has it."""
@@ -86,7 +86,7 @@ class SegmentationScorer:
         """
         Return truth and prediction as indices into `names`: uint8 [H, W] each.
 
-        len(names) stands for pixels without a scored label, and for classes that none means.
+        len(names) is for pixels without a scored label, and for classes that no label includes.
         """
         return self._of_label[mask], self._of_class[label_map]
 

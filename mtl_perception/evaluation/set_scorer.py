@@ -1,4 +1,4 @@
-"""One model on one data set: image after image, and what they come to."""
+"""Scores of one model on one data set, accumulated image by image."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class ClassTables:
 
 @dataclass(frozen=True, eq=False)
 class ImageResult:
-    """What a model made of one image."""
+    """A model's outcome on one image."""
 
     score: float
     """

@@ -2,7 +2,7 @@
 What a runtime would find on this machine, seen without loading its package.
 
 A package of a runtime takes 10 to 40 MB of a process and 0.1 s of its start, so `auto` does not
-load one only to hear that there is no GPU. What is seen here may say yes in vain, never no.
+load one only to find no GPU. This check may report a GPU that does not work, but misses none.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What can be said of a model file whatever its format, before anything reads it."""
+"""Checks of a model file of any format before it is read."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def check_model_file(path: Path) -> None:
             raise ModelError(f'{path}: not a regular file; {remedy}')
         size = path.stat().st_size
     except OSError as error:
-        raise ModelError(f'{path}: cannot be looked at ({error.strerror}); {remedy}') from None
+        raise ModelError(f'{path}: cannot be accessed ({error.strerror}); {remedy}') from None
     except ValueError as error:
         raise ModelError(f'{str(path)!r}: not a path ({error}); {remedy}') from None
     if not os.access(path, os.R_OK):

@@ -3,7 +3,7 @@ A look into an ONNX file without loading it.
 
 An ONNX file is one protobuf message. Its outer fields can be walked over without reading the
 weights, so that a file that is cut off, of another format, of another program or against the
-contract of the graph is refused within milliseconds, the same in all runtimes and before any of
+contract of the graph is rejected within milliseconds, the same in all runtimes and before any of
 them asks for memory. Field numbers are those of ``onnx.proto`` (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 """
 
@@ -42,7 +42,7 @@ _MAX_METADATA_BYTES = 1 << 20
 
 @dataclass(frozen=True)
 class OnnxHeader:
-    """What an ONNX file says about itself."""
+    """The header of an ONNX file: spec, precision, outputs."""
 
     spec: ModelSpec
     precision: str

@@ -1,7 +1,7 @@
 """
 A part of an ONNX graph: what some of its outputs need, and nothing else.
 
-No runtime leaves out what only outputs need that nobody asked for: `only_execute_path_to_fetches`
+No runtime omits the nodes that only unrequested outputs need: `only_execute_path_to_fetches`
 of ONNX Runtime has an effect in its builds for training alone, and OpenVINO and TensorRT compile
 all outputs. So they get a graph that has no others. The package `onnx` has a function for this,
 but a node does without it. Field numbers are those of ``onnx.proto``

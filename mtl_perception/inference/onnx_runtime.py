@@ -140,7 +140,7 @@ class _Session:
         return raw
 
     def _unbound(self, images: np.ndarray) -> RawOutputs:
-        """Run with outputs in new memory: the graph does not say how large they are."""
+        """Run with outputs in new memory: the graph does not give their sizes."""
         values = self._session.run(self._outputs, {INPUT: images})
         return RawOutputs(**dict(zip(self._outputs, values, strict=True)))
 

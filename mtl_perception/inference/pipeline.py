@@ -1,4 +1,4 @@
-"""From an image to what is in it: the one path that node, commands and evaluation share."""
+"""The path from an image to its detections and label map, for node, commands and evaluation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ MIN_BOX = 1.0
 
 @dataclass(frozen=True)
 class PipelineOptions:
-    """What may change between two frames; ConfigError where a value is impossible."""
+    """Options that may change between two frames; ConfigError where a value is invalid."""
 
     score_threshold: float = 0.3
     """Boxes with a lower score are dropped; 0..1."""
@@ -73,7 +73,7 @@ class Request:
 
 class Pipeline:
     """
-    A model ready to look at images; `options` may be replaced between two of them.
+    A model ready to process images; `options` may be replaced between two of them.
 
     One thread at a time: the network's input is one buffer that every call uses again.
     """

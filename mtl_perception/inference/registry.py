@@ -1,7 +1,8 @@
 """
-The runtimes that there are, and the choice of one for a model file.
+The inference runtimes, and the choice of one for a model file.
 
-A runtime is one file beside this one and one entry here.
+A runtime is one file with a class that follows ``Runtime``, registered by `register_runtime`.
+Those of this package are listed below: the list is read without importing them.
 """
 
 from __future__ import annotations
@@ -28,20 +29,20 @@ from mtl_perception.spec import ModelSpec
 
 @dataclass(frozen=True)
 class Entry:
-    """A runtime; its module is imported when it is asked for, since its package may be missing."""
+    """A runtime; its module is imported when it is used, since its package may be missing."""
 
     suffix: str
     """Of the model files that it reads."""
     module: str
     factory: str
-    """The class in `module` that keeps to ``Runtime``."""
+    """Name of the class in `module` that follows ``Runtime``."""
     needs_driver: bool = False
     """Whether its device cuda is NVIDIA's only, and not also AMD's under the same name."""
 
 
 ONNX = '.onnx'
 
-ENTRIES = {
+ENTRIES: dict[str, Entry] = {
     'tensorrt': Entry(ONNX, 'mtl_perception.inference.tensorrt_runtime', 'TensorRtRuntime',
                       needs_driver=True),
     'openvino': Entry(ONNX, 'mtl_perception.inference.openvino_runtime', 'OpenVinoRuntime'),
@@ -49,8 +50,7 @@ ENTRIES = {
                          needs_driver=True),
     'torch': Entry('.pt', 'mtl_perception.inference.torch_runtime', 'TorchRuntime'),
 }
-
-RUNTIMES = ('auto', *ENTRIES)
+"""Name -> runtime; `register_runtime` adds to it."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Choice:
     """Number format of the only files for which it has this place in the order; '': of any."""
 
 
-AUTO_ORDER = (
+AUTO_ORDER = [
     Choice('tensorrt', 'cuda'),
     Choice('onnxruntime', 'cuda'),
     # Where the CPU does not compute in BF16, ONNX Runtime is faster: docs/deployment.md.
@@ -75,13 +75,32 @@ AUTO_ORDER = (
     Choice('onnxruntime', 'cpu'),
     Choice('openvino', 'cpu'),
     Choice('torch', 'cuda'),
-    Choice('torch', 'cpu'))
-"""What `auto` takes: the first that reads the file, has the device and starts."""
+    Choice('torch', 'cpu')]
+"""The order of `auto`: the first that reads the file, has the device and starts is chosen."""
+
+
+def register_runtime(name: str, entry: Entry, devices: Sequence[str], first: bool = False) -> None:
+    """
+    Add the runtime `name`, for each of its `devices` ('cpu', 'cuda').
+
+    In the order of `auto` it is the last one, or the `first`. Call it before a command or node
+    reads its options. Raises ValueError for a name that is taken.
+    """
+    if name in runtime_names():
+        raise ValueError(f'there is a runtime {name!r} already')
+    ENTRIES[name] = entry
+    place = 0 if first else len(AUTO_ORDER)
+    AUTO_ORDER[place:place] = [Choice(name, device) for device in devices]
+
+
+def runtime_names() -> tuple[str, ...]:
+    """Return the values of the option `runtime`: 'auto' and the registered names."""
+    return ('auto', *ENTRIES)
 
 
 @dataclass(frozen=True)
-class Refusal:
-    """A choice that was not taken, and why."""
+class Rejection:
+    """A choice that was rejected, and why."""
 
     choice: Choice
     error: StartError
@@ -92,33 +111,32 @@ def open_runtime(path: str | Path, options: RuntimeOptions | None = None,
     """
     Load the model file `path` and return it ready to run.
 
-    'auto' takes the first of `AUTO_ORDER` that reads the file, has the device that is asked for
-    and starts; `say` is told in one line what runs and why nothing better does. Raises
-    ModelError where the file is not a model, ConfigError for an impossible choice, StartError
-    where what is asked for cannot start here; what is cheap to see is seen before anything is
-    loaded.
+    'auto' chooses the first of `AUTO_ORDER` that reads the file, has the requested device and
+    starts; `say` receives in one line what runs and why nothing before it does. Raises ModelError
+    where the file is not a model, ConfigError for an invalid choice, StartError where the
+    requested runtime cannot start here. Cheap checks come before anything is loaded.
     """
     options = options or RuntimeOptions()
     path = Path(path).expanduser()
-    refused: list[Refusal] = []
+    rejected: list[Rejection] = []
     for choice in choices(path, options):
         try:
             runtime = start(choice, path, options, say)
         except StartError as error:
-            refused.append(Refusal(choice, error))
+            rejected.append(Rejection(choice, error))
             continue
         say(f'runtime {runtime.name} on {runtime.device}, {runtime.precision}'
-            + (f' ({reasons(refused)})' if refused else ''))
+            + (f' ({reasons(rejected)})' if rejected else ''))
         return runtime
     if options.runtime != 'auto':
         raise StartError(f'{path}: the runtime {options.runtime} does not start: '
-                         f'{refused[-1].error.reason}', refused[-1].error.remedy)
-    raise StartError(f'{path}: no runtime starts: {reasons(refused)}', refused[-1].error.remedy)
+                         f'{rejected[-1].error.reason}', rejected[-1].error.remedy)
+    raise StartError(f'{path}: no runtime starts: {reasons(rejected)}', rejected[-1].error.remedy)
 
 
 def read_spec(path: str | Path) -> ModelSpec:
     """
-    Return what the model file `path` is, without the runtime that reads it where that can be.
+    Return the spec of the model file `path`, if possible without loading a runtime.
 
     Raises ModelError where it is not a model, StartError where it is a checkpoint and torch is
     missing.
@@ -134,11 +152,12 @@ def choices(path: Path, options: RuntimeOptions) -> list[Choice]:
     """
     Return what may run the model file `path`, in the order in which it is tried; never empty.
 
-    The order depends on what the file says of itself. Raises ModelError where `path` cannot be a
-    model, ConfigError where `options` rule out all.
+    The order depends on the file's header. Raises ModelError where `path` is not a model,
+    ConfigError where `options` exclude all.
     """
-    if options.runtime not in RUNTIMES:
-        raise ConfigError(f'no runtime {options.runtime!r}; there are {", ".join(RUNTIMES)}')
+    if options.runtime not in runtime_names():
+        raise ConfigError(
+            f'no runtime {options.runtime!r}; there are {", ".join(runtime_names())}')
     check_model_file(path)
     if options.runtime == 'auto':
         order: Sequence[Choice] = AUTO_ORDER
@@ -184,7 +203,7 @@ def start(choice: Choice, path: Path, options: RuntimeOptions, say: Say = silent
 
 
 def _check_machine(choice: Choice) -> None:
-    """Raise StartError where the machine rules `choice` out: its package is not loaded in vain."""
+    """Raise StartError where the machine excludes `choice`, before its package is loaded."""
     if choice.device == 'cuda' and ENTRIES[choice.runtime].needs_driver and not has_cuda_driver():
         raise StartError(f'there is no CUDA driver ({CUDA_DRIVER})', 'check it with nvidia-smi')
     if choice.needs == 'bf16' and not may_compute_bf16():
@@ -211,11 +230,11 @@ def load(name: str) -> type[Runtime]:
     return factory
 
 
-def reasons(refused: Sequence[Refusal]) -> str:
-    """Return in one line why each of these was not taken."""
+def reasons(rejected: Sequence[Rejection]) -> str:
+    """Return in one line why each of these was rejected."""
     devices: dict[tuple[str, str], list[str]] = {}
-    for refusal in refused:
-        key = refusal.choice.runtime, refusal.error.reason
-        devices.setdefault(key, []).append(refusal.choice.device)
+    for rejection in rejected:
+        key = rejection.choice.runtime, rejection.error.reason
+        devices.setdefault(key, []).append(rejection.choice.device)
     return '; '.join(f'{runtime} on {"/".join(dict.fromkeys(where))}: {reason}'
                      for (runtime, reason), where in devices.items())

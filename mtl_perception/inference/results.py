@@ -40,7 +40,7 @@ class Timings:
 
 @dataclass(frozen=True, eq=False)
 class Perception:
-    """Everything that one forward pass says about one image."""
+    """The result of one forward pass for one image."""
 
     width: int
     height: int

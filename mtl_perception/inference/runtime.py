@@ -90,7 +90,7 @@ class Runtime(Protocol):
         """
         Load the model file `path` on `device`, 'cpu' or 'cuda'.
 
-        `options.device` is not looked at; it may be 'auto'. `say` is told of what takes long.
+        `options.device` is ignored; it may be 'auto'. `say` receives what takes long.
         Raises ModelError where the file is no model of this package, StartError where this
         runtime cannot run it here, with what to do.
         """
@@ -118,7 +118,7 @@ def silent(line: str) -> None:
 
 
 def not_installed(error: ModuleNotFoundError) -> StartError:
-    """Return what to tell of a missing package; one that is none of ours raises `error` itself."""
+    """Return the error of a missing package; `error` is raised if it is not a requirement."""
     how = remedy(error.name or '')
     if how is None:
         raise error

@@ -17,7 +17,7 @@ from mtl_perception.inference.results import Detections
 from mtl_perception.inference.tiles import Tile
 
 CUT_MARGIN = 4.0
-"""A box that ends within so many network pixels of a tile's border is cut by it."""
+"""A box that ends within this distance, in network pixels, of a tile's border is cut by it."""
 
 PART_COVER = 0.5
 """A part goes where a whole object of its class in another tile covers this share of it."""

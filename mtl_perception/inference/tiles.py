@@ -1,7 +1,7 @@
 """
 An image much larger than the network's input, cut into overlapping tiles.
 
-Small objects vanish when a large image is shrunk to the input's size. Tiles keep their size, at
+Small objects are lost when a large image is shrunk to the input's size. Tiles keep their size, at
 the price of one forward pass each; they overlap so that an object on a seam is whole in one of
 them.
 """
@@ -28,7 +28,7 @@ Exactly 1 would cost 6 tiles for 1280x720 and an input of 640x640; 0.89 makes it
 
 MIN_OVERLAP = 0.2
 MIN_OVERLAP_PIXELS = 96
-"""Tiles overlap by this share of a tile and by so many source pixels; half a tile at most."""
+"""Tiles overlap by this share of a tile and by these source pixels; half a tile at most."""
 
 MAX_ROWS = 32
 MIN_TILE = 32

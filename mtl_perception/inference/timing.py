@@ -22,7 +22,7 @@ def startable(path: Path, options: RuntimeOptions, say: Say = silent) -> Iterato
     """
     Yield the model in every runtime, on every device and in every precision that starts here.
 
-    `options` say which runtime, device and precision alone are asked for; 'auto' is all of them.
+    `options` restrict runtime, device and precision; 'auto' is all of them.
     Raises ModelError where `path` is not a model.
     """
     asked = (options.precision,)

@@ -35,7 +35,7 @@ class Architecture(nn.Module):
 
     BACKBONE: ClassVar[str]
     INPUT_SIZE: ClassVar[tuple[int, int]]
-    """What `mtl train` takes where nothing is said: backbone, width and height in pixels."""
+    """Defaults of `mtl train`: backbone, width and height in pixels."""
     OPTIONS: ClassVar[tuple[str, ...]]
     """Fields of the spec that only some architectures have, and this one has."""
     CRITERION: ClassVar[str]

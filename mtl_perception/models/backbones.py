@@ -69,7 +69,7 @@ def load_backbone_weights(backbone: nn.Module, name: str, weights: str | Path) -
 
     `weights` is `NO_WEIGHTS`, which leaves everything as it is, the path of a state dict, or
     torchvision's own name of weights of this model, like IMAGENET1K_V1, which it downloads once.
-    Raises ModelError where they cannot be had, are no such state dict or lack a layer of the
+    Raises ModelError where they cannot be loaded, are not such a state dict or lack a layer of the
     backbone.
     """
     if str(weights) == NO_WEIGHTS:

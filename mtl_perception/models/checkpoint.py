@@ -35,13 +35,13 @@ def save_checkpoint(network: nn.Module, spec: ModelSpec, path: Path) -> None:
 
 
 def read_checkpoint(path: str | Path) -> tuple[ModelSpec, dict[str, Tensor]]:
-    """Return spec and weights of a checkpoint; ModelError where the file is not one."""
+    """Return spec and weights of a checkpoint; ModelError where the file is invalid."""
     path = Path(path)
     if not path.is_file():
         what = 'is a directory, not a checkpoint' if path.is_dir() else 'there is no such file'
         raise ModelError(f'{path}: {what}')
     if path.stat().st_size > MAX_BYTES:
-        raise ModelError(f'{path}: {path.stat().st_size >> 20} MiB exceed the limit')
+        raise ModelError(f'{path}: {path.stat().st_size >> 20} MiB are too many for a checkpoint')
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
     except Exception:  # torch.load raises what pickle, zip and the file system do

@@ -1,5 +1,5 @@
 """
-Export of a network as the deployable graph in ONNX, and the check that both say the same.
+Export of a network as the deployable graph in ONNX, and the check that both agree.
 
 The file carries the model's spec as metadata, so that its path is all that a user gives.
 """
@@ -50,14 +50,14 @@ TOLERANCES = {
     'fp32': Tolerance(box=0.5, score=1e-3, equal_labels=0.999, shown=0.05),
     # Weights are rounded to 11 bits (on a CPU, ONNX Runtime rounds no more than them). Twice to
     # three times the most that the shipped model was off on 28 images of its data sets: 2.1 px,
-    # 0.007 and 0.92 (of a thermal image, which it never learnt to segment; 0.989 of a colour
+    # 0.007 and 0.92 (of a thermal image, which it was never trained to segment; 0.989 of a colour
     # image). Below a score of 0.2, candidates change class or leave the list, and have no twin.
     'fp16': Tolerance(box=5, score=0.02, equal_labels=0.8, shown=0.3),
 }
 """Number format of the graph -> what is tolerated between it and torch in FP32."""
 
 COMPARED_ANYWAY = 20
-"""So many of the best candidates are compared whatever their score."""
+"""Number of the best candidates that are compared whatever their score."""
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ def name_parts(model: onnx.ModelProto) -> None:
     """
     Begin the names of nodes and of what they make with the part of the network that they are of.
 
-    So a runtime's profile says where its time goes: `backbone/relu_3`. Parts are the network's
+    A runtime's profile can then be read by part: `backbone/relu_3`. Parts are the network's
     direct children, `normalization`, `decoding` of boxes and `label_map`. The exporter's notes say
     of which module a node is; call this before they are dropped.
     """
@@ -112,7 +112,7 @@ def _needed_by_label_map_alone(graph: onnx.GraphProto) -> set[str]:
 
 
 def drop_unused(model: onnx.ModelProto) -> None:
-    """Drop the constants that no node reads, and what is said of values that no node makes."""
+    """Drop the constants that no node reads, and the descriptions of values that no node makes."""
     graph = model.graph
     used = {name for node in graph.node for name in (*node.input, *node.output)}
     for values in (graph.initializer, graph.value_info):

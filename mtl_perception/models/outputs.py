@@ -1,4 +1,4 @@
-"""What a network says of a batch, in the form that its training and its deployment need."""
+"""The outputs of a network for a batch, in the form that training and deployment need."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Candidates(NamedTuple):
 
 
 class DetectionOutputs(Protocol):
-    """What the detection head of any architecture says; its criterion knows more of it."""
+    """Outputs of the detection head of any architecture; its criterion uses more of them."""
 
     def best(self, count: int) -> Candidates:
         """Return the `count` best boxes of each image, or all where there are fewer."""
@@ -68,7 +68,7 @@ class DefaultBoxOutputs(NamedTuple):
 
 
 class NetworkOutputs(NamedTuple):
-    """What a network says of a batch; the field of a task that is switched off is None."""
+    """The outputs of a network for a batch; the field of a disabled task is None."""
 
     detection: DetectionOutputs | None
     label_logits: Tensor | None

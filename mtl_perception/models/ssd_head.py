@@ -21,7 +21,7 @@ NORM_SCALE = 20.0
 
 
 class L2Norm(nn.Module):
-    """Features of each cell scaled to the length 1, then by a learnt factor for each channel."""
+    """Features of each cell scaled to the length 1, then by a learned factor for each channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -30,7 +30,7 @@ def register_type(store: Typestore, name: str) -> None:
     """
     Make the type `package/msg/Type`, and all that it consists of, known to `store`.
 
-    The definitions are the installed ones, so the bag says what this machine's processes speak.
+    The definitions are the installed ones, so the bag has those of this machine's processes.
     """
     if name in store.fielddefs:
         return

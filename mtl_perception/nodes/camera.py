@@ -43,7 +43,7 @@ CAPTURE_TIME, ARRIVAL, PUBLICATION = 'capture time', 'arrival', 'publication'
 
 class CameraNode(AcceptsSameValues):
     """
-    Publishes `image`, `image/compressed` and `camera_info` and says how many it published.
+    Publishes `image`, `image/compressed` and `camera_info`, and logs their number at the end.
 
     Stamps are those of the moment of publication, for a live source of the capture where its
     driver tells it, else of the arrival. At the end of what has an end the process ends, unless
@@ -51,7 +51,7 @@ class CameraNode(AcceptsSameValues):
     """
 
     def __init__(self, stop: Stop) -> None:
-        """Take the source; ConfigError or DataError says why there is none."""
+        """Open the source; ConfigError or DataError where that fails."""
         super().__init__('camera_node')
         self._stop = stop
         self._settings = declare(self, CameraParameters)
@@ -71,14 +71,14 @@ class CameraNode(AcceptsSameValues):
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
         # Also while /clock stands still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._diagnostics_timer = self.create_timer(_TICK, self._tell_state, clock=steady)
+        self._diagnostics_timer = self.create_timer(_TICK, self._publish_diagnostics, clock=steady)
 
     def start(self) -> None:
         """Begin to publish."""
         self._thread.start()
 
     def close(self) -> None:
-        """Stop publishing and say how many images were published."""
+        """Stop publishing and log the number of published images."""
         self._stop()
         if isinstance(self._source, LiveSource):
             self._source.close()
@@ -89,7 +89,7 @@ class CameraNode(AcceptsSameValues):
         self.get_logger().info(f'published {self._published} images {size}in '
                                f'{self._end - self._begin:.1f} s{rate}')
 
-    # rclpy refuses one line of code that logs at two severities.
+    # rclpy rejects one line of code that logs at two severities.
     def _warn(self, text: str) -> None:
         self.get_logger().warning(text)
 
@@ -101,8 +101,8 @@ class CameraNode(AcceptsSameValues):
             if self._subscribed():
                 self._publish_all()
             self._activity = _ENDED
-            # What was published in all is known now; the timer may not come to it again.
-            self._tell_state()
+            # The total is known now, and the timer may not fire again.
+            self._publish_diagnostics()
             self._output.wait_until_received(1.0)
             # What is best effort, or on its way through a socket, gets a moment as well.
             self._stop.wait(0.2)
@@ -184,7 +184,7 @@ class CameraNode(AcceptsSameValues):
         seconds = self._end - self._begin
         return (self._published - 1) / seconds if self._published > 1 and seconds > 0 else 0.0
 
-    def _tell_state(self) -> None:
+    def _publish_diagnostics(self) -> None:
         now = time.monotonic()
         state, trouble, breaks, reconnects = self._activity, '', 0, 0
         if isinstance(self._source, LiveSource) and state == _PUBLISHING:

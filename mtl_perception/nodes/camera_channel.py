@@ -37,7 +37,7 @@ _TICK = 1.0
 """Seconds between two diagnostics."""
 
 _LOOK_FOR_SUBSCRIBERS = 0.1
-"""Seconds between two looks for a subscriber where the middleware does not tell of one."""
+"""Seconds between two polls for subscribers where the middleware does not report them."""
 
 _TRUSTED = 5
 """Images in a row that may be broken before the camera's next ones are no longer all decoded."""
@@ -259,7 +259,7 @@ class CameraChannel:
     # The worker's thread.
 
     def prepare(self, frame: Frame) -> Job | None:
-        """Decode a frame and say what to do with it; None where that is nothing."""
+        """Decode a frame and return the request for it; None where there is nothing to do."""
         begin = time.perf_counter()
         publications, settings = self._publications, self._settings()
         if publications is None:

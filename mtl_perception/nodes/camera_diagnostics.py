@@ -12,7 +12,7 @@ from std_msgs.msg import Header
 
 @dataclass(frozen=True)
 class CameraReport:
-    """What diagnostics tell of a camera node."""
+    """The content of a camera node's diagnostics."""
 
     name: str
     """Fully qualified, so that two cameras in two namespaces are told apart."""

@@ -1,4 +1,4 @@
-"""What the camera node says of its lens."""
+"""The camera info of the camera node: calibrated or not."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def load_calibration(path: Path) -> CameraInfo:
 
 def camera_info(calibration: CameraInfo | None, width: int, height: int) -> CameraInfo:
     """
-    Return the calibration for images of this size, or one that says uncalibrated (all zero).
+    Return the calibration for images of this size, or an uncalibrated one (all zero).
 
     ConfigError where the calibration was made for another size.
     """

@@ -42,15 +42,15 @@ class CameraParameters:
     height: int = parameter(480, 'height of a synthetic flight', low=32, high=4096, unit='px')
     frames: int = parameter(300, 'length of a synthetic flight', low=1, high=100000, unit='images')
     calibration: str = parameter(
-        '', 'camera calibration file (YAML); empty: camera info says uncalibrated')
+        '', 'camera calibration file (YAML); empty: camera info is uncalibrated')
     reliability: str = parameter(
         'reliable', 'reliability that is offered to subscribers; reliable serves both',
         choices=RELIABILITIES)
     queue_depth: int = parameter(
         5, 'images kept for slow reliable subscribers', low=1, high=100)
     wait_for_subscribers: int = parameter(
-        0, 'publish nothing before so many subscribers of the images, raw and compressed, are '
-        'there',
+        0, 'number of subscribers of the images, raw and compressed, to wait for before '
+        'publishing',
         low=0, high=100)
 
     def __post_init__(self) -> None:

@@ -29,7 +29,7 @@ _OPEN_FACTOR = 2
 """Opening takes longer than reading: the first key frame of a video has to come."""
 
 _MOST_BAD_READS = 30
-"""So many reads may fail one after the other: damaged packets do not break a stream."""
+"""Consecutive reads that may fail: damaged packets do not end a stream."""
 
 _CLOSE = 0.3
 """Seconds that the end waits for the image that is being read."""
@@ -40,7 +40,7 @@ MOST_AGE = 5.0
 """Seconds: a capture time that is older is of another clock."""
 
 # What an URL brings, such as a playlist, is never fetched from the disk. An H.264 stream is not
-# searched for its rate, which would take seconds. `nobuffer` is left out: it throws the first key
+# searched for its rate, which would take seconds. `nobuffer` is not used: it throws the first key
 # frame away, and the reading thread is done with what is buffered at once.
 _FFMPEG_OPTIONS = (
     'rtsp_flags;prefer_tcp|fpsprobesize;0|protocol_whitelist;'
@@ -125,8 +125,8 @@ class LiveSource:
         """
         Take what to open; nothing is opened yet.
 
-        `name` is what a log may say of it. Without an image for `timeout` seconds it counts as
-        broken. `warn` is told of each break and `inform` of each return, in one line.
+        `name` is its name in logs, without secrets. Without an image for `timeout` seconds it is
+        broken. `warn` receives each break and `inform` each return, in one line.
         """
         self.name = name
         self.state = LiveState()

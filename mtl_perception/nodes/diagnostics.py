@@ -20,7 +20,7 @@ from mtl_perception.nodes.input_health import InputReport
 
 @dataclass(frozen=True)
 class NodeState:
-    """What diagnostics tell of a node as a whole."""
+    """The content of a node's diagnostics that is not of one camera."""
 
     name: str
     """Fully qualified, so that two nodes in two namespaces are told apart."""
@@ -37,12 +37,12 @@ class NodeState:
 
 @dataclass(frozen=True)
 class CameraState:
-    """What diagnostics tell of one camera of the node."""
+    """The content of the diagnostics of one camera of the node."""
 
     name: str
     """Empty for the only one."""
     is_idle: bool
-    """Whether the node is active but nobody subscribes to results."""
+    """Whether the node is active but has no subscribers to its results."""
     input: InputReport
     bad_frame: str
     """Why the latest bad frame was dropped; empty where there was none."""
@@ -85,7 +85,7 @@ def _images(state: NodeState, camera: CameraState) -> DiagnosticStatus:
     elif state.lifecycle != 'active':
         text = 'not active'
     elif camera.is_idle:
-        text = 'idle: nobody subscribes to results'
+        text = 'idle: no subscribers to results'
     stamps = camera.input.stamps
     return _status(state, _task(camera, 'images'), level, text, {
         'topic': camera.input.topic,

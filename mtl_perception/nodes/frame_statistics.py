@@ -22,7 +22,7 @@ PERCENTILES = (50, 95, 99)
 
 @dataclass(frozen=True)
 class StageTimes:
-    """Seconds that one frame spent in each stage; `age` is None where its stamp says nothing."""
+    """Seconds that one frame spent in each stage; `age` is None where its stamp is unusable."""
 
     age: float | None
     wait: float

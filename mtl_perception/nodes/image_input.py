@@ -53,8 +53,8 @@ class ImageInput:
     Of 'auto' reliability, it is reliable while all publishers of the topic are, since an image
     that is larger than its sender's shared memory is lost otherwise, and best effort while one
     publisher offers no more, since the two would not connect otherwise. Without a publisher it is
-    reliable: the middleware tells of a best-effort publisher that comes then, which is answered at
-    once. Everything here runs in the executor's thread.
+    reliable: the middleware reports a best-effort publisher that appears then, which is answered
+    at once. Everything here runs in the executor's thread.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class ImageInput:
         return max(self._told_lost, self._gaps.total)
 
     def follow(self) -> None:
-        """Look at the publishers, and subscribe anew where they offer something else now."""
+        """Check the publishers, and subscribe again where their offer has changed."""
         route = self._fitting()
         if route == self.route:
             return
@@ -139,7 +139,7 @@ class ImageInput:
                 self._subscription = self._subscribe()
 
     def close(self) -> None:
-        """Unsubscribe for good."""
+        """Unsubscribe, finally."""
         self.pause()
 
     def _topics(self) -> list[str]:

@@ -16,16 +16,16 @@ from mtl_perception.nodes.stamps import StampMonitor, StampReport
 from mtl_perception.transport import remedy
 
 _LATELY = 10
-"""Looks, one a second, over which losses count as of late."""
+"""Checks, one a second, over which losses count as recent."""
 
 _TOLERATED = 0.05
 """Share of images that may be missing by their stamps: drivers skip some, too."""
 
 _NEWS_AFTER = 10.0
-"""Seconds after which a trouble that lasts is told again."""
+"""Seconds after which a persisting problem is logged again."""
 
 _CLOCK_STANDS = 2.0
-"""Seconds after which a clock that shows the same time is said to stand."""
+"""Seconds after which a clock that does not advance is reported as stopped."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class InputHealth:
         self._clock_moved = time.monotonic()
 
     def age(self, stamp: int) -> float | None:
-        """Return the seconds from a stamp (ns) to now by the node's clock; None: it says none."""
+        """Return the seconds from a stamp (ns) to now by the node's clock; None: it has none."""
         return self._stamps.age(stamp, self._node.get_clock().now().nanoseconds)
 
     def interrupt(self) -> None:

@@ -2,7 +2,7 @@
 The end of a node together with the launch that started it, however that ends.
 
 `ros2 launch` ends its nodes when it is asked to end by Ctrl-C. Killed, or asked by SIGTERM, it
-leaves them behind; so the system is told to end a node when its parent is gone.
+leaves them behind; so the kernel is asked to end a node when its parent is gone.
 """
 
 from __future__ import annotations

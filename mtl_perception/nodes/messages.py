@@ -35,7 +35,7 @@ def image_to_message(image: np.ndarray, encoding: str, header: Header) -> Image:
 
 
 def byte_array(data: bytes | memoryview) -> array.array[int]:
-    """Return a copy of contiguous data as the one type that rclpy takes without a look at each."""
+    """Return a copy of contiguous data in the one type that rclpy does not check by element."""
     result = array.array('B')
     result.frombytes(data)
     return result

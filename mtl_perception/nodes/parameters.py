@@ -4,7 +4,7 @@ From the declared parameters of a node to values that it can use, and their chan
 The node declares its ROS parameters from a class of theirs (see `declaration`) and gets an
 instance back; a change yields a new instance, so a thread that works on a frame sees one
 consistent set. Configuration and launch files are tested against the same classes. A value is
-either effective on the next frame or refused with the reason.
+either effective on the next frame or rejected with the reason.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def changed(
     """
     Return the values with `changes` of ROS parameters applied; others' parameters are passed by.
 
-    ConfigError says why a change is refused: out of range, or not in this state of the node.
+    Raises ConfigError for an invalid change: out of range, or not in this state of the node.
     """
     known = {item.name: item for item in fields(values)}
     new = {}
@@ -146,7 +146,7 @@ def changed(
 def descriptor(item: Field[Any]) -> ParameterDescriptor:
     """Return what ROS tools show of a parameter, and what rclpy checks by itself."""
     known = declaration(item)
-    # Dynamic typing leaves the types to `typed`: otherwise `rate:=10` is refused as an integer.
+    # Dynamic typing leaves the types to `typed`: otherwise `rate:=10` is rejected as an integer.
     shown = ParameterDescriptor(
         description=known.text(), read_only=known.changes == NEVER, dynamic_typing=True)
     if known.low is not None and known.high is not None:

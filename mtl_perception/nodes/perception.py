@@ -23,7 +23,7 @@ from mtl_perception.nodes.camera_settings import changed_settings, declare_setti
 from mtl_perception.nodes.diagnostics import diagnostics_message, NodeState, present
 from mtl_perception.nodes.newest_frames import NewestFrames
 from mtl_perception.nodes.parameters import AcceptsSameValues
-from mtl_perception.nodes.transitions import refuse_impossible_transitions
+from mtl_perception.nodes.transitions import reject_invalid_transitions
 from mtl_perception.resources import model_path
 
 _WARN_EVERY = 5.0
@@ -38,7 +38,7 @@ _HAND_OVER = 0.001
 
 class PerceptionNode(AcceptsSameValues, LifecycleNode):
     """
-    A lifecycle node that looks at the newest images, publishes what it sees, and then the next.
+    A lifecycle node that processes the newest image of each camera and publishes its results.
 
     Configuring loads and warms up the model and advertises the results; activating subscribes;
     deactivating stops the work and drops what waits; cleaning up frees the model. Unless
@@ -55,7 +55,7 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
     def __init__(self) -> None:
         """Declare parameters and diagnostics; ConfigError names an impossible parameter."""
         super().__init__('perception_node')
-        refuse_impossible_transitions(self)
+        reject_invalid_transitions(self)
         self._settings = declare_settings(self)
         self.add_on_set_parameters_callback(self._on_set_parameters)
         self._cameras = [self._channel(name) for name in self._settings.cameras]
@@ -83,7 +83,7 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
         """Stop the work; what is under way is not waited for beyond its frame."""
         self._end_work()
 
-    # Lifecycle. rclpy takes an exception in these for a failure and says nothing about it.
+    # Lifecycle. rclpy treats an exception in these as a failure, without logging it.
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
         if self._succeeds(self._configure):

@@ -9,7 +9,7 @@ import re
 from mtl_perception.compressed import KINDS
 from mtl_perception.errors import ConfigError
 from mtl_perception.inference.pipeline import MAX_DETECTIONS, PipelineOptions
-from mtl_perception.inference.registry import RUNTIMES
+from mtl_perception.inference.registry import runtime_names
 from mtl_perception.inference.runtime import (
     DEVICES,
     MAX_BATCH,
@@ -45,7 +45,7 @@ class PerceptionParameters:
         changes=UNCONFIGURED)
     runtime: str = parameter(
         'auto', 'what runs the model; auto: the first of an order that starts (see mtl runtimes)',
-        choices=RUNTIMES, changes=UNCONFIGURED)
+        choices=runtime_names(), changes=UNCONFIGURED)
     device: str = parameter(
         'auto', 'where it runs; auto: on a GPU that the runtime can use', choices=DEVICES,
         changes=UNCONFIGURED)
@@ -59,7 +59,7 @@ class PerceptionParameters:
         'auto', 'folder for what a runtime compiles for this machine; auto: '
         '~/.cache/mtl_perception', changes=UNCONFIGURED)
     score_threshold: float = parameter(
-        PipelineOptions().score_threshold, 'detections of a lower score are left out',
+        PipelineOptions().score_threshold, 'lowest score of a published detection',
         low=0.0, high=1.0, changes=ALWAYS)
     nms_threshold: float = parameter(
         PipelineOptions().nms_threshold,
@@ -123,7 +123,7 @@ class PerceptionParameters:
                                   "topic's name: letters, digits and single underscores")
 
     def options(self) -> PipelineOptions:
-        """Return what the pipeline is told for the next frame."""
+        """Return the pipeline's options for the next frame."""
         return PipelineOptions(
             score_threshold=self.score_threshold, nms_threshold=self.nms_threshold,
             max_detections=self.max_detections, tiles=self.tiles)

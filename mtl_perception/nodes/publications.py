@@ -1,4 +1,4 @@
-"""What the perception node says about a frame: its topics, and which are worth computing."""
+"""The topics of the perception node's results, and which of them are needed for a frame."""
 
 from __future__ import annotations
 
@@ -122,9 +122,9 @@ class Publications:
         """
         Publish those results of one frame that are `wanted`, as far as they are there.
 
-        `settings` say how classes are named and images compressed. The label map of `perception`
-        is what `label_map` returned. `pixels` is the image, uint8 [height, width, 3] in `order` or
-        [height, width]; it is looked at for the overlay only.
+        `settings` determine the names of classes and the compression of images. The label map of
+        `perception` is what `label_map` returned. `pixels` is the image, uint8 [height, width, 3]
+        in `order` or [height, width]; it is used for the overlay only.
         """
         labels, names = self._spec.segmentation, self._spec.detection
         if 'detections' in wanted and names is not None and perception.detections is not None:

@@ -7,7 +7,7 @@ import os
 
 def keep_opencv_quiet() -> None:
     """
-    Have OpenCV and its FFmpeg print neither URLs nor what our own lines say better.
+    Keep OpenCV and its FFmpeg from printing URLs, and errors that our own lines report.
 
     Called before OpenCV is imported; what the user has set stays as it is.
     """

@@ -35,13 +35,13 @@ from mtl_perception.nodes.process import Stop
 from mtl_perception.nodes.recorder_parameters import RecorderParameters
 
 _LOOK_EVERY = 0.1
-"""Seconds between two looks for topics that nobody publishes yet."""
+"""Seconds between two searches for topics that have no publisher yet."""
 
 _LOOK_AGAIN_EVERY = 10
-"""Looks after which publishers are looked at of which there are subscriptions already."""
+"""Searches after which the publishers of subscribed topics are checked again."""
 
 _WAIT_FOR_RAW = 10
-"""Looks for a publisher of raw images before those are taken that come compressed."""
+"""Searches for a publisher of raw images before compressed ones are recorded instead."""
 
 _DRAIN_WITHIN = 6.0
 """Seconds that what waits gets to be written at the end."""
@@ -49,7 +49,7 @@ _DRAIN_WITHIN = 6.0
 
 @dataclass(eq=False)
 class RecordedTopic:
-    """A topic to record and what has come of it."""
+    """A topic to record, and its subscription."""
 
     name: str
     type: str
@@ -58,7 +58,7 @@ class RecordedTopic:
     profile: QoSProfile | None = None
     source: Source | None = None
     compressed_seen: int = 0
-    """Looks at which there were compressed images but no raw ones."""
+    """Searches that found compressed images but no raw ones."""
 
 
 class RecorderNode(AcceptsSameValues):
@@ -66,12 +66,12 @@ class RecorderNode(AcceptsSameValues):
     Writes the serialised messages of some topics, as they come, with the time of their arrival.
 
     Each topic is subscribed to as soon as it has a publisher, with the quality of service that
-    all its publishers offer. Images are compressed; see `mtl_perception.bags.recording` for what
-    becomes of the rest. /diagnostics tells once a second how it goes.
+    all its publishers offer. Images are compressed; see `mtl_perception.bags.recording`. Its
+    state is published on /diagnostics once a second.
     """
 
     def __init__(self, stop: Stop) -> None:
-        """Create the bag; ConfigError or DataError says why it cannot be."""
+        """Create the bag; ConfigError or DataError where that fails."""
         super().__init__('recorder_node')
         self._stop = stop
         self._settings = settings = declare(self, RecorderParameters)
@@ -100,13 +100,13 @@ class RecorderNode(AcceptsSameValues):
         self._diagnostics_timer = self.create_timer(1.0, self._tell, clock=steady)
 
     def start(self) -> None:
-        """Begin to look for the topics."""
+        """Begin to search for the topics."""
         self.get_logger().info(
             f'recording {", ".join(topic.name for topic in self._topics)} to {self._path}')
         self._look()
 
     def close(self) -> None:
-        """Finish the bag and say what is in it."""
+        """Finish the bag and log its content."""
         for topic in self._topics:
             if topic.subscription is not None:
                 self.destroy_subscription(topic.subscription)
@@ -127,7 +127,7 @@ class RecorderNode(AcceptsSameValues):
                 ) from None
 
     def _look(self) -> None:
-        """Subscribe to what has come, and anew where publishers offer less than they did."""
+        """Subscribe to new topics, and again where publishers offer less than before."""
         self._looks += 1
         try:
             for topic in self._topics:

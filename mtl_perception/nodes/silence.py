@@ -17,7 +17,7 @@ _NO_VIDEO = ('packets of a video are not received: have the driver publish raw o
              'images, or `ros2 run image_transport republish` make them')
 
 _MOST = 6
-"""Topics or publishers that are named; of more, the number is told."""
+"""Most topics or publishers that are named; of more, the number is given."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ class Source(Protocol):
     """A source of images that has a beginning and comes at the pace that it is asked for."""
 
     name: str
-    """What a log may say of it: no passwords."""
+    """Its name in logs: no passwords."""
     order: str
     """Order of the channels of its images: 'rgb' or 'bgr'."""
     rate: float
@@ -45,10 +45,10 @@ def open_source(
         parameters: CameraParameters, warn: Callable[[str], object],
         inform: Callable[[str], object]) -> Source | LiveSource:
     """
-    Return the source that `parameters.source` names; `warn` is told what it leaves out.
+    Return the source that `parameters.source` names; `warn` receives what it skips.
 
-    A live source is opened later and may come then; `warn` is told of its breaks, `inform` of
-    its returns. ConfigError or DataError says why there is none, or that its name is impossible.
+    A live source is opened later and may appear then; `warn` receives its breaks, `inform`
+    its returns. Raises ConfigError or DataError where it does not exist or its name is invalid.
     """
     text = parameters.source
     if text.startswith('synthetic:'):
@@ -124,7 +124,7 @@ class FolderSource:
                 image = read_image(path, 'bgr')
             except DataError as error:
                 broken += 1
-                self._warn(f'left out: {error}')
+                self._warn(f'skipped: {error}')
             else:
                 yield image
         if broken == len(self._paths):
@@ -143,7 +143,7 @@ class VideoSource:
         capture = self._open()
         rate = capture.get(cv2.CAP_PROP_FPS)
         capture.release()
-        # Some files say 0, NaN or 90000.
+        # Some files have 0, NaN or 90000.
         self.rate = rate if 0 < rate <= 1000 else DEFAULT_RATE
 
     def images(self) -> Iterator[np.ndarray]:

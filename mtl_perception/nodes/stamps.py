@@ -46,9 +46,9 @@ class StampReport:
 
 class StampMonitor:
     """
-    Looks at the stamp of each image as it comes in. Not for several threads.
+    Checks the stamp of each image as it arrives. Not for several threads.
 
-    An image is processed whatever its stamp says, and its results carry that stamp as it is. A
+    An image is processed whatever its stamp is, and its results carry that stamp unchanged. A
     stamp that is zero, of the future or of another clock gives no age, and is counted. One that
     goes backwards (a bag that begins again, a clock that was set) begins the rate anew.
     """

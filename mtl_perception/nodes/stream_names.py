@@ -1,4 +1,4 @@
-"""URLs of streams: which ones are taken, and what a log may say of them."""
+"""URLs of streams: which ones are supported, and their names in logs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SCHEME = re.compile(r'([A-Za-z][A-Za-z0-9+.-]+):')
 
 def stream_name(url: str) -> str:
     """
-    Return an URL as a log may say it: no user, password, query or other settings.
+    Return a URL as it may be logged: no user, password, query or other settings.
 
     Some cameras take user and password in the path (`/user=admin_password=...`): it ends before
     the first part that has a `=`. ConfigError, which does not repeat the URL, where it is none

@@ -15,7 +15,7 @@ Frames come when the camera sends them, which is rarely when one is due.
 
 class TaskRates:
     """
-    Says for each frame which tasks are due. Not for several threads.
+    Determines for each frame which tasks are due. Not for several threads.
 
     As in the virtual scheduling algorithm of ITU-T I.371, each frame that is taken moves the time
     of the next by one period, whenever it came itself. So the mean rate is the bound, or the

@@ -7,24 +7,24 @@ from typing import Any
 from rclpy.lifecycle import LifecycleNode
 
 
-def refuse_impossible_transitions(node: LifecycleNode) -> None:
+def reject_invalid_transitions(node: LifecycleNode) -> None:
     """
     Have the node answer a request for a transition that its state does not have with a refusal.
 
     In Humble and Jazzy rclpy raises RCLError instead, which ends the executor and with it the
-    process; Kilted refuses by itself. rclpy has no public place to stand in between.
+    process; Kilted rejects them by itself. rclpy has no public hook for it.
     """
     service = node._service_change_state
     change_state = service.callback
 
-    def refuse_or_change_state(request: Any, response: Any) -> Any:
+    def reject_or_change_state(request: Any, response: Any) -> Any:
         try:
             return change_state(request, response)
         except RuntimeError as error:  # RCLError is one, and has no public name in Humble
             node.get_logger().error(
-                f'transition {request.transition.label or request.transition.id} refused: '
+                f'transition {request.transition.label or request.transition.id} rejected: '
                 f'{" ".join(str(error).split())}')
             response.success = False
             return response
 
-    service.callback = refuse_or_change_state
+    service.callback = reject_or_change_state

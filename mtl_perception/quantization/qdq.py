@@ -4,9 +4,8 @@ Convolutions in INT8 as pairs of QuantizeLinear and DequantizeLinear (QDQ).
 Each runtime makes integer kernels of the pairs where it has them. What a convolution *reads* is
 quantised, per tensor, and its weights per output channel; both are signed and symmetric (no zero
 points), which is what TensorRT takes. What it writes is not: the same value would be rounded twice
-over a range that the activation then cuts off. Biases stay FP32. With the same ranges,
-`onnxruntime.quantization.quantize_static` makes the same of every convolution if it is told all
-that.
+over a range that the activation then cuts off. Biases stay FP32. With the same ranges and
+settings, `onnxruntime.quantization.quantize_static` produces the same for every convolution.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ class QuantizeResult:
 
 
 class Progress(Protocol):
-    """What is told how the work proceeds."""
+    """Receives the progress of the work."""
 
     def stage(self, text: str) -> None:
         """Report the start of a stage that takes its time."""

@@ -13,7 +13,7 @@ BINS = 2048
 """Of a histogram of absolute values; half of them at least are used."""
 
 STEPS = 127
-"""Steps of INT8 on either side of 0; -128 is left out, so that both sides are alike."""
+"""Steps of INT8 on either side of 0; -128 is unused, so that both sides are alike."""
 
 MOST = 1 << 20
 """Values of a tensor that are counted of one image, evenly spread: the others are like them."""
@@ -67,7 +67,7 @@ def measure_ranges(model: onnx.ModelProto, images: np.ndarray,
     """
     Return the range of what each convolution of `model` reads, by name of the value.
 
-    `images` are uint8 [N, H, W, 3] RGB of the model's input size. `progress` is told how many of
+    `images` are uint8 [N, H, W, 3] RGB of the model's input size. `progress` receives how many of
     them are done.
     """
     names = list(dict.fromkeys(node.input[0] for node in layers_of(model.graph)))

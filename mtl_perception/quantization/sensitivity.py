@@ -38,7 +38,7 @@ class LayerNoise:
 
 
 class Reference:
-    """What a model in FP32 says of some images, for others to be held against it."""
+    """The outputs of a model in FP32 for some images, with which others are compared."""
 
     def __init__(self, model: onnx.ModelProto, images: np.ndarray) -> None:
         """Run `model` on `images`, uint8 [N, H, W, 3] RGB."""
@@ -64,7 +64,7 @@ class Reference:
         return float(np.mean(noise / self._power))
 
     def _sums(self, values: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
-        """Return the sum of squares of each head; of a head that says nothing, not 0."""
+        """Return the sum of squares of each head; of a head without activity, not 0."""
         return np.array([
             sum(float(np.square(item[name], dtype=np.float64).sum())
                 for item in values for name in names) + 1e-30
@@ -77,7 +77,7 @@ def measure_layers(model: onnx.ModelProto, ranges: Mapping[str, float], referenc
     Return the noise of each convolution of `model`, in the graph's order.
 
     Noise of several layers adds up in good approximation, since their roundings know nothing of
-    each other. `progress` is told how many layers are done.
+    each other. `progress` receives the number of measured layers.
     """
     layers = layers_of(model.graph)
     names = {node.name for node in layers}

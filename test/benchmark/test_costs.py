@@ -38,7 +38,7 @@ def test_a_network_of_others_has_no_known_operations(paint_model) -> None:
     assert file_cost(paint_model()).gmac is None
 
 
-def test_what_is_no_model_is_refused(tmp_path) -> None:
+def test_what_is_not_a_model_is_rejected(tmp_path) -> None:
     broken = tmp_path / 'broken.onnx'
     broken.write_bytes(b'\x08' * 1000)
     with pytest.raises(ModelError, match='broken'):

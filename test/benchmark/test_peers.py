@@ -45,7 +45,7 @@ def test_peers_stand_beside_the_model_at_its_size_or_their_own():
                 assert peer.spec.candidates == 200
 
 
-def test_peers_of_one_task_or_of_no_pair_are_refused():
+def test_peers_of_one_task_or_of_no_pair_are_rejected():
     with pytest.raises(ConfigError, match='two tasks; this one has detection only'):
         peers_of(SPEC.only(['detection']), 'thesis kind', True)
     with pytest.raises(ConfigError, match='no pair of peers'):
@@ -62,7 +62,7 @@ def test_missing_torchvision_is_said(monkeypatch):
         build_peer(peers_of(SPEC, 'mobile kind', True)[0])
 
 
-def test_an_unknown_name_is_refused():
+def test_an_unknown_name_is_rejected():
     with pytest.raises(ConfigError, match="no peer 'resnet'"):
         build_peer(Peer('resnet', 'thesis kind', 'detection', (320, 320), 2))
 

@@ -72,7 +72,7 @@ def test_a_model_of_one_task_has_no_other(paint_model, tmp_path) -> None:
         write_single_task(paint_model(detection=False), 'detection', tmp_path)
 
 
-def test_what_is_no_model_is_refused(tmp_path) -> None:
+def test_what_is_not_a_model_is_rejected(tmp_path) -> None:
     broken = tmp_path / 'broken.onnx'
     broken.write_bytes(b'\x08' * 1000)
     with pytest.raises(ModelError, match='broken'):

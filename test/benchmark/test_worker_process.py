@@ -83,7 +83,7 @@ def test_says_why_a_network_does_not_open(paint_model, frames, change, kind) -> 
         worker.load([network(**{'path': paint_model(), **change})], frames)
 
 
-def test_frames_of_another_kind_are_refused(paint_model, tmp_path) -> None:
+def test_frames_of_another_kind_are_rejected(paint_model, tmp_path) -> None:
     grey = tmp_path / 'grey.npy'
     np.save(grey, np.zeros((2, 8, 8), np.uint8))
     with WorkerProcess() as worker, pytest.raises(DataError, match=r'grey\.npy'):

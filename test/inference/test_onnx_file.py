@@ -28,7 +28,7 @@ def test_precision_is_that_of_most_of_the_weights(paint_proto, tmp_path, dtype, 
     assert read_onnx_header(path).precision == name
 
 
-def test_a_file_cut_off_anywhere_is_refused(paint_proto, tmp_path):
+def test_a_file_cut_off_anywhere_is_rejected(paint_proto, tmp_path):
     whole = paint_proto().SerializeToString()
     path = tmp_path / 'cut.onnx'
     for length in range(1, len(whole), 41):
@@ -37,7 +37,7 @@ def test_a_file_cut_off_anywhere_is_refused(paint_proto, tmp_path):
             read_onnx_header(path)
 
 
-def test_other_files_are_refused(tmp_path):
+def test_other_files_are_rejected(tmp_path):
     path = tmp_path / 'other.onnx'
     rng = np.random.default_rng(0)
     for content in (b'\x89PNG\r\n\x1a\n' + bytes(4000), b'#!/bin/sh\n' * 99, bytes(4000),
@@ -54,7 +54,7 @@ def test_a_git_lfs_pointer_is_called_one(tmp_path):
         read_onnx_header(path)
 
 
-def test_a_model_of_another_program_is_refused(paint_proto, tmp_path):
+def test_a_model_of_another_program_is_rejected(paint_proto, tmp_path):
     model = paint_proto()
     del model.metadata_props[:]
     path = tmp_path / 'foreign.onnx'
@@ -65,7 +65,7 @@ def test_a_model_of_another_program_is_refused(paint_proto, tmp_path):
 
 @pytest.mark.parametrize('text', ['no JSON', '[]', '{"format": 99}', '{"format": 1, "x": 2}',
                                   '{"format": 1, "detection": {"names": [3]}}', '{"format": 1}'])
-def test_a_broken_spec_is_refused_with_the_path(paint_proto, tmp_path, text):
+def test_a_broken_spec_is_rejected_with_the_path(paint_proto, tmp_path, text):
     model = paint_proto()
     model.metadata_props[0].value = text
     path = tmp_path / 'spec.onnx'

@@ -72,7 +72,7 @@ def test_images_may_be_read_only(paint_model):
 @pytest.mark.parametrize('images', [
     np.zeros((1, 64, 96, 3), np.float32), np.zeros((64, 96, 3), np.uint8),
     np.zeros((1, 96, 64, 3), np.uint8), np.zeros((1, 64, 96, 4), np.uint8)])
-def test_images_of_another_shape_are_refused(paint_model, images):
+def test_images_of_another_shape_are_rejected(paint_model, images):
     with pytest.raises(ValueError, match='not uint8'):
         _open(paint_model()).run(images)
 
@@ -106,7 +106,7 @@ def test_cuda_by_name_needs_cuda(paint_model):
     assert open_runtime(paint_model(), RuntimeOptions('onnxruntime')).device == 'cpu'
 
 
-def test_another_precision_than_the_models_is_refused(paint_model):
+def test_another_precision_than_the_models_is_rejected(paint_model):
     with pytest.raises(StartError, match='computes in fp32 as the model, not in bf16'):
         _open(paint_model(), precision='bf16')
     assert _open(paint_model(), precision='fp32', threads=1).precision == 'fp32'
@@ -134,7 +134,7 @@ def test_with_cuda_but_without_a_driver_the_driver_is_missed(monkeypatch):
     assert OnnxRuntime.facts().devices == ('cuda', 'cpu')
 
 
-def test_a_session_that_took_the_cpu_instead_of_the_gpu_is_refused(paint_model, capfd):
+def test_a_session_that_took_the_cpu_instead_of_the_gpu_is_rejected(paint_model, capfd):
     if 'CUDAExecutionProvider' in onnxruntime.get_available_providers():
         pytest.skip('this ONNX Runtime has CUDA')
     with pytest.raises(StartError, match='can use no GPU'):

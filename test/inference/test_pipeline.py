@@ -271,12 +271,12 @@ def test_a_class_without_a_name_is_left_out():
     (np.zeros((4, 0), np.uint8), '0x4'), (np.zeros((2, 16385), np.uint8), '16385x2'),
     (np.broadcast_to(np.uint8(0), (1 << 20, 1 << 20, 3)), '1048576x1048576'),
     (np.zeros(5, np.uint8), r'\[5\]'), (None, 'NoneType'), ([[1]], 'list')])
-def test_what_is_no_image_is_refused(pipeline, image, what):
+def test_what_is_no_image_is_rejected(pipeline, image, what):
     with pytest.raises(DataError, match=what):
         pipeline.run(image)
 
 
-def test_an_unknown_order_is_refused(pipeline):
+def test_an_unknown_order_is_rejected(pipeline):
     with pytest.raises(ConfigError, match='xyz'):
         pipeline.run(_image(10, 10), 'xyz')
 
@@ -296,7 +296,7 @@ def test_extreme_sizes(paint_model, size, tiles):
     {'score_threshold': '0.3'}, {'score_threshold': True}, {'nms_threshold': 2},
     {'nms_threshold': None}, {'max_detections': 0}, {'max_detections': 10001},
     {'max_detections': 3.5}, {'tiles': '0x1'}, {'tiles': 'all'}])
-def test_impossible_options_are_named_with_their_range(arguments):
+def test_invalid_options_are_named_with_their_range(arguments):
     (name, value), = arguments.items()
     with pytest.raises(ConfigError, match=rf'{name} .*{value}.*1'):
         PipelineOptions(**arguments)
@@ -315,7 +315,7 @@ def test_warming_up_leaves_nothing_behind(paint_model):
     assert seen.detections.boxes.tolist() == [[10, 10, 30, 30]]
 
 
-def test_a_broken_model_is_refused(tmp_path):
+def test_a_broken_model_is_rejected(tmp_path):
     with pytest.raises(ModelError, match=r'none\.onnx'):
         Pipeline(tmp_path / 'none.onnx')
 

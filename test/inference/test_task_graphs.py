@@ -72,7 +72,7 @@ def test_a_graph_that_cannot_be_made_is_told_once_and_the_whole_one_serves():
 
 
 @pytest.mark.parametrize('tasks', [(), ('depth',), ('detection', 'depth')])
-def test_tasks_that_the_model_does_not_have_are_refused(tasks):
+def test_tasks_that_the_model_does_not_have_are_rejected(tasks):
     graphs = TaskGraphs(SPEC, Counting(SPEC), Counting, print)
     with pytest.raises(ValueError, match='are not some of detection, segmentation'):
         graphs.run(IMAGES, tasks)
@@ -81,7 +81,7 @@ def test_tasks_that_the_model_does_not_have_are_refused(tasks):
         TaskGraphs(one, Counting(one), Counting, print).run(IMAGES, ['segmentation'])
 
 
-def test_images_of_another_shape_are_refused_whatever_runs():
+def test_images_of_another_shape_are_rejected_whatever_runs():
     graphs = TaskGraphs(SPEC, Counting(SPEC), Counting, print)
     with pytest.raises(ValueError, match='not uint8'):
         graphs.run(IMAGES[:, :16], ['detection'])

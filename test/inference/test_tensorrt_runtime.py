@@ -96,13 +96,13 @@ def test_an_orin_needs_tensorrt_itself(as_if_rtx_3090, monkeypatch):
     assert 'JetPack' in facts.missing['cuda'].remedy
 
 
-def test_another_precision_than_the_models_is_refused(paint_model, as_if_rtx_3090):
+def test_another_precision_than_the_models_is_rejected(paint_model, as_if_rtx_3090):
     with pytest.raises(StartError, match='it computes in fp32 as the model, not in bf16'):
         TensorRtRuntime(paint_model(), 'cuda', RuntimeOptions(precision='bf16'), silent)
 
 
 def test_as_far_as_it_goes_without_a_gpu(paint_model, as_if_rtx_3090, tmp_path, capfd):
-    """The engine is built, kept, found again, and refused for want of a driver."""
+    """The engine is built, kept, found again, and rejected for want of a driver."""
     lines = []
     options = RuntimeOptions('tensorrt', cache=tmp_path)
     for _ in range(2):
@@ -259,7 +259,7 @@ def test_outputs_are_those_of_onnx_runtime(paint_model, tmp_path):
 
 @with_gpu
 @with_tensorrt
-def test_images_of_another_shape_are_refused(paint_model, tmp_path):
+def test_images_of_another_shape_are_rejected(paint_model, tmp_path):
     runtime = open_runtime(paint_model(), RuntimeOptions('tensorrt', cache=tmp_path))
     with pytest.raises(ValueError, match='not uint8'):
         runtime.run(np.zeros((1, 96, 64, 3), np.uint8))

@@ -88,7 +88,7 @@ def test_rows_by_columns_as_asked_for_where_they_fit():
 
 @pytest.mark.parametrize('text', ['', 'on', '0x2', '2x0', '2', '2x', 'x2', '33x1', '2x33', '-1x2',
                                   '2x2x2', ' 2x2', '100x1', 'AUTO', None, 3])
-def test_other_texts_are_refused(text):
+def test_other_texts_are_rejected(text):
     with pytest.raises(ConfigError, match='neither off, auto nor ROWSxCOLUMNS'):
         parse_tiles(text)
 

@@ -205,7 +205,7 @@ def test_use_sim_time_and_a_file_go_to_the_nodes_that_they_are_for(
     assert all(parameters_of(node, context)[1]['use_sim_time'] is True for node in nodes.values())
 
 
-def test_unknown_arguments_are_refused_on_the_command_line_of_this_file_only(
+def test_unknown_arguments_are_rejected_on_the_command_line_of_this_file_only(
         launch_file, monkeypatch):
     context = LaunchContext(argv=['model:=x', 'launch-prefix:=nice', 'modle:=x'])
     monkeypatch.setattr(sys, 'argv', ['ros2', 'launch', 'other', 'all.launch.py'])

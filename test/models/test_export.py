@@ -113,7 +113,7 @@ def test_command_compares_on_synthetic_frames_and_rejects_an_empty_folder(tmp_pa
     assert capsys.readouterr().err.count('\n') == 1
 
 
-def test_what_tensorrt_refuses_is_told_and_kept(tmp_path):
+def test_what_tensorrt_rejects_is_told_and_kept(tmp_path):
     pytest.importorskip('tensorrt_rtx')
     onnx = pytest.importorskip('onnx')
     model = onnx.load(model_path())

@@ -136,12 +136,12 @@ def test_what_is_of_stride_4_alone_is_not_there_without_it():
     ModelSpec(architecture='thesis', detection=DETECTION, towers='separable'),
     ModelSpec(architecture='thesis', detection=DETECTION, neck_channels=64),
     ModelSpec(segmentation=SEGMENTATION, fcn_stride=16)])
-def test_options_of_other_architectures_are_refused(spec):
+def test_options_of_other_architectures_are_rejected(spec):
     with pytest.raises(ConfigError, match=f'the architecture {spec.architecture} has no '):
         build_model(spec)
 
 
-def test_unknown_names_are_refused():
+def test_unknown_names_are_rejected():
     with pytest.raises(ConfigError, match=r'no backbone .*mobilenet_v2'):
         build_model(ModelSpec(backbone='nonesuch', detection=DETECTION))
     with pytest.raises(ConfigError, match=r'no architecture .*lean'):

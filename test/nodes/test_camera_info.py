@@ -42,7 +42,7 @@ def test_without_one_the_camera_is_uncalibrated():
     assert info.k[0] == 0 and not info.p.any() and not info.d
 
 
-def test_images_of_another_size_are_refused(written):
+def test_images_of_another_size_are_rejected(written):
     with pytest.raises(ConfigError, match='is for 640x480, the images are 320x240'):
         camera_info(load_calibration(written(CALIBRATION)), 320, 240)
 

@@ -75,7 +75,7 @@ def test_what_is_wrong_is_said_the_worst_first():
 def test_an_idle_node_says_so_and_is_well():
     idle, _, _ = statuses(is_idle=True, summary=replace(SUMMARY, dropped={'idle': 12}))
     assert idle.level == DiagnosticStatus.OK
-    assert idle.message == 'idle: nobody subscribes to results'
+    assert idle.message == 'idle: no subscribers to results'
     assert values(idle)['images dropped, idle'] == '12'
 
 

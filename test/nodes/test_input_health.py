@@ -90,7 +90,7 @@ def test_silence_is_explained_by_what_is_there(
         '/other offers reliable, volatile, but nothing arrives: see `ros2 topic hz /image`'))
     wait_until(mute.get_subscription_count)
     fly(lambda: mute.publish(image(now(ros_node))),
-        lambda: diagnostics.says('idle: nobody subscribes'))
+        lambda: diagnostics.says('idle: no subscribers'))
     for words in ('publisher; no other', 'on /camera/image_raw', 'it carries', 'ros2 topic hz'):
         assert len([line for line in node.said().splitlines() if words in line]) == 1, node.said()
     assert node.end()[0] == 0

@@ -62,7 +62,7 @@ def test_values_come_from_overrides_and_whole_numbers_do_for_others(idle_node):
     (CameraParameters, {'loop': 'yes'}, "'yes' is not true or false"),
     (RecorderParameters, {'topics': 'image'}, "'image' is not a list of text"),
 ])
-def test_impossible_values_are_refused_with_the_range(kind, values, reason, idle_node):
+def test_invalid_values_are_rejected_with_the_range(kind, values, reason, idle_node):
     with pytest.raises(ConfigError, match=reason) as error:
         declare(idle_node(**values), kind)
     assert '\n' not in str(error.value)
@@ -80,7 +80,7 @@ def test_what_yaml_makes_of_off_is_off(idle_node):
      'jpeg_quality, raw_topics, max_queue_size, max_file_size, max_file_duration, '
      'min_free_space'),
 ])
-def test_a_name_that_no_node_has_is_refused_with_the_nearest(kind, name, remedy, idle_node):
+def test_a_name_that_no_node_has_is_rejected_with_the_nearest(kind, name, remedy, idle_node):
     node = idle_node(**{name: 1})
     with pytest.raises(ConfigError) as error:
         declare(node, kind)
@@ -126,7 +126,7 @@ def test_a_change_gives_new_values_and_leaves_the_old_ones():
     ('queue_depth', 3, 'changes only while the node is unconfigured'),
     ('autostart', False, 'is read-only'),
 ])
-def test_a_change_that_cannot_be_is_refused_with_the_reason(name, value, reason):
+def test_a_change_that_cannot_be_is_rejected_with_the_reason(name, value, reason):
     with pytest.raises(ConfigError, match=reason):
         changed(PerceptionParameters(), [change(name, value)], unconfigured=False)
 

@@ -403,7 +403,7 @@ def test_without_a_subscriber_nothing_is_done_and_the_first_one_is_served_at_onc
         wait_until(lambda: int(said('images dropped, idle') or 0) > 0)
         # No longer sent, either.
         wait_until(lambda: stream.publisher.get_subscription_count() == 0)
-        wait_until(lambda: states[-1].status[0].message == 'idle: nobody subscribes to results')
+        wait_until(lambda: states[-1].status[0].message == 'idle: no subscribers to results')
         assert states[-1].status[0].level == b'\x00'
         begun = time.time()
         subscription = ros_node.create_subscription(

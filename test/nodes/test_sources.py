@@ -22,7 +22,7 @@ def test_a_folders_images_come_by_name_and_broken_ones_are_left_out(tmp_path):
     (tmp_path / 'c.jpg').write_bytes(b'no image')
     (tmp_path / 'notes.txt').write_text('nor this')
     (tmp_path / 'e.png').mkdir()
-    # Its 16 bits are not cut to 8 here and refused by `mtl predict`.
+    # Its 16 bits are not cut to 8 here and rejected by `mtl predict`.
     cv2.imwrite(str(tmp_path / 'f.png'), np.full((4, 6), 3000, np.uint16))
     warnings = []
     source = source_of(tmp_path, warnings.append)

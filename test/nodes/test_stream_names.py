@@ -30,7 +30,7 @@ def test_a_name_has_no_secrets(url, name):
     ('rtsp://pilot:secret/x@192.0.2.1/y', 'impossible host or port; special characters'),
     ('http://[secret/x', 'impossible host or port'),
 ])
-def test_an_impossible_one_is_refused_without_repeating_it(url, reason):
+def test_invalid_one_is_rejected_without_repeating_it(url, reason):
     with pytest.raises(ConfigError, match=reason) as error:
         stream_name(url)
     assert 'secret' not in str(error.value) and '\n' not in str(error.value)

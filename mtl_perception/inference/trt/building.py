@@ -20,13 +20,13 @@ Capability = tuple[int, int]
 """Compute capability of a GPU, such as (8, 6)."""
 
 _SECONDS, _PERCENT = 5.0, 10
-"""A line on how far it is comes after so many seconds and so much progress, both."""
+"""A progress line is printed after this many seconds and this much progress, both."""
 
 _PATIENCE = 30.0
-"""A line comes after so many seconds however little the progress was."""
+"""A progress line is printed after this many seconds regardless of the progress."""
 
 _LOOK = 0.1
-"""Seconds between two looks at how far it is."""
+"""Seconds between two checks of the progress."""
 
 _THREAD = 'TensorRT builder'
 
@@ -66,7 +66,7 @@ def build(model: bytes, spec: ModelSpec, where: Path, capability: Capability, ba
 
     TensorRT for RTX builds it for GPUs of `capability`, with or without one here; TensorRT itself
     for the GPU of this machine, which must have it. Kernels are chosen for one image, which is
-    what a node runs. `say` is told how far it is. Raises StartError where TensorRT refuses the
+    what a node runs. `say` receives the progress. Raises StartError where TensorRT rejects the
     model or fails, ModelError where the network contradicts `spec`.
     """
     check_capability(capability)
@@ -155,7 +155,7 @@ class Progress(trt.IProgressMonitor):
         return time.monotonic() - self._begun
 
     def tell(self) -> None:
-        """Tell how far it is, if it is time to."""
+        """Report the progress, if it is due."""
         with self._lock:
             percent = max(self._told, round(100 * self._fraction(None)))
         now = time.monotonic()

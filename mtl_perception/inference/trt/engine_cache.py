@@ -1,7 +1,7 @@
 """
 Engines on disk: each is built once and found again.
 
-The name of an engine's file says all that it depends on: which TensorRT in which version, for
+The name of an engine's file has all that it depends on: which TensorRT in which version, for
 which GPUs, the largest batch, and a hash of the ONNX file's content. TensorRT for RTX builds for
 a compute capability: `rtx-1.7.1.116-sm86-b4-<hash>.engine` serves every GPU of 8.6, and may have
 been built on another machine. TensorRT itself builds for one kind of GPU, whose name is added:
@@ -10,8 +10,8 @@ folder is considered.
 
 To load an engine is to run it, as a program is. So the folder is made for its owner alone, and a
 file is loaded only if it belongs to this user (or root) and nobody else may write to it. A file
-starts with a line that says what it is and a SHA-256 over its name and content: one that is cut
-off, or was renamed from another version, is seen before TensorRT looks at it.
+starts with a line with its kind and a SHA-256 over its name and content: one that is cut
+off, or was renamed from another version, is detected before TensorRT reads it.
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ class EngineFolder:
         Return the folder's lock, for one who builds an engine there, once it is free.
 
         It is held until it is closed. There is one for all engines: two builds at once would
-        spoil each other's timing of kernels. Where another process has it, a line says so.
+        spoil each other's timing of kernels. Where another process holds it, a line reports that.
         Raises OSError where nothing can be written there.
         """
         folder = self._made()
@@ -161,7 +161,7 @@ class EngineFolder:
 
 
 class LoadError(Exception):
-    """TensorRT does not take the bytes of an engine; its text says why."""
+    """TensorRT rejects the bytes of an engine; the text has the reason."""
 
 
 def open_engine(folder: EngineFolder, name: str, build: Callable[[], memoryview],
@@ -170,7 +170,8 @@ def open_engine(folder: EngineFolder, name: str, build: Callable[[], memoryview]
     Return the engine `name`: from its file, or built and kept there.
 
     `load` makes an engine of a file's bytes; where it raises LoadError, the file is replaced.
-    Several processes that ask at once build it once. Where it cannot be kept, `say` is told why.
+    Several processes that ask at once build it once. Where it cannot be kept, `say` receives the
+    reason.
     Raises StartError where what was just built does not load, and what `build` raises.
     """
     seen = folder.changed(name)
@@ -214,7 +215,7 @@ def _load(folder: EngineFolder, name: str, load: Callable[[memoryview], Engine],
 
 
 def reason(error: OSError) -> str:
-    """Return what the system says was wrong, without the path."""
+    """Return the system's error text, without the path."""
     return error.strerror or str(error)
 
 

@@ -38,7 +38,7 @@ class ErrorLog(trt.ILogger):
         """Return the first of the errors since the last call in one line: it is the cause."""
         errors = list(self._errors)
         self._errors.clear()
-        return one_line(Exception(without_echo(errors[0]))) if errors else 'it does not say why'
+        return one_line(Exception(without_echo(errors[0]))) if errors else 'no reason given'
 
 
 LOG = ErrorLog()
@@ -49,7 +49,7 @@ def without_echo(text: str) -> str:
     """
     Return an error of TensorRT without what it adds where there is no driver.
 
-    It says the same CUDA error after every other one; that one has a line of its own.
+    It repeats the same CUDA error after every other one; that one has a line of its own.
     """
     lines = [line for line in text.splitlines() if not line.startswith('[checkMacros')]
     return ' '.join(lines) or text

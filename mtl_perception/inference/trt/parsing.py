@@ -29,7 +29,7 @@ def check_parses(path: Path) -> str | None:
     Return the TensorRT that takes the ONNX file `path`, such as 'RTX 1.7.1'; needs no GPU.
 
     None: no TensorRT is installed, or the one that is does not start without a GPU, so nothing
-    is known. Raises StartError where TensorRT refuses the file, with its reasons in one line;
+    is known. Raises StartError where TensorRT rejects the file, with its reasons in one line;
     ModelError where the file is no model of this package or contradicts its contract.
     """
     header = read_onnx_header(path)
@@ -45,7 +45,7 @@ def check_parses(path: Path) -> str | None:
 
 
 def tensorrt_verdict(path: Path) -> str:
-    """Return in one line what the TensorRT that is installed says of the ONNX file `path`."""
+    """Return in one line whether the installed TensorRT can parse the ONNX file `path`."""
     try:
         version = check_parses(path)
     except StartError as error:
@@ -61,7 +61,7 @@ def parse(builder: trt.Builder, model: bytes, spec: ModelSpec,
     Return the strongly typed network of an ONNX file's bytes.
 
     Number formats are those of the file: TensorRT chooses none of its own. `where` is the path
-    for errors. Raises StartError where TensorRT refuses the file, ModelError where the network's
+    for errors. Raises StartError where TensorRT rejects the file, ModelError where the network's
     inputs and outputs are not those of `spec`.
     """
     from mtl_perception.inference.trt.library import FLAVOUR, LOG, trt
@@ -91,7 +91,7 @@ def found(tensors: Iterable[tuple[str, trt.DataType, trt.Dims]]) -> dict[str, Fo
 
 
 def sizes_of(dimensions: trt.Dims) -> tuple[int, ...]:
-    """Return the sizes as a tuple: its types do not say that Dims is a sequence."""
+    """Return the sizes as a tuple: its types do not declare Dims a sequence."""
     sequence: Any = dimensions
     return tuple(sequence)
 

@@ -72,7 +72,7 @@ def test_a_refusal_names_operator_and_node_in_one_line(paint_proto, library, tmp
     assert capfd.readouterr() == ('', '')
 
 
-def test_an_operator_that_nobody_knows_and_an_old_opset_are_refused(
+def test_an_operator_that_nobody_knows_and_an_old_opset_are_rejected(
         paint_proto, library, tmp_path):
     model = paint_proto()
     model.graph.node[4].op_type = 'Frobnicate'
@@ -84,7 +84,7 @@ def test_an_operator_that_nobody_knows_and_an_old_opset_are_refused(
         check_parses(save(model, tmp_path / 'old.onnx'))
 
 
-def test_a_file_that_is_no_model_is_refused_before_tensorrt_sees_it(
+def test_a_file_that_is_no_model_is_rejected_before_tensorrt_sees_it(
         paint_proto, tmp_path, monkeypatch):
     monkeypatch.setattr(parsing, 'installed', lambda: pytest.fail('TensorRT was asked'))
     model = paint_proto()
@@ -99,7 +99,7 @@ def test_a_file_that_is_no_model_is_refused_before_tensorrt_sees_it(
         check_parses(tmp_path / 'outside.onnx')
 
 
-def test_a_network_that_differs_from_its_spec_is_refused(paint_model, library):
+def test_a_network_that_differs_from_its_spec_is_rejected(paint_model, library):
     other = read_onnx_header(paint_model(size=(64, 64))).spec
     with pytest.raises(ModelError, match=r'images is uint8 \[\?, 64, 96, 3\]; its spec asks for'):
         parse(library.new_builder(), paint_model().read_bytes(), other, paint_model())
