@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TYPE_CHECKING, TypeVar
 
 from mtl_perception.commands.arguments import add_data_argument, say
 from mtl_perception.image_size import parse_size
@@ -16,7 +16,9 @@ from mtl_perception.training.config import (
     BEST_FILE,
     MODEL_FILE,
     NetworkOptions,
+    NO_BETTER,
     STATE_FILE,
+    STOPPED,
     TASKS,
     TeacherPaths,
     TrainConfig,
@@ -30,6 +32,9 @@ from mtl_perception.training.options import (
     OptimizerOptions,
     TrainingOptions,
 )
+
+if TYPE_CHECKING:
+    from mtl_perception.training.train import TrainResult
 
 T = TypeVar('T')
 
@@ -257,12 +262,12 @@ def run(args: argparse.Namespace) -> None:
     print_result(train(config_of(args), print, say, progress=True), args.output)
 
 
-def print_result(result: Any, output: Path) -> None:
+def print_result(result: TrainResult | None, output: Path) -> None:
     """Print how a run in `output` ended; `result` is None in processes that do not report."""
     if result is None:
         return
-    after = {'no better': '; the score did not improve',
-             'stopped': f'; stopped early, continue with --resume --output {output}'}
+    after = {NO_BETTER: '; the score did not improve',
+             STOPPED: f'; stopped early, continue with --resume --output {output}'}
     print(f'{result.model}: the model after {result.steps} steps{after.get(result.reason, "")}')
     if result.best_step:
         print(f'{output / BEST_FILE}: the best score, {result.best_score:.3f}, '

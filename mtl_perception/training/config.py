@@ -1,7 +1,8 @@
-"""What `train` and `distill` take, and the names of the files that they write."""
+"""What `train` and `distill` take, the files that they write and the reasons why they end."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -17,6 +18,12 @@ BEST_FILE = 'best.pt'
 
 STATE_FILE = 'last.pt'
 """The run's whole state, from which it is resumed."""
+
+FINISHED, STOPPED, NO_BETTER = 'finished', 'stopped', 'no better'
+"""Why a run ended: all steps were taken, a signal came, or the score did not improve."""
+
+Report = Callable[[str], None]
+"""Takes a line of text for the user."""
 
 TASKS = ('both', 'detection', 'segmentation')
 DEVICES = ('auto', 'cpu', 'cuda')

@@ -43,6 +43,9 @@ def launched(device: str, precision: str, time_out: timedelta | None = None) -> 
     device = choose_device(device)
     precision = choose_precision(precision, device)
     size, local_size = _process_counts(os.environ)
+    if device == 'cuda' and local_size > torch.cuda.device_count():
+        raise ConfigError(f'{local_size} processes on this machine need a CUDA device each, '
+                          f'but torch finds {torch.cuda.device_count()}; lower --nproc-per-node')
     # Not at the top: at its import, Fabric parses the environment that is checked above.
     from lightning_fabric import Fabric
     from lightning_fabric.plugins.environments import LightningEnvironment, TorchElasticEnvironment

@@ -17,10 +17,9 @@ from typing import Any
 
 from mtl_perception.errors import ModelError
 from mtl_perception.models.checkpoint import read_checkpoint
-from mtl_perception.training.config import MODEL_FILE, STATE_FILE
+from mtl_perception.training.config import MODEL_FILE, Report, STATE_FILE, STOPPED
 from mtl_perception.training.experiment_file import Experiment, load_experiment, Network
 from mtl_perception.training.experiment_table import format_table, read_scores, TASKS
-from mtl_perception.training.loop import STOPPED
 
 TABLE_FILE = 'experiment.md'
 """The table of scores, in the folder of the experiment."""
@@ -28,8 +27,22 @@ TABLE_FILE = 'experiment.md'
 DONE_FILE = 'done'
 """Marks the folder of a completed run."""
 
-Report = Callable[[str], None]
-"""Takes a line of text for the user."""
+RunCommand = Callable[[str, Sequence[str]], None]
+"""Runs a subcommand of `mtl` with arguments; raises ModelError where it fails."""
+
+
+def run_command(command: str, arguments: Sequence[str]) -> None:
+    """
+    Run a subcommand of `mtl` as a process, whose memory is free afterwards.
+
+    Raises ModelError where it fails, KeyboardInterrupt where Ctrl-C ended it.
+    """
+    done = subprocess.run(
+        [sys.executable, '-m', 'mtl_perception.main', command, *arguments], check=False)
+    if done.returncode == 130:
+        raise KeyboardInterrupt
+    if done.returncode:
+        raise ModelError(f'mtl {command} failed; its error is printed above')
 
 
 @dataclass(frozen=True)
@@ -54,14 +67,16 @@ class ExperimentResult:
     """The file that it was written to."""
 
 
-def run_experiment(config: ExperimentConfig,
-                   announce: Report = lambda text: None) -> ExperimentResult:
+def run_experiment(config: ExperimentConfig, announce: Report = lambda text: None,
+                   run: RunCommand = run_command) -> ExperimentResult:
     """
     Train and evaluate what is not complete yet, and write the table of scores.
 
-    `announce` receives a line before each run and evaluation. Raises MtlError.
+    `announce` receives a line before each run and evaluation, which `run` carries out. Raises
+    MtlError.
     """
-    runner = Runner(load_experiment(config.experiment), config.output, config.data, announce)
+    runner = Runner(
+        load_experiment(config.experiment), config.output, config.data, announce, run)
     runner.train()
     runner.evaluate()
     scores = [score for task in TASKS for score in read_scores(
@@ -89,10 +104,11 @@ class Runner:
     """Runs the parts of an experiment that are not complete, each in its folder."""
 
     def __init__(self, experiment: Experiment, output: Path, data: Path | None,
-                 announce: Report) -> None:
+                 announce: Report, run: RunCommand) -> None:
         self.experiment = experiment
         self.output = output
         self.announce = announce
+        self.run = run
         self.data = ['--data', str(data)] if data else []
 
     def folder(self, network: Network, seed: int) -> Path:
@@ -111,7 +127,7 @@ class Runner:
             teachers = {
                 option: str(self.folder(self._named(name), seed) / MODEL_FILE)
                 for option, name in network.teachers.items()}
-            self._mtl('distill' if teachers else 'train', [
+            self.run('distill' if teachers else 'train', [
                 '--config', str(self.experiment.manifest), *self.data, '--output', str(folder),
                 '--seed', str(seed), *as_arguments({**network.options, **teachers}),
                 *(['--resume'] if (folder / STATE_FILE).exists() else [])])
@@ -139,7 +155,7 @@ class Runner:
                 self.announce(f'evaluation of {task}, seed {seed}')
                 models = [argument for network in networks for argument in (
                     '--model', str(self.folder(network, seed) / MODEL_FILE))]
-                self._mtl('evaluate', [
+                self.run('evaluate', [
                     *models, '--config', str(self.experiment.manifest), *self.data,
                     '--output', str(folder), *as_arguments(self.experiment.evaluate)])
 
@@ -152,13 +168,3 @@ class Runner:
         networks = [one for one in self.experiment.networks if one.has(task)
                     and seed in one.seeds]
         return sorted(networks, key=lambda one: one.options.get('tasks') != task)
-
-    @staticmethod
-    def _mtl(command: str, arguments: Sequence[str]) -> None:
-        # A process of its own: its memory is free afterwards, and Ctrl-C reaches it directly.
-        done = subprocess.run([sys.executable, '-m', 'mtl_perception.main', command, *arguments],
-                              check=False)
-        if done.returncode == 130:
-            raise KeyboardInterrupt
-        if done.returncode:
-            raise ModelError(f'mtl {command} failed; its error is printed above')

@@ -18,7 +18,13 @@ from mtl_perception.errors import ConfigError, ModelError
 from mtl_perception.models.checkpoint import save_checkpoint
 from mtl_perception.training.batch_norm import check_single_images
 from mtl_perception.training.batches import Batch, Batches
-from mtl_perception.training.config import BEST_FILE, STATE_FILE
+from mtl_perception.training.config import (
+    BEST_FILE,
+    FINISHED,
+    NO_BETTER,
+    STATE_FILE,
+    STOPPED,
+)
 from mtl_perception.training.distillation import Teachers
 from mtl_perception.training.objective import by_task, loss_names, Objective
 from mtl_perception.training.run_log import RunLog
@@ -29,17 +35,13 @@ from mtl_perception.training.validation import Validation
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-FINISHED, STOPPED, NO_BETTER = 'finished', 'stopped', 'no better'
-"""Why a run ended: all steps were taken, a signal came, or the score did not improve."""
-
-
 @dataclass(frozen=True)
 class Finish:
     """How a run ended."""
 
     steps: int
     reason: str
-    """`FINISHED`, `STOPPED` or `NO_BETTER`."""
+    """`config.FINISHED`, `STOPPED` or `NO_BETTER`."""
 
 
 class Trainer:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 import datetime
 from pathlib import Path
@@ -22,7 +21,7 @@ from mtl_perception.models.network import ARCHITECTURES, build_model
 from mtl_perception.models.transfer import transfer_weights
 from mtl_perception.spec import ModelSpec
 from mtl_perception.training.batches import Batches
-from mtl_perception.training.config import MODEL_FILE, STATE_FILE, TrainConfig
+from mtl_perception.training.config import MODEL_FILE, Report, STATE_FILE, TrainConfig
 from mtl_perception.training.distillation import Teachers
 from mtl_perception.training.engine import launched
 from mtl_perception.training.loop import Finish, Trainer
@@ -33,10 +32,6 @@ from mtl_perception.training.state import TrainingState
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
-Report = Callable[[str], None]
-"""Takes a line of text for the user."""
-
-
 @dataclass(frozen=True)
 class TrainResult:
     """How a run ended."""
@@ -46,7 +41,7 @@ class TrainResult:
     steps: int
     """Optimiser steps that were taken."""
     reason: str
-    """`loop.FINISHED`, `STOPPED` or `NO_BETTER`."""
+    """`config.FINISHED`, `STOPPED` or `NO_BETTER`."""
     best_score: float
     best_step: int
     """The best score of an evaluation and the step after which it was; 0: no evaluation."""

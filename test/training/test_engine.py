@@ -120,6 +120,15 @@ def test_an_incomplete_environment_of_torchrun_is_named(changes, monkeypatch):
         pass
 
 
+def test_more_processes_than_cuda_devices_are_rejected(monkeypatch):
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: True)
+    monkeypatch.setattr(torch.cuda, 'device_count', lambda: 1)
+    for name, value in TORCHRUN.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=r'2 processes.*finds 1'), launched('cuda', 'fp32'):
+        pass
+
+
 def test_torchrun_with_one_process_needs_no_process_group(monkeypatch):
     for name, value in {**TORCHRUN, 'WORLD_SIZE': '1', 'LOCAL_WORLD_SIZE': '1'}.items():
         monkeypatch.setenv(name, value)

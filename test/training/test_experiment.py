@@ -4,13 +4,15 @@ import json
 
 import pytest
 
-from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.errors import ConfigError, DataError, ModelError
+from mtl_perception.main import main
 
 pytest.importorskip('torch')
 
 from mtl_perception.training.experiment import (
     as_arguments,
     ExperimentConfig,
+    run_command,
     run_experiment,
 )
 from mtl_perception.training.experiment_file import load_experiment
@@ -35,12 +37,17 @@ def config(manifest_path, tmp_path):
     return path
 
 
+def run_here(command, arguments):
+    """Run a command in this process, which has its modules imported."""
+    assert main([command, *arguments]) == 0
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(500)
 def test_experiment_trains_and_compares_and_reuses_what_is_complete(config, tmp_path):
     announced = []
     experiment = ExperimentConfig(config, tmp_path / 'out')
-    result = run_experiment(experiment, announced.append)
+    result = run_experiment(experiment, announced.append, run_here)
     assert announced == [
         '1 of 2: detection, seed 3', '2 of 2: distilled, seed 3',
         'evaluation of detection, seed 3', 'evaluation of segmentation, seed 3']
@@ -48,10 +55,18 @@ def test_experiment_trains_and_compares_and_reuses_what_is_complete(config, tmp_
     assert [line.split(' | ')[:2] for line in result.table.splitlines()[2:]] == [
         ['| detection', 'AP50'], ['| distilled', 'AP50'], ['| distilled', 'mIoU']]
     announced.clear()
-    assert run_experiment(experiment, announced.append) == result and not announced
+    assert run_experiment(experiment, announced.append, run_here) == result and not announced
     (tmp_path / 'out' / 'evaluation-detection-seed3' / 'metrics.json').write_text('{}')
     with pytest.raises(DataError, match=r'metrics\.json'):
         run_experiment(experiment)
+
+
+def test_commands_run_as_processes_and_their_failure_is_an_error(capfd):
+    run_command('info', ['--help'])
+    assert 'usage: mtl info' in capfd.readouterr().out
+    with pytest.raises(ModelError, match='mtl info failed'):
+        run_command('info', ['nowhere.onnx'])
+    assert 'nowhere.onnx' in capfd.readouterr().err
 
 
 def test_options_become_arguments():

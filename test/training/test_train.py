@@ -44,7 +44,7 @@ def one_thread():
 
 
 def test_losses_fall(small_config, read_losses, tmp_path):
-    train(small_config(tmp_path, training={'steps': 80}, optimizer={'learning_rate': 4e-3},
+    train(small_config(tmp_path, training={'steps': 60}, optimizer={'learning_rate': 4e-3},
                        batches={'crop_size': 96}))
     found = read_losses(tmp_path)
     # Single steps differ much: stretches are compared.
@@ -54,14 +54,14 @@ def test_losses_fall(small_config, read_losses, tmp_path):
 
 def test_resumed_run_equals_uninterrupted_run_bitwise(
         manifest_path, small_config, read_losses, tmp_path, one_thread):
-    options = {'training': {'steps': 20, 'save_every': 8},
-               'optimizer': {'learning_rate': 2e-4}, 'batches': {'workers': 1}}
+    options = {'training': {'steps': 16, 'save_every': 8},
+               'optimizer': {'learning_rate': 2e-4}, 'batches': {'workers': 1, 'crop_size': 96}}
     # Stopped after its first steps by Ctrl-C, as a user would, then resumed.
     parts = tmp_path / 'parts'
     process = subprocess.Popen(
         [sys.executable, '-m', 'mtl_perception.main', 'train', '--config', str(manifest_path),
-         '--output', str(parts), '--steps', '20', '--save-every', '8', '--learning-rate', '2e-4',
-         '--detection-images', '2', '--segmentation-images', '2', '--crop-size', '128',
+         '--output', str(parts), '--steps', '16', '--save-every', '8', '--learning-rate', '2e-4',
+         '--detection-images', '2', '--segmentation-images', '2', '--crop-size', '96',
          '--warmup-steps', '2', '--input-size', '128x128'],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         env={**os.environ, 'OMP_NUM_THREADS': '1'})
@@ -74,17 +74,17 @@ def test_resumed_run_equals_uninterrupted_run_bitwise(
     printed, _ = process.communicate(timeout=60)
     assert process.returncode == 0 and '--resume' in printed
     done = len(read_losses(parts)['classes'])
-    assert 3 <= done < 20
+    assert 3 <= done < 16
     announced = []
     train(small_config(parts, resume=True, **options), announced.append)
-    assert announced == [f'resuming at step {done} of 20']
+    assert announced == [f'resuming at step {done} of 16']
 
     train(small_config(tmp_path / 'whole', **options))
     for name, values in read_losses(tmp_path / 'whole').items():
         assert np.array_equal(read_losses(parts)[name], values), name
     (spec, first), (_, second) = (
         load_checkpoint(tmp_path / run / 'model.pt') for run in ('whole', 'parts'))
-    assert spec.provenance['steps'].startswith('20 of 20')
+    assert spec.provenance['steps'].startswith('16 of 16')
     for key, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[key]), key
 

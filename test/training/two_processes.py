@@ -28,10 +28,10 @@ from mtl_perception.training.state import TrainingState
 from mtl_perception.training.train import read_samples
 from mtl_perception.training.validation import Scores
 
-TIME_OUT = timedelta(seconds=5)
+TIME_OUT = timedelta(seconds=4)
 """Limit of the wait for another process."""
 
-VALIDATION_SECONDS = 7
+VALIDATION_SECONDS = 5.5
 """Longer than the limit."""
 
 
