@@ -14,8 +14,8 @@ import platform
 _EXTRAS = {
     'run': ('cv2', 'lxml', 'mcap', 'numpy', 'onnxruntime', 'PIL', 'pycocotools', 'pydantic',
             'pydantic_core', 'rosbags', 'simplejpeg', 'tqdm', 'yaml'),
-    'train': ('jinja2', 'matplotlib', 'onnx', 'onnxscript', 'tensorboard', 'torch', 'torchmetrics',
-              'torchvision'),
+    'train': ('jinja2', 'lightning_fabric', 'matplotlib', 'onnx', 'onnxscript', 'tensorboard',
+              'torch', 'torchmetrics', 'torchvision'),
     'openvino': ('openvino',),
     'tensorrt': ('cuda', 'tensorrt', 'tensorrt_rtx'),
 }

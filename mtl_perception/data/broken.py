@@ -1,8 +1,8 @@
-"""Broken pictures and annotations: all of them found, and left out where that is wanted."""
+"""Broken images and annotations of a split: found one by one, without ending the reading."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from mtl_perception.data.readers import DataSet
@@ -12,7 +12,7 @@ from mtl_perception.errors import DataError
 
 @dataclass(frozen=True)
 class Broken:
-    """Something that cannot be used."""
+    """An entry of a split that cannot be used."""
 
     set_name: str
     split: str
@@ -25,7 +25,7 @@ class Broken:
 def read_good(data_set: DataSet, split: str,
               report: Callable[[Broken], None]) -> Iterator[tuple[int, Sample]]:
     """
-    Yield index and sample of what can be read, and `report` what cannot.
+    Yield index and sample of every entry that can be read, and `report` the others.
 
     Raises ConfigError where the set has no such split.
     """
@@ -41,36 +41,6 @@ def read_good(data_set: DataSet, split: str,
             report(Broken(data_set.spec.name, split, stem, _line(error)))
         else:
             yield index, sample
-
-
-class WithoutBroken:
-    """
-    A data set without what cannot be read.
-
-    A split is read through when it is first asked for; what is broken is reported then, and not
-    seen again.
-    """
-
-    def __init__(self, data_set: DataSet, report: Callable[[Broken], None]) -> None:
-        self.spec = data_set.spec
-        self._set = data_set
-        self._report = report
-        self._splits: dict[str, tuple[list[int], list[str]]] = {}
-
-    def stems(self, split: str) -> Sequence[str]:
-        """Return the names of the split's good entries."""
-        return self._good(split)[1]
-
-    def read(self, split: str, index: int) -> Sample:
-        """Return the good entry `index` of the split."""
-        return self._set.read(split, self._good(split)[0][index])
-
-    def _good(self, split: str) -> tuple[list[int], list[str]]:
-        if split not in self._splits:
-            indices = [index for index, _ in read_good(self._set, split, self._report)]
-            stems = self._set.stems(split) if indices else []
-            self._splits[split] = indices, [stems[index] for index in indices]
-        return self._splits[split]
 
 
 def _line(error: DataError) -> str:

@@ -1,35 +1,102 @@
-"""A data set as training sees it: large pictures in crops, and without what is broken."""
+"""The samples that a run trains on: read once, checked, and kept decoded in memory."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 import sys
 
-from mtl_perception.data.broken import Broken, WithoutBroken
+from tqdm import tqdm
+
+from mtl_perception.data.broken import Broken, read_good
 from mtl_perception.data.crops import CroppedSet, FileSet
 from mtl_perception.data.readers import DataSet, open_set
+from mtl_perception.data.samples import Sample
 from mtl_perception.data.set_spec import Manifest, SetSpec
+from mtl_perception.errors import DataError
 
 
-def open_training_set(spec: SetSpec, manifest: Manifest, skip_bad: bool = False) -> DataSet:
+def open_training_set(spec: SetSpec, manifest: Manifest) -> DataSet:
     """
-    Return the set that `spec` of `manifest` describes, cut as its `crops` say.
+    Return the set that `spec` of `manifest` describes, cut as its `crops` specify.
 
-    With `skip_bad`, what is broken in a split is left out and said on stderr, a line each and
-    their number; otherwise reading it raises DataError. Raises DataError where the set's files are
-    missing or contradict the manifest.
+    Raises DataError where the set's files are missing or contradict the manifest.
     """
     data_set = open_set(spec, manifest)
     if spec.crops is not None and isinstance(data_set, FileSet):
-        data_set = CroppedSet(data_set, spec.crops)
-    return WithoutBroken(data_set, SkipCounter()) if skip_bad else data_set
+        return CroppedSet(data_set, spec.crops)
+    return data_set
 
 
-class SkipCounter:
-    """Says what is left out, and how much that makes."""
+class TrainingSamples:
+    """
+    The samples of one split of all sets, addressed by set number and index within the set.
 
-    def __init__(self) -> None:
-        self.count = 0
+    Every entry is decoded once when this is made, and again only where the cache is full.
+    """
 
-    def __call__(self, broken: Broken) -> None:
-        self.count += 1
-        print(f'left out of {broken.set_name} ({self.count}): {broken.reason}', file=sys.stderr)
+    def __init__(self, manifest: Manifest, split: str, cache_bytes: int, *,
+                 limit: int = 0, skip: Callable[[Broken], None] | None = None,
+                 progress: bool = False) -> None:
+        """
+        Read the entries of `split`, of each set the first `limit` good ones if that is not 0.
+
+        Decoded samples are kept up to `cache_bytes`. Broken entries are left out and passed to
+        `skip`; without it, the first one raises DataError.
+        """
+        self.manifest = manifest
+        self.split = split
+        self.sets: list[DataSet] = [
+            open_training_set(spec, manifest) for spec in manifest.sets]
+        self._indices: list[list[int]] = []
+        self._cache: dict[tuple[int, int], Sample] = {}
+        total = sum(min(self._count(data_set, skip is not None), limit or sys.maxsize)
+                    for data_set in self.sets)
+        with tqdm(total=total, desc='reading', unit='image', disable=not progress) as bar:
+            for number, data_set in enumerate(self.sets):
+                indices: list[int] = []
+                for index, sample in self._read_all(data_set, skip):
+                    cache_bytes -= sample.image.nbytes + (
+                        sample.mask.nbytes if sample.mask is not None else 0)
+                    if cache_bytes >= 0:
+                        self._cache[number, index] = sample
+                    indices.append(index)
+                    bar.update()
+                    if len(indices) == limit:
+                        break
+                self._indices.append(indices)
+
+    def _count(self, data_set: DataSet, skip: bool) -> int:
+        try:
+            return len(data_set.stems(self.split))
+        except DataError:
+            if not skip:
+                raise
+            return 0
+
+    def _read_all(self, data_set: DataSet,
+                  skip: Callable[[Broken], None] | None) -> Iterator[tuple[int, Sample]]:
+        if skip is not None:
+            yield from read_good(data_set, self.split, skip)
+        else:
+            for index in range(len(data_set.stems(self.split))):
+                yield index, data_set.read(self.split, index)
+
+    @property
+    def indices(self) -> list[list[int]]:
+        """Of each set, the indices of its good entries in the split."""
+        return self._indices
+
+    def restrict(self, indices: list[list[int]]) -> None:
+        """Use the entries `indices` of each set, which another process found to be good."""
+        self._indices = indices
+
+    @property
+    def sizes(self) -> list[int]:
+        """Number of samples of each set."""
+        return [len(indices) for indices in self._indices]
+
+    def read(self, number: int, index: int) -> Sample:
+        """Return sample `index` of set `number`; DataError where it can no longer be read."""
+        entry = self._indices[number][index]
+        sample = self._cache.get((number, entry))
+        return sample if sample is not None else self.sets[number].read(self.split, entry)

@@ -1,4 +1,4 @@
-"""A start from another model: its weights are taken over as far as they fit, class by class."""
+"""Transfer of weights from another model, as far as they fit, class by class."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from mtl_perception.spec import ModelSpec
 
 @dataclass(frozen=True)
 class Transfer:
-    """What a network took over from a checkpoint."""
+    """The weights that were transferred from a checkpoint to a network."""
 
-    taken: int
+    transferred: int
     total: int
-    """Tensors with weights of the checkpoint, all or some rows of them, and tensors in all."""
+    """Tensors with weights of the checkpoint, in whole or in part, and tensors in all."""
     new_classes: tuple[str, ...]
-    """Classes of the network that the checkpoint does not know; their predictors are random."""
+    """Classes of the network that the checkpoint does not have; their predictors are random."""
     dropped_classes: tuple[str, ...]
     """Classes of the checkpoint that the network does not have."""
     random: tuple[str, ...]
-    """Names of the tensors that found nothing that fits and keep their random weights."""
+    """Names of the tensors without a match, which keep their random weights."""
 
     def __str__(self) -> str:
-        parts = [f'{self.taken} of {self.total} tensors taken over']
+        parts = [f'{self.transferred} of {self.total} tensors transferred']
         for what, names in (('new classes', self.new_classes),
                             ('classes left out', self.dropped_classes)):
             if names:
@@ -45,17 +45,17 @@ class Transfer:
 @torch.no_grad()
 def transfer_weights(network: Architecture, spec: ModelSpec, path: Path) -> Transfer:
     """
-    Load what fits of the checkpoint `path` into `network`, which `spec` describes.
+    Load the weights of the checkpoint `path` that fit into `network`, which `spec` describes.
 
     A tensor fits if it has the same name and shape. The tensors that `network.class_parameters`
-    names have rows for each class: they are taken row by row, by the classes' names. Separable
-    towers start as the nearest ones to the full towers of the checkpoint.
-    Raises ModelError where the file is no checkpoint or nothing of it fits.
+    names have rows for each class: they are transferred row by row, by the classes' names.
+    Separable towers start as the nearest ones to the full towers of the checkpoint.
+    Raises ModelError where the file is not a checkpoint or none of its weights fits.
     """
     source, weights = read_checkpoint(path)
     if (source.towers, spec.towers) == ('full', 'separable'):
         weights = separate_towers(weights)
-    taken = 0
+    transferred = 0
     random = []
     target = network.state_dict()
     for key, value in target.items():
@@ -68,22 +68,22 @@ def transfer_weights(network: Architecture, spec: ModelSpec, path: Path) -> Tran
             fits = found is not None and found.shape == value.shape
             if fits:
                 value.copy_(found)
-        taken += fits
+        transferred += fits
         if not fits:
             random.append(key)
-    if not taken:
+    if not transferred:
         raise ModelError(f'{path}: no weight of this {source.architecture} with {source.backbone} '
                          f'fits a {spec.architecture} with {spec.backbone}')
     ours, theirs = ([name for task in ('detection', 'segmentation') if getattr(one, task)
                      for name in getattr(one, task).names] for one in (spec, source))
     return Transfer(
-        taken, len(target), tuple(name for name in ours if name not in theirs),
+        transferred, len(target), tuple(name for name in ours if name not in theirs),
         tuple(name for name in theirs if name not in ours), tuple(random))
 
 
 def _copy_rows(target: Tensor, ours: LabelSet, found: Tensor, theirs: LabelSet | None,
                rows: ClassRows) -> bool:
-    """Copy the rows that both label sets have, and those of no class; return whether any is."""
+    """Copy the rows of common classes and those of no class; return whether there are any."""
     if theirs is None or found.shape[1:] != target.shape[1:] \
             or len(found) != rows.rows(len(theirs) - 1).stop:
         return False

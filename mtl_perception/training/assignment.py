@@ -1,8 +1,8 @@
 """
-Which cells learn which objects, where a cell has one default box.
+Assignment: which cells are trained on which objects, where a cell has one default box.
 
 Either the cells whose predictions agree best with an object (task-aligned, TOOD, arXiv:2108.07755)
-or those whose default boxes overlap it unusually much (ATSS, arXiv:1912.02424).
+or those whose default boxes overlap it significantly (ATSS, arXiv:1912.02424).
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from mtl_perception.models.default_boxes import Cells
 TOP_CELLS = 10
 SCORE_POWER = 0.5
 IOU_POWER = 6.0
-"""Task-aligned: cells an object gets, and the exponents of score and IoU in the alignment."""
+"""Task-aligned: cells per object, and the exponents of score and IoU in the alignment (TOOD)."""
 
 ATSS_CELLS = 9
-"""ATSS: cells of each level, nearest to an object's centre, that may become its own."""
+"""ATSS: cells of each level, nearest to an object's centre, that are candidates."""
 
 
 class Assignment(NamedTuple):
-    """Which object each of the A cells of one picture is responsible for."""
+    """Which object each of the A cells of one image is responsible for."""
 
     objects: Tensor
     """int64 [A]: index of the object, -1 for background."""
@@ -34,12 +34,12 @@ class Assignment(NamedTuple):
 
 
 class Assigner(Protocol):
-    """What any way of assignment takes and returns."""
+    """The interface of an assignment."""
 
     def __call__(self, scores: Tensor, boxes: Tensor, cells: Cells, truth: Tensor,
                  classes: Tensor) -> Assignment:
         """
-        Assign cells to the N objects of one picture.
+        Assign cells to the N objects of one image.
 
         `scores` [A, C] in [0, 1] and `boxes` [A, 4] are the network's, `truth` [N, 4] and
         `classes` int64 [N] the objects'; all coordinates in network pixels.
@@ -50,10 +50,10 @@ class Assigner(Protocol):
 def assign_task_aligned(scores: Tensor, boxes: Tensor, cells: Cells, truth: Tensor,
                         classes: Tensor) -> Assignment:
     """
-    Assign cells by what the network says of them; see `Assigner`.
+    Assign cells by the network's outputs; see `Assigner`.
 
-    An object takes the cells inside it whose score and IoU agree best; a cell that several
-    objects want goes to the one it overlaps most.
+    An object takes the cells inside it with the highest alignment of score and IoU; a cell
+    chosen by several objects goes to the one it overlaps most.
     """
     if len(truth) == 0:
         return _nothing(boxes)
@@ -67,7 +67,7 @@ def assign_task_aligned(scores: Tensor, boxes: Tensor, cells: Cells, truth: Tens
     owner = _settle(chosen, iou)
     won = chosen & (owner[None] == torch.arange(len(truth), device=owner.device)[:, None])
     alignment = alignment * won
-    # Scale so that an object's best cell is asked for its IoU (normalised alignment of TOOD).
+    # Scale so that the target of an object's best cell is its IoU (normalised alignment, TOOD).
     peak = alignment.amax(dim=1, keepdim=True)
     best_iou = (iou * won).amax(dim=1, keepdim=True)
     quality = (alignment / (peak + 1e-12) * best_iou).amax(dim=0)
@@ -78,11 +78,11 @@ def assign_task_aligned(scores: Tensor, boxes: Tensor, cells: Cells, truth: Tens
 def assign_atss(scores: Tensor, boxes: Tensor, cells: Cells, truth: Tensor,
                 classes: Tensor) -> Assignment:
     """
-    Assign cells by their default boxes; see `Assigner`. Scores and classes play no part.
+    Assign cells by their default boxes; see `Assigner`. Scores and classes are not used.
 
     Of the cells nearest to an object on each level, it takes those with their centre in it whose
-    IoU is at least the mean plus the standard deviation of all of theirs. Where no cell is left,
-    which tiny objects see, it takes the one of highest IoU. The quality is the IoU of the
+    IoU is at least the mean plus the standard deviation of all candidates. Where no cell is left,
+    as for tiny objects, it takes the one of highest IoU. The quality is the IoU of the
     network's box (as in generalised focal loss, arXiv:2006.04388).
     """
     if len(truth) == 0:
@@ -109,7 +109,7 @@ def assign_atss(scores: Tensor, boxes: Tensor, cells: Cells, truth: Tensor,
 
 
 def _nothing(boxes: Tensor) -> Assignment:
-    """Return that all cells are background."""
+    """Return an assignment of all cells to the background."""
     return Assignment(torch.full((len(boxes),), -1, device=boxes.device),
                       torch.zeros(len(boxes), device=boxes.device))
 

@@ -1,9 +1,9 @@
 """
 Pixel labels as sets of classes.
 
-A source label may stand for several of our classes. Every distinct set of classes in a manifest
-gets a small number; the numbers of the single classes are the class indices themselves, so a
-fully labelled mask is its own label map.
+A source label may be ambiguous between several of our classes. Every distinct set of classes in a
+manifest gets a small number; the numbers of the single classes are the class indices themselves,
+so a fully labelled mask is its own label map.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mtl_perception.errors import ConfigError
 from mtl_perception.labels import IGNORE_LABEL
 
 INNER_SHARE = 0.6
-"""Share of a box's sides whose middle is taken to be the object's own pixels."""
+"""Share of a box's width and height, around its centre, whose pixels get the box's class."""
 
 
 class ClassSets:
@@ -56,7 +56,7 @@ class ClassSets:
         return table
 
     def of_masks(self) -> np.ndarray:
-        """Return bool [sets]: is the set one of those that a mask's labels stand for."""
+        """Return bool [sets]: whether labels of a mask map to the set."""
         numbers = np.arange(len(self._numbers))
         return np.isin(numbers, list(self._of_masks))
 
@@ -66,26 +66,26 @@ class ClassSets:
 
     def from_boxes(self, spec: SetSpec, truth: BoxTruth, size: int) -> np.ndarray:
         """
-        Return set numbers uint8 [size, size] as far as boxes alone tell them.
+        Return set numbers uint8 [size, size] as far as boxes alone determine them.
 
-        The middle of a box shows its class; its rim may show anything; what lies outside all
-        boxes shows none of these classes, since the set labels every object of them.
+        The middle of a box has its class; its rim is unknown; pixels outside all boxes have none
+        of these classes, since the set is exhaustively labelled for them.
         """
         labels = np.full((size, size), self._outside[spec.name], np.uint8)
         for x0, y0, x1, y1 in truth.ignore:
             _fill(labels, (x0, y0, x1, y1), IGNORE_LABEL)
-        taught = [(box, spec.box_class_pixels[label]) for box, label
+        inside = [(box, spec.box_class_pixels[label]) for box, label
                   in zip(truth.boxes, truth.classes.tolist(), strict=True)
                   if label in spec.box_class_pixels]
-        for (x0, y0, x1, y1), _ in taught:
+        for (x0, y0, x1, y1), _ in inside:
             _fill(labels, (x0 - 1, y0 - 1, x1 + 1, y1 + 1), IGNORE_LABEL)
-        for (x0, y0, x1, y1), number in taught:
+        for (x0, y0, x1, y1), number in inside:
             dx, dy = (x1 - x0) * (1 - INNER_SHARE) / 2, (y1 - y0) * (1 - INNER_SHARE) / 2
             _fill(labels, (x0 + dx, y0 + dy, x1 - dx, y1 - dy), number)
         return labels
 
-    def teaches_pixels(self, spec: SetSpec) -> bool:
-        """Return whether boxes of the set `spec` say something about pixels."""
+    def has_pixels_of_boxes(self, spec: SetSpec) -> bool:
+        """Return whether boxes of the set `spec` determine labels of pixels."""
         return spec.name in self._outside
 
 

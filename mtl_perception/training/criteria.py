@@ -1,4 +1,4 @@
-"""The detection losses that architectures learn by, and the assignments that each offers."""
+"""The detection losses of the architectures, and the assignments that each offers."""
 
 from __future__ import annotations
 
@@ -38,6 +38,6 @@ def choose_criterion(name: str, assignment: str) -> Criterion:
     if assignment == DEFAULT_ASSIGNMENT:
         return next(iter(offered.values()))
     if assignment not in offered:
-        raise ConfigError(f'assignment {assignment}: the loss {name} of this architecture takes '
+        raise ConfigError(f'assignment {assignment}: the loss {name} of this architecture has '
                           f'{" or ".join(offered)}')
     return offered[assignment]

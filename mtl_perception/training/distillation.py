@@ -1,12 +1,12 @@
 """
-What single-task teachers teach a multitask student.
+Distillation: single-task teachers provide soft targets for a multitask student.
 
-A picture of a partly labelled set says nothing about the other task. A network that was trained
-for that task alone says something about every picture: its probabilities are soft targets (Hinton
-and others, arXiv:1503.02531) for what has no labels, and go with the labels where there are some.
+An image of a partly labelled set has no labels for the other task. A network that was trained for
+that task alone has outputs for every image: its probabilities are soft targets (Hinton and others,
+arXiv:1503.02531), alone where there are no labels and beside them where there are.
 
-Teacher and student are of the same grid of cells, so that a cell of the student has the teacher's
-answer for the same cell as its target.
+Teacher and student have the same grid of cells, so the target of a cell of the student is the
+teacher's output for that cell.
 """
 
 from __future__ import annotations
@@ -24,31 +24,25 @@ from mtl_perception.labels import LabelSet
 from mtl_perception.models.checkpoint import load_checkpoint
 from mtl_perception.models.outputs import CellOutputs, NetworkOutputs
 from mtl_perception.spec import ModelSpec
+from mtl_perception.training.config import TeacherPaths
 from mtl_perception.training.losses import DetectionTruth, FOCAL_POWER, LossTerm
 
 SURE_OBJECT = 0.3
 SURE_BACKGROUND = 0.05
 """
-Between these scores a teacher is unsure of a cell: what the student says there is not punished.
+Between these scores a teacher is unsure of a cell: the student's score has no loss there.
 
-Scores of the quality focal loss are estimates of IoU; 0.3 is where the node begins to report.
+Scores of the quality focal loss are estimates of IoU; 0.3 is the node's default threshold.
 """
 
 LABELLED_WEIGHT = 0.5
-"""Weight of soft targets where a picture has labels of its own; they weigh 1 elsewhere."""
+"""Weight of soft targets where an image has labels of its own; it is 1 elsewhere."""
 
 LOSSES = ('soft_classes', 'soft_boxes', 'soft_pixels')
 
 
-class TeacherPaths(NamedTuple):
-    """Checkpoints of the teachers; None: there is no such teacher."""
-
-    detection: Path | None
-    segmentation: Path | None
-
-
-class TaughtOutputs(NamedTuple):
-    """What the teachers say of a batch, without a graph; None: there is no such teacher."""
+class TeacherOutputs(NamedTuple):
+    """Outputs of the teachers for a batch, FP32, without a graph; None: no such teacher."""
 
     detection: CellOutputs | None
     """Classes in the student's order."""
@@ -59,20 +53,17 @@ class TaughtOutputs(NamedTuple):
 class Teachers:
     """One teacher for each task, or for one of them."""
 
-    def __init__(self, student: ModelSpec, detection: Path | None, segmentation: Path | None,
-                 device: torch.device) -> None:
+    def __init__(self, student: ModelSpec, paths: TeacherPaths, device: torch.device) -> None:
         """
         Load the teachers' checkpoints.
 
-        Raises ModelError for a broken file, ConfigError where a teacher does not do its task,
+        Raises ModelError for a broken file, ConfigError where a teacher does not have its task,
         has other classes than the student or another grid of cells.
         """
-        if detection is None and segmentation is None:
-            raise ConfigError('distillation needs a teacher: a detection or a segmentation model')
         self.detection, self.detection_order = self._open(
-            detection, student, 'detection', device)
+            paths.detection, student, 'detection', device)
         self.segmentation, self.segmentation_order = self._open(
-            segmentation, student, 'segmentation', device)
+            paths.segmentation, student, 'segmentation', device)
 
     @staticmethod
     def _open(path: Path | None, student: ModelSpec, task: str, device: torch.device
@@ -83,11 +74,11 @@ class Teachers:
         ours: LabelSet | None = getattr(student, task)
         theirs: LabelSet | None = getattr(spec, task)
         if ours is None:
-            raise ConfigError(f'{path}: the student does no {task} that this teacher could teach')
+            raise ConfigError(f'{path}: the student has no task {task} for this teacher')
         if theirs is None:
-            raise ConfigError(f'{path}: this teacher does no {task}')
+            raise ConfigError(f'{path}: this teacher has no task {task}')
         if set(ours.names) != set(theirs.names):
-            raise ConfigError(f'{path}: this teacher knows the {task} classes '
+            raise ConfigError(f'{path}: this teacher has the {task} classes '
                               f'{", ".join(theirs.names)}; the student has '
                               f'{", ".join(ours.names)}')
         if task == 'detection':
@@ -97,45 +88,46 @@ class Teachers:
                         f'{path}: this teacher has {what} {getattr(spec, what)}, the student '
                         f'{getattr(student, what)}: their cells differ')
             if student.architecture != 'lean':
-                raise ConfigError('detection of the architecture '
-                                  f'{student.architecture} cannot be distilled; lean can')
+                raise ConfigError('distillation of detection is not supported for the '
+                                  f'architecture {student.architecture}, only for lean')
         network = network.to(device, memory_format=torch.channels_last)
         return network.requires_grad_(False), [theirs.index(name) for name in ours.names]
 
     @torch.no_grad()
-    def __call__(self, images: Tensor) -> TaughtOutputs:
-        """Return what the teachers say of normalised `images` [B, 3, H, W]."""
+    def __call__(self, images: Tensor) -> TeacherOutputs:
+        """Return the teachers' outputs for normalised `images` [B, 3, H, W]."""
         detection = label_logits = None
         if self.detection is not None:
             found: CellOutputs = self.detection(images).detection
             detection = found._replace(
-                class_logits=found.class_logits[..., self.detection_order].float())
+                class_logits=found.class_logits[..., self.detection_order].float(),
+                boxes=found.boxes.float())
         if self.segmentation is not None:
             label_logits = self.segmentation(images).label_logits
             label_logits = label_logits[:, self.segmentation_order].float()
-        return TaughtOutputs(detection, label_logits)
+        return TeacherOutputs(detection, label_logits)
 
 
-def soft_losses(outputs: NetworkOutputs, taught: TaughtOutputs, truths: list[DetectionTruth],
+def soft_losses(outputs: NetworkOutputs, targets: TeacherOutputs, truths: list[DetectionTruth],
                 pixels_labelled: Tensor) -> dict[str, LossTerm]:
     """
     Return the losses of `LOSSES` that there is a teacher for.
 
-    `outputs` are the student's; `truths` say which classes each picture is labelled for, and
-    `pixels_labelled` bool [B] which pictures have a mask.
+    `outputs` are the student's; `truths` tell which classes each image is labelled for, and
+    `pixels_labelled` bool [B] which images have a mask.
     """
     terms: dict[str, LossTerm] = {}
-    if taught.detection is not None and outputs.detection is not None:
+    if targets.detection is not None and outputs.detection is not None:
         student = outputs.detection
         assert isinstance(student, CellOutputs)
         labelled = torch.stack([truth.labelled for truth in truths])
         terms['soft_classes'] = soft_class_loss(
-            student.class_logits, taught.detection.class_logits, labelled)
-        terms['soft_boxes'] = soft_box_loss(student.boxes, taught.detection, labelled)
-    if taught.label_logits is not None and outputs.label_logits is not None:
+            student.class_logits, targets.detection.class_logits, labelled)
+        terms['soft_boxes'] = soft_box_loss(student.boxes, targets.detection, labelled)
+    if targets.label_logits is not None and outputs.label_logits is not None:
         weights = torch.where(pixels_labelled, LABELLED_WEIGHT, 1.0)
         terms['soft_pixels'] = soft_pixel_loss(
-            outputs.label_logits, taught.label_logits, weights)
+            outputs.label_logits, targets.label_logits, weights)
     return terms
 
 
@@ -156,7 +148,7 @@ def soft_class_loss(logits: Tensor, teacher: Tensor, labelled: Tensor) -> LossTe
 
 def soft_box_loss(boxes: Tensor, teacher: CellOutputs, labelled: Tensor) -> LossTerm:
     """
-    Return GIoU (arXiv:1902.09630) to the teacher's boxes in cells where it sees an object.
+    Return GIoU (arXiv:1902.09630) to the teacher's boxes in cells where it detects an object.
 
     `boxes` [B, A, 4] in network pixels; `labelled` bool [B, C].
     """
@@ -171,7 +163,7 @@ def soft_pixel_loss(logits: Tensor, teacher: Tensor, weights: Tensor) -> LossTer
     """
     Return the Kullback-Leibler divergence of the student's from the teacher's probabilities.
 
-    `logits` and `teacher` [B, C, h, w]; `weights` [B] of the pictures.
+    `logits` and `teacher` [B, C, h, w]; `weights` [B] of the images.
     """
     divergence = functional.kl_div(
         logits.log_softmax(dim=1), teacher.log_softmax(dim=1), reduction='none',

@@ -2,40 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 import contextlib
 from dataclasses import dataclass
 import math
 from pathlib import Path
-import signal
 import time
-from types import FrameType
+from typing import Any, TYPE_CHECKING
 
 import torch
 from torch import nn, Tensor
-from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from mtl_perception.errors import ConfigError, ModelError
 from mtl_perception.models.checkpoint import save_checkpoint
+from mtl_perception.training.batch_norm import check_single_images
 from mtl_perception.training.batches import Batch, Batches
+from mtl_perception.training.config import (
+    BEST_FILE,
+    FINISHED,
+    NO_BETTER,
+    STATE_FILE,
+    STOPPED,
+)
 from mtl_perception.training.distillation import Teachers
-from mtl_perception.training.distributed import World
 from mtl_perception.training.objective import by_task, loss_names, Objective
-from mtl_perception.training.precision import Precision
 from mtl_perception.training.run_log import RunLog
 from mtl_perception.training.state import freeze_modules, learning_rate, TrainingState
+from mtl_perception.training.stop_requests import ignore_interrupts, stop_requests
 from mtl_perception.training.validation import Validation
 
-STATE_FILE = 'last.pt'
-"""The run's whole state, for `--resume`."""
-BEST_FILE = 'best.pt'
-"""The model (moving average, FP16) of the evaluation with the best score."""
-
-STOPPED = 'stopped'
-"""Reason of a run that a signal ended."""
-
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 @dataclass(frozen=True)
 class Finish:
@@ -43,173 +41,159 @@ class Finish:
 
     steps: int
     reason: str
-    """'finished', 'stopped' (by a signal) or 'no better' (early stop)."""
-
-
-@contextlib.contextmanager
-def stop_requests() -> Iterator[Callable[[], bool]]:
-    """Yield a function that tells whether SIGINT or SIGTERM came; a second one stops at once."""
-    stopped = False
-
-    def request(number: int, frame: FrameType | None) -> None:
-        nonlocal stopped
-        stopped = True
-        for old in before:
-            signal.signal(old, before[old])
-
-    before = {number: signal.signal(number, request) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: stopped
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _ignore_signals(worker: int) -> None:
-    # Ctrl-C reaches the whole process group; the training process decides when workers end.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """`config.FINISHED`, `STOPPED` or `NO_BETTER`."""
 
 
 class Trainer:
     """
-    A run: its state, what it sees and where it writes.
+    A run: its state, its batches and its output folder.
 
-    All processes of a `world` do the same steps on their shares of the pictures; the first one
+    All processes of a group take the same steps on their shares of the images; the first one
     evaluates, logs and saves.
     """
 
-    def __init__(self, state: TrainingState, batches: Batches, output: Path,
-                 device: torch.device, world: World | None = None,
-                 teachers: Teachers | None = None, progress: bool = True) -> None:
-        """Raise ConfigError where options do not go together."""
+    def __init__(self, fabric: Fabric, state: TrainingState, batches: Batches, output: Path,
+                 teachers: Teachers | None = None, progress: bool = False) -> None:
+        """
+        Take a `fabric` whose device the state is on.
+
+        Raises ConfigError where options do not go together.
+        """
+        self.fabric = fabric
+        self.group = batches.group
         self.state = state
         self.options = state.options
         self.batches = batches
         self.output = output
-        self.device = device
-        self.world = world or World()
-        self.progress = progress and self.world.is_first
-        self.precision = Precision(state.options.precision, device)
-        if state.scaler:
-            self.precision.scaler.load_state_dict(state.scaler)
-        manifest = batches.pool.manifest
+        self.progress = progress and self.group.is_first
+        self.network, self.optimizer = self._set_up()
+        if state.precision:
+            fabric.strategy.precision.load_state_dict(state.precision)
+        manifest = batches.samples.manifest
         self.losses = loss_names(state.spec.tasks, teachers is not None)
         self.objective = Objective(
-            self._wrapped(state.network), state.criterion, state.options, manifest,
-            batches.class_sets, self.precision, self.world, teachers)
+            fabric, self.group, self.network, state.criterion, state.options.losses, manifest,
+            batches.class_sets, teachers)
         self.parameters = [p for p in state.network.parameters() if p.requires_grad]
         self.validation = Validation(
-            manifest, state.spec, device.type, state.options.evaluate_images,
-        ) if state.options.evaluate_every and self.world.is_first else None
+            manifest, state.spec, fabric.device.type, state.options.evaluate_images,
+        ) if state.options.evaluate_every and self.group.is_first else None
 
-    def _wrapped(self, network: nn.Module) -> Callable[[Tensor], object]:
-        if self.world.size == 1:
-            return network
-        if not self.state.balance.one_graph:
-            raise ConfigError(f'balance {self.options.balance} runs in one process; '
-                              'take another one, or start without torchrun')
-        cuda = self.device.type == 'cuda'
-        if cuda:
+    def _set_up(self) -> Any:
+        network = self.state.network
+        several = self.group.size > 1
+        if several and not self.state.weighting.one_graph:
+            raise ConfigError(f'loss weighting {self.options.losses.weighting} runs in one '
+                              'process; choose another --balance, or start without torchrun')
+        if several and self.fabric.device.type == 'cuda':
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
-        # A process whose pictures hold no object sends no gradient through the boxes.
-        return DistributedDataParallel(
-            network, device_ids=[self.world.local_rank] if cuda else None,
-            find_unused_parameters=True)
+        elif self.batches.smallest_part == 1:
+            check_single_images(network, self.options.batches.crop_size)
+        return self.fabric.setup(network, self.state.optimizer)
 
     def run(self) -> Finish:
         """
         Run the steps that are left, logging and saving into the output folder.
 
-        Ends early, saved, on SIGINT or SIGTERM and where the score gets no better. Raises
+        Ends early, saved, on SIGINT or SIGTERM and where the score does not improve. Raises
         ModelError where a loss is not finite.
         """
         state, options = self.state, self.options
         state.network.train()
-        freeze_modules(state.network, options.freeze)
+        freeze_modules(state.network, options.optimizer.freeze)
+        workers = options.batches.workers
         loader = DataLoader(
             self.batches, batch_size=None, sampler=range(state.step, options.steps),
-            num_workers=options.workers, worker_init_fn=_ignore_signals,
-            prefetch_factor=3 if options.workers else None)
+            num_workers=workers, worker_init_fn=ignore_interrupts,
+            prefetch_factor=3 if workers else None)
         bar = tqdm(total=options.steps, initial=state.step, desc='training', unit='step',
                    disable=not self.progress, smoothing=0.05)
-        reason = 'finished'
+        reason = FINISHED
         with stop_requests() as stopped, bar, contextlib.ExitStack() as files:
             log = files.enter_context(RunLog(self.output, state.step, self.losses)
-                                      ) if self.world.is_first else None
+                                      ) if self.group.is_first else None
             began = time.perf_counter()
             for batch in loader:
                 waited = time.perf_counter() - began
                 rate = learning_rate(state.step, options)
                 values = self._step(batch, rate)
                 seconds = time.perf_counter() - began
-                speed = len(batch.images) * self.world.size / seconds
+                speed = self.batches.images / seconds
                 if log:
                     log.step(state.step, rate, speed, waited / seconds, values)
                     bar.set_postfix({**{k: f'{v:.3f}' for k, v in values.items()},
-                                     'img/s': f'{speed:.1f}'}, refresh=False)
+                                     'images/s': f'{speed:.1f}'}, refresh=False)
                     bar.update()
-                stop = self.world.any(stopped(), self.device)
+                stop = self.group.any(stopped(), self.fabric.device)
                 better = self._evaluate(log, bar) if not stop else True
-                if stop or state.step % options.save_every == 0:
+                if state.step % options.save_every == 0:
                     self._save()
                 if stop or not better:
-                    reason = STOPPED if stop else 'no better'
+                    reason = STOPPED if stop else NO_BETTER
                     break
                 began = time.perf_counter()
         self._save()
-        return Finish(state.step, reason if state.step < options.steps else 'finished')
+        return Finish(state.step, reason if state.step < options.steps else FINISHED)
 
     def _step(self, batch: Batch, rate: float) -> dict[str, float]:
         """Take one optimiser step and return its losses."""
-        state, options = self.state, self.options
-        for group in state.optimizer.param_groups:
+        state, optimizer = self.state, self.optimizer
+        for group in optimizer.param_groups:
             group['lr'] = rate * group['rate']
-        state.optimizer.zero_grad(set_to_none=True)
+        optimizer.zero_grad(set_to_none=True)
         values = dict.fromkeys(self.losses, 0.0)
-        for part in batch.parts(options.accumulate):
-            losses = self.objective(part.to(self.device))
-            found = self._values(losses)
-            for name, value in found.items():
-                values[name] += value / options.accumulate
-            if not all(map(math.isfinite, found.values())):
-                parts = ', '.join(f'{k} {v:g}' for k, v in found.items())
-                raise ModelError(f'step {state.step}: the loss is not finite ({parts}); '
-                                 'try a lower --learning-rate')
-            state.balance.backward(by_task(losses), self.parameters,
-                                   self.precision.scale / options.accumulate)
-        for parameter in state.balance.parameters():
+        count = self.batches.parts
+        for number, part in enumerate(batch.split(count), 1):
+            with self.fabric.no_backward_sync(self.network, enabled=number < count):
+                losses = self.objective(self.fabric.to_device(part))
+                found = self._values(losses)
+                for name, value in found.items():
+                    values[name] += value / count
+                if not all(map(math.isfinite, found.values())):
+                    parts = ', '.join(f'{k} {v:g}' for k, v in found.items())
+                    raise ModelError(f'step {state.step}: the loss is not finite ({parts}); '
+                                     'try a lower --learning-rate')
+                state.weighting.backward(
+                    by_task(losses), self.parameters, self.fabric.backward, 1 / count)
+        for parameter in state.weighting.parameters():
             if parameter.grad is not None:
-                parameter.grad.copy_(self.world.sum(parameter.grad) / self.world.size)
-        self.precision.step(state.optimizer, self.parameters, options.gradient_norm)
+                parameter.grad.copy_(self.group.sum(parameter.grad) / self.group.size)
+        # FP16 gradients may overflow: the step is then left out and their scale is reduced.
+        self.fabric.clip_gradients(
+            self.network, optimizer, max_norm=self.options.optimizer.gradient_norm,
+            error_if_nonfinite=False)
+        optimizer.step()
         state.step += 1
-        state.average.update(state.network, state.step)
+        state.average.update_parameters(state.network)
         return values
 
     def _values(self, losses: dict[str, Tensor]) -> dict[str, float]:
         """Return the losses of the whole batch, the same in all processes."""
-        values = self.world.sum(torch.stack(list(losses.values()))) / self.world.size
+        values = self.group.sum(torch.stack(list(losses.values()))) / self.group.size
         return dict(zip(losses, values.tolist(), strict=True))
 
     def _evaluate(self, log: RunLog | None, bar: tqdm) -> bool:
-        """Evaluate where it is time to; return False where the run should end early."""
+        """Evaluate where it is due; return False where the run should end early."""
         state, options = self.state, self.options
         if not options.evaluate_every or (
                 state.step % options.evaluate_every and state.step != options.steps):
             return True
-        if self.validation is not None and log is not None:
-            scores = self.validation(state.average.network)
-            log.scores(state.step, scores.totals, scores.details, scores.pictures)
-            said = ', '.join(f'{k} {v:.3f}' for k, v in scores.totals.items())
-            bar.write(f'step {state.step}: {said}')
-            if scores.score > state.best_score:
-                state.best_score, state.best_step = scores.score, state.step
-                save_checkpoint(state.average.network, state.spec, self.output / BEST_FILE)
+        # The others wait without a time limit: an evaluation may take longer than a collective.
+        with self.fabric.rank_zero_first():
+            if self.validation is not None and log is not None:
+                scores = self.validation(state.average.module)
+                log.scores(state.step, scores.totals, scores.details, scores.images)
+                text = ', '.join(f'{k} {v:.3f}' for k, v in scores.totals.items())
+                bar.write(f'step {state.step}: {text}')
+                if scores.score > state.best_score:
+                    state.best_score, state.best_step = scores.score, state.step
+                    save_checkpoint(state.average.module, state.spec, self.output / BEST_FILE)
         late = state.step - state.best_step >= options.patience * options.evaluate_every
-        return not self.world.any(bool(
-            options.patience and self.world.is_first and late), self.device)
+        return not self.group.any(bool(
+            options.patience and self.group.is_first and late), self.fabric.device)
 
     def _save(self) -> None:
-        if self.world.is_first:
-            self.state.scaler = self.precision.scaler.state_dict()
-            self.state.save(self.output / STATE_FILE)
-        self.world.wait()
+        with self.fabric.rank_zero_first():
+            if self.group.is_first:
+                self.state.precision = self.fabric.strategy.precision.state_dict()
+                self.state.save(self.output / STATE_FILE)

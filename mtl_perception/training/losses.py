@@ -24,7 +24,7 @@ FOCAL_POWER = 2.0
 
 
 class DetectionTruth(NamedTuple):
-    """Objects of one picture, in network pixels."""
+    """Objects of one image, in network pixels."""
 
     boxes: Tensor
     """float32 [N, 4]."""
@@ -33,7 +33,7 @@ class DetectionTruth(NamedTuple):
     ignore: Tensor
     """float32 [M, 4]: no loss for cells in here."""
     labelled: Tensor
-    """bool [C]: classes of which the picture's set labels every object."""
+    """bool [C]: classes for which the image's set is exhaustively labelled."""
 
 
 class LossTerm(NamedTuple):
@@ -46,7 +46,7 @@ class LossTerm(NamedTuple):
     total: Tensor
     """Sum over what is labelled, with its graph."""
     count: Tensor
-    """By what the sum is to be divided, without a graph; 0 where nothing is labelled."""
+    """Divisor of the sum, without a graph; 0 where nothing is labelled."""
 
     def mean(self) -> Tensor:
         """Return total over count; 0 where nothing is labelled."""
@@ -69,9 +69,9 @@ def quality_focal_loss(logits: Tensor, targets: Tensor) -> Tensor:
 def detection_loss(outputs: CellOutputs, truths: Sequence[DetectionTruth],
                    assign: Assigner = assign_task_aligned) -> DetectionLoss:
     """
-    Return the losses of a batch of B pictures.
+    Return the losses of a batch of B images.
 
-    Cells learn the objects that `assign` gives them; a picture without labelled classes
+    Cells are trained on the objects that `assign` gives them; an image without labelled classes
     contributes nothing.
     """
     class_logits, boxes, cells = outputs

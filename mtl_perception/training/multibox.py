@@ -19,7 +19,7 @@ from mtl_perception.training.losses import (
 )
 
 MATCH_IOU = 0.5
-"""Above this IoU a default box matches an object besides the object's best one."""
+"""Above this IoU a default box matches an object, in addition to the object's best box."""
 
 NEGATIVES_PER_POSITIVE = 3
 
@@ -55,7 +55,7 @@ def match_boxes(truth: Tensor, default_boxes: Tensor) -> Tensor:
 
 def hard_negatives(losses: Tensor, allowed: Tensor, positives: int) -> Tensor:
     """
-    Return bool [A]: the default boxes that stand for the background.
+    Return bool [A]: the default boxes that are trained as background.
 
     They are those of the largest `losses` [A] among the `allowed` [A] ones,
     `NEGATIVES_PER_POSITIVE` for each of the `positives`.
@@ -67,11 +67,11 @@ def hard_negatives(losses: Tensor, allowed: Tensor, positives: int) -> Tensor:
 
 def multibox_loss(outputs: DefaultBoxOutputs, truths: Sequence[DetectionTruth]) -> DetectionLoss:
     """
-    Return the losses of a batch of B pictures; what they count is matched default boxes.
+    Return the losses of a batch of B images; their count is the number of matched default boxes.
 
-    A picture without objects or without labelled classes contributes nothing. Background may be
-    what its set labels: classes that it does not label are as good as background there. Default
-    boxes whose centre lies in an ignore region are no negatives.
+    An image without objects or without labelled classes contributes nothing. A default box that
+    is background may have the score of a class that the image is not labelled for. Default boxes
+    whose centre lies in an ignore region are not negatives.
     """
     corners = to_corners(outputs.default_boxes)
     zero = outputs.class_logits.sum() * 0 + outputs.offsets.sum() * 0

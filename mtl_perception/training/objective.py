@@ -1,9 +1,9 @@
-"""What a step minimises: the losses of both tasks and, with teachers, of what they say."""
+"""What a step minimises: the losses of both tasks, from labels and from teachers."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,10 +18,12 @@ from mtl_perception.training.batches import Batch
 from mtl_perception.training.class_sets import ClassSets
 from mtl_perception.training.criteria import Criterion
 from mtl_perception.training.distillation import soft_losses, Teachers
-from mtl_perception.training.distributed import World
 from mtl_perception.training.losses import LossTerm, set_loss
-from mtl_perception.training.options import TrainingOptions
-from mtl_perception.training.precision import Precision
+from mtl_perception.training.options import LossOptions
+from mtl_perception.training.process_group import ProcessGroup
+
+if TYPE_CHECKING:
+    from lightning_fabric import Fabric
 
 TASK_OF = {
     'classes': 'detection', 'boxes': 'detection', 'pixels': 'segmentation',
@@ -42,10 +44,10 @@ def set_weights(class_sets: ClassSets, manifest: Manifest) -> Tensor:
     """
     Return the loss weight of a pixel of each class set, float32 [sets].
 
-    A single class has the manifest's weight. A set of several of a mask weighs 1: were its pixels
-    worth less than those of the source's single classes, the network would see these too often.
-    What boxes alone say, that a class is *not* there, is of many pixels and says little of each:
-    it weighs the share of information that n of C classes carry, 1 - log n / log C.
+    A single class has the manifest's weight. A set of several classes that comes from a mask has
+    weight 1: with less, the network would favour the source's single classes. That a class is
+    *not* there, which boxes alone tell, holds for many pixels and tells little about each: the
+    weight is the share of information that n of C classes carry, 1 - log n / log C.
     """
     count = class_sets.table().sum(axis=1)
     information = 1 - np.log(count) / max(np.log(class_sets.classes), 1e-9)
@@ -55,31 +57,32 @@ def set_weights(class_sets: ClassSets, manifest: Manifest) -> Tensor:
 
 
 class Objective:
-    """The losses of a batch, by name, as they are weighted in the options."""
+    """The losses of a batch, by name, with the weights of the options."""
 
-    def __init__(self, network: Callable[[Tensor], Any], criterion: Criterion,
-                 options: TrainingOptions, manifest: Manifest, class_sets: ClassSets | None,
-                 precision: Precision, world: World, teachers: Teachers | None = None) -> None:
+    def __init__(self, fabric: Fabric, group: ProcessGroup, network: Callable[[Tensor], Any],
+                 criterion: Criterion, options: LossOptions, manifest: Manifest,
+                 class_sets: ClassSets | None, teachers: Teachers | None = None) -> None:
+        """Take a `network` that `fabric` has set up: its outputs are FP32."""
+        self.fabric = fabric
+        self.group = group
         self.network = network
         self.criterion = criterion
         self.options = options
-        self.precision = precision
-        self.world = world
         self.teachers = teachers
-        self.normalize = Normalize().to(precision.device)
+        self.normalize = Normalize().to(fabric.device)
         if class_sets is not None:
-            self.table = torch.from_numpy(class_sets.table()).to(precision.device)
-            self.weights = set_weights(class_sets, manifest).to(precision.device)
+            self.table = torch.from_numpy(class_sets.table()).to(fabric.device)
+            self.weights = set_weights(class_sets, manifest).to(fabric.device)
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
         """
         Return the losses of `batch`, which is on the device, with their graphs.
 
-        In a world of several processes each is scaled so that the mean of the processes' gradients
+        In a group of several processes each is scaled so that the mean of the processes' gradients
         is that of the whole batch.
         """
         images = self.normalize(batch.images).contiguous(memory_format=torch.channels_last)
-        outputs = self.precision.run(self.network, images)
+        outputs = self.network(images)
         terms: dict[str, LossTerm] = {}
         if outputs.detection is not None:
             found = self.criterion(outputs.detection, batch.truths)
@@ -90,9 +93,10 @@ class Objective:
                 outputs.label_logits, size=labels.shape[1:], mode='bilinear', align_corners=False)
             terms['pixels'] = set_loss(logits, labels, self.table, self.weights)
         if self.teachers is not None:
-            taught = self.precision.run(self.teachers, images)
+            with self.fabric.autocast():
+                targets = self.teachers(images)
             masked = (batch.labels != IGNORE_LABEL).flatten(1).any(dim=1)
-            terms.update(soft_losses(outputs, taught, batch.truths, masked))
+            terms.update(soft_losses(outputs, targets, batch.truths, masked))
         options = self.options
         weights = {
             'classes': 1.0, 'boxes': options.box_weight, 'pixels': options.segmentation_weight,
@@ -102,8 +106,8 @@ class Objective:
         return {name: weights[name] * self._mean(term) for name, term in terms.items()}
 
     def _mean(self, term: LossTerm) -> Tensor:
-        count = self.world.sum(term.count)
-        return LossTerm(term.total, count).mean() * self.world.size
+        count = self.group.sum(term.count)
+        return LossTerm(term.total, count).mean() * self.group.size
 
 
 def by_task(losses: dict[str, Tensor]) -> dict[str, Tensor]:

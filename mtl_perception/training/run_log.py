@@ -1,8 +1,8 @@
 """
-The log of a run: a row of numbers for every step, and what TensorBoard shows.
+The log of a run: a CSV row for every step and evaluation, and the same for TensorBoard.
 
-`log.csv` has the losses of every step, `scores.csv` the scores of every evaluation. TensorBoard's
-files lie in `tensorboard/` where the package is installed.
+`log.csv` has the losses of every step, `scores.csv` the scores of every evaluation. Files for
+TensorBoard are in `tensorboard/` where that package is installed.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class Table:
 
 
 class RunLog:
-    """Everything that a run writes down of itself, as a context."""
+    """The log files of a run, as a context."""
 
     def __init__(self, output: Path, first_step: int, losses: Sequence[str]) -> None:
         self._steps = Table(
@@ -69,10 +69,10 @@ class RunLog:
     def step(self, step: int, rate: float, speed: float, wait_share: float,
              losses: Mapping[str, float]) -> None:
         """
-        Write what one step was.
+        Write the row of one step.
 
         `rate` is the learning rate, `speed` in images per second, `wait_share` the share of the
-        step's time that went by until its batch was there.
+        step's time that was spent waiting for its batch.
         """
         self._steps.write(step, {
             'learning_rate': f'{rate:.3g}', 'images_per_second': f'{speed:.2f}',
@@ -84,17 +84,17 @@ class RunLog:
                 self._board.add_scalar(f'loss/{name}', value, step)
 
     def scores(self, step: int, totals: Mapping[str, float], details: Mapping[str, float],
-               pictures: Mapping[str, np.ndarray]) -> None:
+               images: Mapping[str, np.ndarray]) -> None:
         """
-        Write what an evaluation after `step` said.
+        Write the scores of an evaluation after `step`.
 
-        `totals` has score, AP50 and mIoU as far as there are such; `details` are by a path such
-        as 'cars/AP50/vehicle'; `pictures` are uint8 [H, W, 3] RGB by name.
+        `totals` has score, AP50 and mIoU as far as they exist; the keys of `details` are paths
+        such as 'cars/AP50/vehicle'; `images` are uint8 [H, W, 3] RGB by name.
         """
         self._scores.write(step, {name: f'{value:.5f}' for name, value in totals.items()})
         if self._board:
             for name, value in (*totals.items(), *details.items()):
                 self._board.add_scalar(f'val/{name}', value, step)
-            for name, picture in pictures.items():
-                self._board.add_image(f'val/{name}', picture, step, dataformats='HWC')
+            for name, image in images.items():
+                self._board.add_image(f'val/{name}', image, step, dataformats='HWC')
             self._board.flush()

@@ -2,51 +2,60 @@
 
 from __future__ import annotations
 
-import copy
+from dataclasses import asdict
+from functools import partial
 import math
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import nn, Tensor
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from mtl_perception.errors import ModelError
+from mtl_perception.errors import ConfigError, ModelError
 from mtl_perception.models.architecture import Architecture
 from mtl_perception.models.checkpoint import save_atomically
 from mtl_perception.spec import METADATA_KEY, ModelSpec
-from mtl_perception.training.balance import build_balance
 from mtl_perception.training.criteria import choose_criterion
-from mtl_perception.training.options import TrainingOptions
+from mtl_perception.training.loss_weighting import build_loss_weighting
+from mtl_perception.training.options import OptimizerOptions, TrainingOptions
 
 FINAL_RATE = 0.01
 """Share of the peak learning rate at the end of the cosine."""
 
+STATE_FORMAT = 2
+"""Version of the file of a state; files of others are rejected."""
 
-class MovingAverage:
-    """Exponential moving average of a network's weights and statistics."""
 
-    def __init__(self, network: nn.Module, decay: float) -> None:
-        self.network = copy.deepcopy(network).eval().requires_grad_(False)
-        self.decay = decay
+def moving_average(network: nn.Module, decay: float) -> AveragedModel:
+    """
+    Return an exponential moving average of `network`'s weights and statistics, to be updated.
 
-    @torch.no_grad()
-    def update(self, network: nn.Module, step: int) -> None:
-        """Take in the weights after step number `step` (from 1); early steps count more."""
-        decay = min(self.decay, step / (step + 10))
-        for mean, value in zip(
-                self.network.state_dict().values(), network.state_dict().values(), strict=True):
-            if mean.is_floating_point():
-                mean.lerp_(value, 1 - decay)
-            else:
-                mean.copy_(value)
+    Early updates count more: at update n the decay is n / (n + 10) until that reaches `decay`.
+    """
+    average = AveragedModel(network, multi_avg_fn=partial(_average, decay), use_buffers=True)
+    # It starts from the initial weights instead of copying those of the first update.
+    average.n_averaged.fill_(1)
+    return average.eval().requires_grad_(False)
+
+
+def _average(decay: float, means: list[Tensor], values: list[Tensor], count: Tensor) -> None:
+    """Update `means` by `values`, both of one dtype; counters are copied."""
+    if means[0].is_floating_point():
+        updates = int(count)
+        get_ema_multi_avg_fn(min(decay, updates / (updates + 10)))(means, values, count)
+    else:
+        for mean, value in zip(means, values, strict=True):
+            mean.copy_(value)
 
 
 def learning_rate(step: int, options: TrainingOptions) -> float:
     """Return the heads' learning rate at `step` (from 0): linear warm-up, then a cosine."""
-    peak = options.peak_rate(options.detection_images + options.segmentation_images)
-    if step < options.warmup_steps:
-        return peak * (step + 1) / options.warmup_steps
-    progress = (step - options.warmup_steps) / max(1, options.steps - options.warmup_steps)
+    peak = options.optimizer.peak_rate(options.batches.images)
+    warmup = options.optimizer.warmup_steps
+    if step < warmup:
+        return peak * (step + 1) / warmup
+    progress = (step - warmup) / max(1, options.steps - warmup)
     cosine = (1 + math.cos(math.pi * min(progress, 1))) / 2
     return peak * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
 
@@ -66,14 +75,20 @@ def freeze_modules(network: nn.Module, names: tuple[str, ...]) -> None:
         modules[name].eval().requires_grad_(False)
 
 
-def build_optimizer(network: nn.Module, balance: nn.Module,
-                    options: TrainingOptions) -> torch.optim.Optimizer:
-    """Return AdamW with decay on convolutions only and the backbone's own learning rate."""
+def build_optimizer(network: nn.Module, weighting: nn.Module,
+                    options: OptimizerOptions) -> torch.optim.Optimizer:
+    """
+    Return AdamW with decay on convolutions only and the backbone's own learning rate.
+
+    Raises ConfigError where everything is frozen.
+    """
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
-    for name, parameter in (*network.named_parameters(), *balance.named_parameters()):
+    for name, parameter in (*network.named_parameters(), *weighting.named_parameters()):
         if parameter.requires_grad:
             key = (name.startswith('backbone.'), parameter.dim() > 1)
             groups.setdefault(key, []).append(parameter)
+    if not groups:
+        raise ConfigError('freeze: all weights are frozen, so nothing is left to train')
     return torch.optim.AdamW([
         {'params': parameters, 'rate': options.backbone_rate if backbone else 1.0,
          'weight_decay': options.weight_decay if decays else 0.0}
@@ -81,20 +96,20 @@ def build_optimizer(network: nn.Module, balance: nn.Module,
 
 
 class TrainingState:
-    """Everything that changes from step to step, and the criterion by which it does."""
+    """Everything that changes from step to step, and the criterion that changes it."""
 
     def __init__(self, network: Architecture, spec: ModelSpec, options: TrainingOptions) -> None:
         self.network = network.train()
         self.spec = spec
         self.options = options
-        self.criterion = choose_criterion(network.CRITERION, options.assignment)
-        freeze_modules(network, options.freeze)
-        self.average = MovingAverage(network, options.ema_decay)
-        self.balance = build_balance(options.balance)
-        self.balance.to(next(network.parameters()).device)
-        self.optimizer = build_optimizer(network, self.balance, options)
-        self.scaler: dict[str, Any] = {}
-        """State of the scaler of FP16 gradients; empty in other formats."""
+        self.criterion = choose_criterion(network.CRITERION, options.losses.assignment)
+        freeze_modules(network, options.optimizer.freeze)
+        self.average = moving_average(network, options.optimizer.ema_decay)
+        self.weighting = build_loss_weighting(options.losses.weighting)
+        self.weighting.to(next(network.parameters()).device)
+        self.optimizer = build_optimizer(network, self.weighting, options.optimizer)
+        self.precision: dict[str, Any] = {}
+        """State of the engine's precision: the scale of FP16 gradients; empty in others."""
         self.step = 0
         self.best_score, self.best_step = -1.0, 0
         """Best score of an evaluation so far, and the step that it was after."""
@@ -102,25 +117,37 @@ class TrainingState:
     def save(self, path: Path) -> None:
         """Write the state to `path`, all at once."""
         save_atomically({
-            METADATA_KEY: self.spec.to_json(), 'step': self.step,
-            'options': self.options.to_dict(), 'network': self.network.state_dict(),
-            'average': self.average.network.state_dict(),
-            'balance': self.balance.state_dict(), 'optimizer': self.optimizer.state_dict(),
-            'scaler': self.scaler, 'best': [self.best_score, self.best_step],
-            'random': torch.get_rng_state()}, path)
+            METADATA_KEY: self.spec.to_json(), 'format': STATE_FORMAT, 'step': self.step,
+            'options': asdict(self.options), 'network': self.network.state_dict(),
+            'average': self.average.state_dict(), 'weighting': self.weighting.state_dict(),
+            'optimizer': self.optimizer.state_dict(), 'precision': self.precision,
+            'best': [self.best_score, self.best_step], 'random': torch.get_rng_state()}, path)
 
     def restore(self, path: Path) -> None:
         """Continue from the state in `path`; ModelError where it is of another run or broken."""
         try:
             content: dict[str, Any] = torch.load(path, map_location='cpu', weights_only=True)
+            found = content.get('format')
+        except Exception as error:  # torch.load raises what pickle, zip and the file system do
+            raise _not_resumable(path, error) from None
+        if found != STATE_FORMAT:
+            raise ModelError(
+                f'{path}: another version of mtl_perception wrote this state, which cannot be '
+                f'resumed (format {found or 1}, not {STATE_FORMAT}); start a new run with --from '
+                'and a model of the old one')
+        try:
             self.network.load_state_dict(content['network'])
-            self.average.network.load_state_dict(content['average'])
+            self.average.load_state_dict(content['average'])
             self.optimizer.load_state_dict(content['optimizer'])
-            self.balance.load_state_dict(content['balance'])
-            self.scaler = dict(content['scaler'])
+            self.weighting.load_state_dict(content['weighting'])
+            self.precision = dict(content['precision'])
             self.best_score, self.best_step = content['best']
             self.step = int(content['step'])
             torch.set_rng_state(content['random'])
-        except Exception as error:  # torch.load raises what pickle, zip and the file system do
-            reason = (str(error) or type(error).__name__).splitlines()[0]
-            raise ModelError(f'{path}: the run cannot be resumed from it: {reason}') from None
+        except Exception as error:  # load_state_dict raises what the content leads to
+            raise _not_resumable(path, error) from None
+
+
+def _not_resumable(path: Path, error: Exception) -> ModelError:
+    reason = (str(error) or type(error).__name__).splitlines()[0]
+    return ModelError(f'{path}: the run cannot be resumed from it: {reason}')

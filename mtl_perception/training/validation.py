@@ -1,4 +1,4 @@
-"""Scores of the network in training on the val split, through the pipeline that users run."""
+"""Evaluation during training: the val split, through the pipeline that users run."""
 
 from __future__ import annotations
 
@@ -22,35 +22,34 @@ SPLIT = 'val'
 
 @dataclass(frozen=True)
 class Scores:
-    """What an evaluation said."""
+    """The results of an evaluation."""
 
     totals: dict[str, float]
-    """`score`, by which the best checkpoint is chosen, and the `AP50` and `mIoU` it is of."""
+    """`score`, by which the best checkpoint is chosen, and `AP50` and `mIoU`, its parts."""
     details: dict[str, float]
     """By set and class: 'cars/AP50/vehicle', 'land/IoU/road'."""
-    pictures: dict[str, np.ndarray]
-    """One picture of each set with what was seen, uint8 [H, W, 3] RGB."""
+    images: dict[str, np.ndarray]
+    """One image of each set with the network's results drawn over it, uint8 [H, W, 3] RGB."""
 
     @property
     def score(self) -> float:
-        """Mean of AP50 and mIoU, or the one that there is."""
+        """Mean of AP50 and mIoU, or the one that exists."""
         return self.totals['score']
 
 
 class Validation:
     """
-    The val split of a manifest, to score a network on it again and again.
+    The val split of a manifest, to score a network on it repeatedly.
 
-    AP50 is the mean over the sets with boxes, classes of a score group counting as the one that
-    it makes of them; mIoU the mean over the sets with masks. Each set counts alike, whatever its
-    size.
+    AP50 is the mean over the sets with boxes, where the classes of a score group count as one;
+    mIoU is the mean over the sets with masks. Each set has the same weight, whatever its size.
     """
 
     def __init__(self, manifest: Manifest, spec: ModelSpec, device: str, limit: int) -> None:
         """
         Raise ConfigError where no set has a val split.
 
-        `limit` pictures of each set are looked at, evenly spread; 0: all.
+        `limit` images of each set are evaluated, evenly spread; 0: all.
         """
         self.sets = [data_set.name for data_set in manifest.sets if SPLIT in data_set.splits]
         if not self.sets:
@@ -68,18 +67,18 @@ class Validation:
         report = evaluate(
             pipeline, self.manifest, SPLIT, self.sets, self.limit, progress=False)
         totals, details = summarize(report)
-        return Scores(totals, details, self._pictures(pipeline))
+        return Scores(totals, details, self._drawn(pipeline))
 
-    def _pictures(self, pipeline: Pipeline) -> dict[str, np.ndarray]:
-        pictures = {}
+    def _drawn(self, pipeline: Pipeline) -> dict[str, np.ndarray]:
+        images = {}
         for name in self.sets:
             sample = open_set(self.manifest.set_named(name), self.manifest).read(SPLIT, 0)
-            pictures[name] = draw_overlay(sample.image, pipeline.run(sample.image), self.spec)
-        return pictures
+            images[name] = draw_overlay(sample.image, pipeline.run(sample.image), self.spec)
+        return images
 
 
 def summarize(report: Report) -> tuple[dict[str, float], dict[str, float]]:
-    """Return totals and details of `report`, as in `Scores`; what does not exist is absent."""
+    """Return totals and details of `report`, as in `Scores`; missing scores are left out."""
     details: dict[str, float] = {}
     for one in report.sets:
         details.update({f'{one.name}/AP50/{name}': score.ap50

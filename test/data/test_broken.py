@@ -17,9 +17,10 @@ import numpy as np
 import pytest
 import yaml
 
+from mtl_perception.data.broken import Broken
 from mtl_perception.data.check import check
 from mtl_perception.data.manifest import load_manifest
-from mtl_perception.data.training_set import open_training_set
+from mtl_perception.data.training_set import TrainingSamples
 from mtl_perception.main import main
 
 WIDTH, HEIGHT = 40, 30
@@ -266,8 +267,7 @@ def test_kinds_of_broken_entries_are_thirty_and_distinct() -> None:
 @pytest.mark.parametrize(('reader', 'spoiler', 'line'), [
     pytest.param(*kind[1:], id=kind[0]) for kind in KINDS])
 def test_broken_entry_is_one_line_and_is_skipped(
-        spoil: Callable[[str, Spoiler], Path], capsys: pytest.CaptureFixture[str],
-        reader: str, spoiler: Spoiler, line: str) -> None:
+        spoil: Callable[[str, Spoiler], Path], reader: str, spoiler: Spoiler, line: str) -> None:
     manifest = load_manifest(spoil(reader, spoiler))
     report, = check(manifest).splits
     broken, = report.broken
@@ -276,11 +276,11 @@ def test_broken_entry_is_one_line_and_is_skipped(
         raise AssertionError(broken.reason)
     assert report.images == 1
 
-    left = open_training_set(manifest.sets[0], manifest, skip_bad=True)
-    assert len(left.stems('train')) == 1
-    assert left.read('train', 0).image.shape == (HEIGHT, WIDTH, 3)
-    printed = capsys.readouterr().err
-    assert printed == f'left out of set (1): {broken.reason}\n'
+    skipped: list[Broken] = []
+    samples = TrainingSamples(manifest, 'train', 1 << 20, skip=skipped.append)
+    assert samples.sizes == [1]
+    assert samples.read(0, 0).image.shape == (HEIGHT, WIDTH, 3)
+    assert skipped == [broken]
 
 
 @pytest.mark.parametrize(('reader', 'spoiler', 'line'), [
@@ -293,7 +293,9 @@ def test_broken_split_is_one_line(
     with pytest.raises(AssertionError, match=line):
         raise AssertionError(broken.reason)
     assert report.images == 0
-    assert len(open_training_set(manifest.sets[0], manifest, skip_bad=True).stems('train')) == 0
+    skipped: list[Broken] = []
+    assert TrainingSamples(manifest, 'train', 1 << 20, skip=skipped.append).sizes == [0]
+    assert skipped == [broken]
 
 
 def test_command_lists_all_broken_entries_and_fails_without_skip_bad(

@@ -60,7 +60,7 @@ def broken(kind, saved, folder):
 
 @pytest.mark.parametrize('kind', ['missing', 'directory', 'truncated', 'text', 'foreign', 'code',
                                   'bad spec', 'other weights'])
-def test_a_broken_file_is_one_line_that_names_it(kind, saved, tmp_path):
+def test_broken_file_is_rejected_with_its_name(kind, saved, tmp_path):
     path = broken(kind, saved, tmp_path)
     with pytest.raises(ModelError) as caught:
         load_checkpoint(path)

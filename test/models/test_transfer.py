@@ -26,17 +26,17 @@ def source(tmp_path_factory):
                   for key, value in network.state_dict().items()}
 
 
-def test_the_same_spec_takes_over_everything(source):
+def test_everything_is_transferred_for_the_same_spec(source):
     path, weights = source
     network = build_model(SOURCE)
     found = transfer_weights(network, SOURCE, path)
-    assert found.taken == found.total == len(weights)
+    assert found.transferred == found.total == len(weights)
     assert not found.random and not found.new_classes and not found.dropped_classes
     for key, value in network.state_dict().items():
         assert torch.equal(value, weights[key]), key
 
 
-def test_predictors_go_over_by_the_names_of_their_classes(source):
+def test_predictors_are_transferred_by_the_names_of_their_classes(source):
     path, weights = source
     spec = ModelSpec(detection=LabelSet.of('tractor', 'bus', 'car'),
                      segmentation=LabelSet.of('water', 'crop'), finest_level=2)
@@ -44,7 +44,7 @@ def test_predictors_go_over_by_the_names_of_their_classes(source):
     before = {key: value.clone() for key, value in network.state_dict().items()}
     found = transfer_weights(network, spec, path)
     assert found.new_classes == ('tractor', 'crop') and found.dropped_classes == ('road',)
-    assert found.taken == found.total
+    assert found.transferred == found.total
     after = network.state_dict()
     for name in ('predictor', 'fine_predictor'):
         for part in ('weight', 'bias'):
@@ -58,7 +58,7 @@ def test_predictors_go_over_by_the_names_of_their_classes(source):
                        weights['backbone.features.0.0.weight'])
 
 
-def test_background_and_the_boxes_of_each_class_go_over_too(tmp_path):
+def test_background_and_the_boxes_of_each_class_are_transferred(tmp_path):
     spec = ModelSpec(architecture='thesis', backbone='resnet18',
                      detection=LabelSet.of('car', 'bus'), segmentation=LabelSet.of('road'))
     first = build_model(spec)
@@ -69,7 +69,7 @@ def test_background_and_the_boxes_of_each_class_go_over_too(tmp_path):
     network = build_model(other)
     before = network.detection.classes[1].weight.detach().clone()
     found = transfer_weights(network, other, tmp_path / 'model.pt')
-    assert found.taken == found.total and not found.random
+    assert found.transferred == found.total and not found.random
     # C4 has six boxes a cell: rows of background, then of each class.
     theirs = first.detection.classes[1].weight.half().float().unflatten(0, (3, 6))
     ours = network.detection.classes[1].weight.unflatten(0, (4, 6))
@@ -78,7 +78,7 @@ def test_background_and_the_boxes_of_each_class_go_over_too(tmp_path):
     assert torch.equal(ours[1], before.unflatten(0, (4, 6))[1])
 
 
-def test_what_does_not_fit_stays_random_and_is_named(source):
+def test_mismatched_tensors_stay_random_and_are_named(source):
     path, _ = source
     spec = ModelSpec(detection=LabelSet.of('tractor'), neck_channels=32)
     network = build_model(spec)
@@ -87,19 +87,19 @@ def test_what_does_not_fit_stays_random_and_is_named(source):
     assert 'detection.classes.predictor.weight' in found.random
     assert 'pyramid.lateral.0.0.weight' in found.random
     assert found.dropped_classes == ('car', 'bus', 'road', 'water')
-    assert 0 < found.taken == found.total - len(found.random)
+    assert 0 < found.transferred == found.total - len(found.random)
     for key in found.random:
         assert torch.equal(network.state_dict()[key], before[key])
     said = str(found)
     assert 'pyramid.lateral' in said and 'tractor' in said and '\n' not in said
 
 
-def test_separable_towers_begin_as_the_nearest_to_full_ones(source):
+def test_separable_towers_start_as_the_nearest_to_full_ones(source):
     path, weights = source
     spec = replace(SOURCE, towers='separable')
     network = build_model(spec)
     found = transfer_weights(network, spec, path)
-    assert found.taken == found.total and not found.random
+    assert found.transferred == found.total and not found.random
     depthwise, pointwise = network.detection.classes.tower.convolutions[0]
     wanted = separate(weights['detection.classes.tower.convolutions.0.weight'])
     assert torch.equal(depthwise.weight, wanted[0]) and torch.equal(pointwise.weight, wanted[1])
@@ -107,7 +107,7 @@ def test_separable_towers_begin_as_the_nearest_to_full_ones(source):
                        weights['detection.boxes.tower.norms.1.0.weight'])
 
 
-def test_a_model_of_which_nothing_fits_is_rejected(source):
+def test_model_without_matching_weights_is_rejected(source):
     path, _ = source
     network = torch.nn.Linear(2, 3)
     network.class_parameters = {}

@@ -17,15 +17,15 @@ def grid(*levels: tuple[int, int]) -> Cells:
                         torch.zeros(1))
 
 
-def test_the_cells_that_agree_best_are_taken_up_to_their_number():
-    cells = grid((8, 8))  # 64 cells of a 64x64 picture
+def test_best_aligned_cells_are_assigned_up_to_their_number():
+    cells = grid((8, 8))  # 64 cells of a 64x64 image
     truth = torch.tensor([[8.0, 8.0, 56.0, 56.0]])  # holds 36 centres
     boxes = truth.repeat(64, 1) + torch.linspace(0, 20, 64)[:, None]  # ever worse IoU
     scores = torch.full((64, 2), 0.5)
     found = assign_task_aligned(scores, boxes, cells, truth, torch.tensor([1]))
     inside = [i for i, (x, y) in enumerate(cells.centers.tolist()) if 8 < x < 56 and 8 < y < 56]
     assert torch.nonzero(found.objects == 0).flatten().tolist() == inside[:TOP_CELLS]
-    # The best cell is asked for its IoU, the others for less.
+    # The target of the best cell is its IoU, that of the others is lower.
     best = inside[0]
     shift = boxes[best, 0].item() - 8
     overlap = (48 - shift) ** 2
@@ -34,7 +34,7 @@ def test_the_cells_that_agree_best_are_taken_up_to_their_number():
     assert (found.quality[found.objects < 0] == 0).all()
 
 
-def test_a_cell_that_two_objects_want_goes_to_the_one_it_overlaps_more():
+def test_contested_cell_goes_to_the_object_of_higher_overlap():
     cells = Cells(torch.tensor([[10.0, 10.0]]), torch.tensor([8.0]))
     truth = torch.tensor([[0.0, 0, 20, 20], [0.0, 0, 30, 30]])
     found = assign_task_aligned(torch.full((1, 1), 0.5), torch.tensor([[0.0, 0, 29, 29]]), cells,
@@ -43,7 +43,7 @@ def test_a_cell_that_two_objects_want_goes_to_the_one_it_overlaps_more():
 
 
 @pytest.mark.parametrize('assign', [assign_task_aligned, assign_atss])
-def test_an_object_between_all_centres_gets_the_nearest_cell(assign):
+def test_object_between_all_centres_gets_the_nearest_cell(assign):
     cells = grid((4, 16))
     centers = cells.centers
     truth = torch.tensor([[30.0, 17.0, 34.0, 21.0]])
@@ -54,7 +54,7 @@ def test_an_object_between_all_centres_gets_the_nearest_cell(assign):
 
 
 @pytest.mark.parametrize('assign', [assign_task_aligned, assign_atss])
-def test_no_object_makes_all_cells_background(assign):
+def test_without_objects_all_cells_are_background(assign):
     found = assign(torch.rand(9, 2), torch.rand(9, 4), grid((3, 8)), torch.zeros(0, 4),
                    torch.zeros(0, dtype=torch.long))
     assert (found.objects == -1).all() and (found.quality == 0).all()
@@ -96,7 +96,7 @@ def test_atss_gives_a_contested_cell_to_the_higher_overlap():
     cells = grid((8, 8))
     truth = torch.tensor([[14.0, 12.0, 46.0, 44.0], [12.0, 12.0, 44.0, 44.0]])
     boxes = torch.cat((cells.centers - 16, cells.centers + 16), 1)
-    # Each object alone takes the cell (28, 28), with an IoU of 30 / 34 and of 1.
+    # Each object alone gets the cell (28, 28), with an IoU of 30 / 34 and of 1.
     middle = 3 * 8 + 3
     for number, iou in ((0, 30 / 34), (1, 1)):
         alone = assign_atss(torch.rand(64, 1), boxes, cells, truth[number:number + 1],

@@ -18,24 +18,24 @@ def names(sets: ClassSets, manifest, number: int) -> set[str]:
     return {manifest.segmentation.names[c] for c in np.flatnonzero(sets.table()[number])}
 
 
-def test_single_classes_come_first_and_sets_are_shared(manifest):
+def test_single_classes_have_the_first_numbers_and_sets_are_shared(manifest):
     sets = ClassSets(manifest)
     table = sets.table()
     assert np.array_equal(table[:6], np.eye(6, dtype=bool))
     assert len({tuple(row) for row in table.tolist()}) == len(table)
 
 
-def test_masks_become_numbers_of_what_their_labels_may_be(manifest):
+def test_mask_labels_map_to_numbers_of_class_sets(manifest):
     sets = ClassSets(manifest)
     land = manifest.set_named('land_dronedeploy')
     labels = sets.from_mask(land, np.array([[0, 1, 2, 4, 5, 255]], np.uint8))[0]
-    assert labels[1] == labels[5] == IGNORE_LABEL  # clutter says nothing
+    assert labels[1] == labels[5] == IGNORE_LABEL  # clutter has no class
     assert names(sets, manifest, labels[0]) == {'building'}
     assert names(sets, manifest, labels[3]) == {'ground', 'road'}
     assert labels[4] == manifest.segmentation.index('vehicle')
 
 
-def test_boxes_teach_their_middle_and_what_lies_outside_all_of_them(manifest):
+def test_boxes_label_their_middle_and_the_pixels_outside_all_boxes(manifest):
     sets = ClassSets(manifest)
     thermal = manifest.set_named('thermal_hituav')
     truth = BoxTruth(
@@ -48,16 +48,16 @@ def test_boxes_teach_their_middle_and_what_lies_outside_all_of_them(manifest):
     assert labels[60, 5] == IGNORE_LABEL  # an ignore region
     everything = set(manifest.segmentation.names)
     assert names(sets, manifest, labels[0, 0]) == everything - {'vehicle'}
-    assert labels[45, 42] == labels[0, 0]  # a person's box says only that there is no vehicle
+    assert labels[45, 42] == labels[0, 0]  # a person's box tells only that there is no vehicle
 
 
-def test_only_sets_that_say_so_teach_pixels_by_boxes(manifest):
+def test_only_configured_sets_label_pixels_by_boxes(manifest):
     sets = ClassSets(manifest)
-    assert sets.teaches_pixels(manifest.set_named('cars_madison'))
-    assert not sets.teaches_pixels(manifest.set_named('land_dronedeploy'))
+    assert sets.has_pixels_of_boxes(manifest.set_named('cars_madison'))
+    assert not sets.has_pixels_of_boxes(manifest.set_named('land_dronedeploy'))
 
 
-def test_sets_of_masks_weigh_one_and_what_boxes_exclude_weighs_little(manifest):
+def test_pixel_weights_of_class_sets(manifest):
     pytest.importorskip('torch')
     from mtl_perception.training.objective import set_weights
     sets = ClassSets(manifest)

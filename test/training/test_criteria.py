@@ -13,7 +13,7 @@ from mtl_perception.training.criteria import (
 
 
 @pytest.mark.parametrize('name', sorted(ARCHITECTURES))
-def test_every_architecture_names_a_criterion_and_takes_its_assignments_only(name):
+def test_architecture_accepts_the_assignments_of_its_criterion_only(name):
     offered = CRITERIA[ARCHITECTURES[name].CRITERION]
     assert choose_criterion(ARCHITECTURES[name].CRITERION, 'auto') is next(iter(offered.values()))
     for assignment in ASSIGNMENTS[1:]:

@@ -11,6 +11,7 @@ torch = pytest.importorskip('torch')
 from mtl_perception.models.checkpoint import save_checkpoint  # noqa: E402
 from mtl_perception.models.network import build_model  # noqa: E402
 from mtl_perception.models.outputs import CellOutputs  # noqa: E402
+from mtl_perception.training.config import TeacherPaths  # noqa: E402
 from mtl_perception.training.distillation import (  # noqa: E402
     LABELLED_WEIGHT,
     soft_box_loss,
@@ -28,14 +29,14 @@ def logit(probability: float) -> float:
     return math.log(probability / (1 - probability))
 
 
-def test_an_unsure_teacher_punishes_nothing():
+def test_unsure_teacher_causes_no_loss():
     student = torch.tensor([[[logit(0.9)], [logit(0.001)]]])
     teacher = torch.tensor([[[logit(0.2)], [logit(0.2)]]])
     found = soft_class_loss(student, teacher, torch.tensor([[False]]))
     assert found.total.item() == 0 and found.count.item() == 0
 
 
-def test_a_sure_teacher_is_followed_and_counts_less_where_there_are_labels():
+def test_sure_teacher_is_a_target_with_less_weight_where_there_are_labels():
     student = torch.tensor([[[0.0, 0.0]]])
     teacher = torch.tensor([[[logit(0.8), logit(0.01)]]])
     found = soft_class_loss(student, teacher, torch.tensor([[False, True]]))
@@ -48,7 +49,7 @@ def test_a_sure_teacher_is_followed_and_counts_less_where_there_are_labels():
     assert same.total.item() == pytest.approx(0, abs=1e-6)
 
 
-def test_boxes_follow_where_the_teacher_sees_an_object():
+def test_boxes_have_a_loss_where_the_teacher_detects_an_object():
     seen = CellOutputs(torch.tensor([[[logit(0.8)], [logit(0.1)]]]),
                        torch.tensor([[[0.0, 0, 16, 16], [0, 0, 9, 9]]]), None)
     student = torch.tensor([[[0.0, 0, 16, 12], [5, 5, 6, 6]]], requires_grad=True)
@@ -59,7 +60,7 @@ def test_boxes_follow_where_the_teacher_sees_an_object():
     assert (student.grad[0, 1] == 0).all() and (student.grad[0, 0] != 0).any()
 
 
-def test_pixels_have_the_divergence_from_the_teacher():
+def test_pixel_loss_is_the_divergence_from_the_teacher():
     teacher = torch.tensor([0.8, 0.2]).log().view(1, 2, 1, 1).expand(2, 2, 3, 4)
     student = torch.tensor([0.5, 0.5]).log().view(1, 2, 1, 1).expand(2, 2, 3, 4)
     expected = 0.8 * math.log(0.8 / 0.5) + 0.2 * math.log(0.2 / 0.5)
@@ -83,22 +84,23 @@ def teacher_paths(tmp_path_factory):
     return {name: folder / f'{name}.pt' for name in specs}
 
 
-def test_teachers_answer_in_the_classes_of_the_student(teacher_paths):
-    teachers = Teachers(STUDENT, teacher_paths['detection'], teacher_paths['segmentation'], CPU)
+def test_teacher_outputs_have_the_class_order_of_the_student(teacher_paths):
+    teachers = Teachers(STUDENT, TeacherPaths(
+        teacher_paths['detection'], teacher_paths['segmentation']), CPU)
     images = torch.randn(2, 3, 64, 96)
-    taught = teachers(images)
+    targets = teachers(images)
     raw = teachers.detection(images).detection.class_logits
-    assert torch.equal(taught.detection.class_logits, raw.flip(-1))
-    assert taught.label_logits.shape == (2, 2, 16, 24)
-    assert torch.equal(taught.label_logits, teachers.segmentation(images).label_logits.flip(1))
-    assert not taught.label_logits.requires_grad
+    assert torch.equal(targets.detection.class_logits, raw.flip(-1))
+    assert targets.label_logits.shape == (2, 2, 16, 24)
+    assert torch.equal(targets.label_logits, teachers.segmentation(images).label_logits.flip(1))
+    assert not targets.label_logits.requires_grad
 
 
 @pytest.mark.parametrize('detection, segmentation, message', [
-    ('segmentation', None, 'does no detection'),
+    ('segmentation', None, 'has no task detection'),
     ('other', None, 'tractor'),
-    ('fine', None, 'finest_level'),
-    (None, None, 'needs a teacher')])
-def test_teachers_that_do_not_fit_are_refused(detection, segmentation, message, teacher_paths):
+    ('fine', None, 'finest_level')])
+def test_unsuitable_teachers_are_rejected(detection, segmentation, message, teacher_paths):
     with pytest.raises(ConfigError, match=message):
-        Teachers(STUDENT, teacher_paths.get(detection), teacher_paths.get(segmentation), CPU)
+        Teachers(STUDENT, TeacherPaths(
+            teacher_paths.get(detection), teacher_paths.get(segmentation)), CPU)

@@ -1,33 +1,32 @@
-"""An experiment, small and real, and what it says of files that are not as they should be."""
+"""Experiments: a small real one, the file that describes one, and the table of scores."""
 
 import json
 
 import pytest
 
-from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.errors import ConfigError, DataError, ModelError
 from mtl_perception.main import main
 
-torch = pytest.importorskip('torch')
+pytest.importorskip('torch')
 
-from mtl_perception.training.experiment import (  # noqa: E402
+from mtl_perception.training.experiment import (
     as_arguments,
-    collect,
-    load_experiment,
-    Runner,
-    Score,
-    table,
+    ExperimentConfig,
+    run_command,
+    run_experiment,
 )
+from mtl_perception.training.experiment_file import load_experiment
+from mtl_perception.training.experiment_table import format_table, Score
 
 EXPERIMENT = """
 manifest: {manifest}
 seeds: [3]
-train: {{steps: 1, workers: 0, crop_size: 128, detection_images: 2, segmentation_images: 2,
-        input_size: 128x128}}
+train: {{steps: 1, workers: 0, crop_size: 96, detection_images: 2, segmentation_images: 2,
+        input_size: 96x96}}
 networks:
   detection: {{tasks: detection}}
-  segmentation: {{tasks: segmentation}}
-  taught: {{detection_teacher: detection, segmentation_teacher: segmentation}}
-evaluate: {{limit: 1, bootstrap: 20, pictures: 1}}
+  distilled: {{detection_teacher: detection}}
+evaluate: {{limit: 1, bootstrap: 20, images: 1}}
 """
 
 
@@ -38,21 +37,36 @@ def config(manifest_path, tmp_path):
     return path
 
 
+def run_here(command, arguments):
+    """Run a command in this process, which has its modules imported."""
+    assert main([command, *arguments]) == 0
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(500)
-def test_an_experiment_trains_compares_and_does_nothing_twice(config, tmp_path, capfd):
-    output = tmp_path / 'out'
-    command = ['experiment', str(config), '--output', str(output)]
-    assert main(command) == 0
-    text = (output / 'experiment.md').read_text()
-    assert [line.split(' | ')[0] for line in text.splitlines()[2:]] == [
-        '| detection', '| taught', '| segmentation', '| taught']
-    capfd.readouterr()
-    assert main(command) == 0
-    assert 'seed' not in capfd.readouterr().out.replace('by seed', '')
-    (output / 'evaluation-detection-seed3' / 'metrics.json').write_text('{}')
+def test_experiment_trains_and_compares_and_reuses_what_is_complete(config, tmp_path):
+    announced = []
+    experiment = ExperimentConfig(config, tmp_path / 'out')
+    result = run_experiment(experiment, announced.append, run_here)
+    assert announced == [
+        '1 of 2: detection, seed 3', '2 of 2: distilled, seed 3',
+        'evaluation of detection, seed 3', 'evaluation of segmentation, seed 3']
+    assert result.path.read_text() == result.table
+    assert [line.split(' | ')[:2] for line in result.table.splitlines()[2:]] == [
+        ['| detection', 'AP50'], ['| distilled', 'AP50'], ['| distilled', 'mIoU']]
+    announced.clear()
+    assert run_experiment(experiment, announced.append, run_here) == result and not announced
+    (tmp_path / 'out' / 'evaluation-detection-seed3' / 'metrics.json').write_text('{}')
     with pytest.raises(DataError, match=r'metrics\.json'):
-        list(collect(Runner(load_experiment(config), output, None)))
+        run_experiment(experiment)
+
+
+def test_commands_run_as_processes_and_their_failure_is_an_error(capfd):
+    run_command('info', ['--help'])
+    assert 'usage: mtl info' in capfd.readouterr().out
+    with pytest.raises(ModelError, match='mtl info failed'):
+        run_command('info', ['nowhere.onnx'])
+    assert 'nowhere.onnx' in capfd.readouterr().err
 
 
 def test_options_become_arguments():
@@ -63,23 +77,23 @@ def test_options_become_arguments():
 
 @pytest.mark.parametrize('old, new, message', [
     ('seeds: [3]', 'seeds: three', 'seeds'),
-    ('taught:', 'ta/ught:', 'letters'),
+    ('distilled:', 'dis/tilled:', 'letters'),
     ('detection_teacher: detection', 'detection_teacher: nobody', 'further up'),
     ('manifest:', 'nonsense: 1\nmanifest:', 'nonsense')])
-def test_an_impossible_experiment_is_named_by_its_key(old, new, message, config):
+def test_invalid_experiment_is_rejected_by_key(old, new, message, config):
     config.write_text(config.read_text().replace(old, new, 1))
     with pytest.raises(ConfigError, match=message):
         load_experiment(config)
 
 
-def test_the_table_has_means_spreads_and_intervals():
-    text = table([Score('both', 'detection', {0: 0.5, 1: 0.53}, {
+def test_table_has_means_spreads_and_intervals():
+    text = format_table([Score('both', 'detection', {0: 0.5, 1: 0.53}, {
         0: (0.01, -0.02, 0.04), 1: (-0.005, -0.03, 0.02)})])
     assert '| both | AP50 | 51.5 | 50.0, 53.0 | 3.0 | +1.0 (-2.0 .. +4.0), -0.5 (-3.0 .. +2.0) |' \
         in text
 
 
-def test_the_experiment_in_the_box_can_be_read(pytestconfig):
+def test_shipped_experiment_can_be_read(pytestconfig):
     experiment = load_experiment(pytestconfig.rootpath / 'config' / 'experiment.yaml')
     assert [one.name for one in experiment.networks] == [
         'detection', 'segmentation', 'both', 'both_distilled']

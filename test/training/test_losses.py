@@ -56,7 +56,7 @@ def test_cells_in_ignore_regions_have_no_loss():
     assert found.classes.mean().item() == pytest.approx(2 * background(1.0), rel=1e-5)
 
 
-def test_a_perfect_box_has_no_box_loss_and_a_shifted_one_its_giou():
+def test_box_loss_is_zero_for_a_perfect_box_and_giou_for_a_shifted_one():
     logits = torch.full((1, 2, 2), -20.0)
     logits[0, 0, 1] = 20.0
     exact = loss_of(logits, [truth([[0, 0, 16, 16]], [1])])
@@ -67,7 +67,7 @@ def test_a_perfect_box_has_no_box_loss_and_a_shifted_one_its_giou():
     assert shifted.boxes.mean().item() == pytest.approx(0.25 * 0.75, abs=1e-3)
 
 
-def test_pictures_without_box_labels_give_nothing_but_keep_the_graph():
+def test_images_without_box_labels_have_no_loss_but_a_graph():
     logits = torch.zeros(1, 2, 2, requires_grad=True)
     found = loss_of(logits, [truth(labelled=(False, False))])
     (found.classes.total + found.boxes.total).backward()
@@ -84,7 +84,7 @@ def test_set_loss_is_cross_entropy_for_single_classes():
     assert set_loss(logits, labels, table, weights).mean().item() == pytest.approx(expected.item())
 
 
-def test_set_loss_takes_the_summed_probability_of_the_set():
+def test_set_loss_uses_the_summed_probability_of_the_set():
     probability = torch.tensor([0.5, 0.3, 0.2])
     logits = probability.log().view(1, 3, 1, 1)
     table = torch.tensor([[True, False, False], [False, True, True]])

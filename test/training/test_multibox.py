@@ -33,7 +33,7 @@ def outputs(logits, offsets=None):
 
 def test_matching_by_hand():
     # Shares 9 of 11 with box 1; 7 of 13 with box 3 (over one half) and 3 of 17 with box 4;
-    # the third shares little (1 of 14) with box 5, and is given it all the same.
+    # the third shares little (1 of 14) with box 5, and is matched to it nevertheless.
     objects = torch.tensor([[11.0, 0, 21, 10], [33.0, 0, 43, 10], [59.0, 0, 64, 10]])
     assert match_boxes(objects, CORNERS).tolist() == [-1, 0, -1, 1, -1, 2]
 
@@ -44,8 +44,8 @@ def test_every_box_over_one_half_is_matched():
     assert match_boxes(wide[:1], wide).tolist() == [0, 0, -1, 0]
 
 
-def test_pairs_of_highest_iou_come_first_and_a_box_is_given_once():
-    # Both want box 0: the second has the higher IoU; the first falls back to box 1.
+def test_pairs_of_highest_iou_are_matched_first_and_a_box_only_once():
+    # Both overlap box 0 most: the second has the higher IoU; the first falls back to box 1.
     objects = torch.tensor([[4.0, 0, 14, 10], [1.0, 0, 11, 10]])
     assert match_boxes(objects, CORNERS[:3]).tolist() == [1, 0, -1]
     # More objects than boxes: the worst get none.
@@ -54,12 +54,12 @@ def test_pairs_of_highest_iou_come_first_and_a_box_is_given_once():
         match_boxes(three, CORNERS[:2]).tolist() == [1, 0]
 
 
-def test_an_object_far_from_all_boxes_and_no_object():
+def test_far_objects_and_no_objects_match_nothing():
     assert match_boxes(torch.tensor([[500.0, 500, 510, 510]]), CORNERS).tolist() == [-1] * 6
     assert match_boxes(torch.zeros(0, 4), CORNERS).tolist() == [-1] * 6
 
 
-def test_negatives_are_the_hardest_three_for_each_positive():
+def test_negatives_are_the_three_hardest_per_positive():
     losses = torch.tensor([0.5, 9.0, 0.1, 0.7, 8.0, 0.2])
     allowed = torch.tensor([True, False, True, True, True, True])
     assert hard_negatives(losses, allowed, 1).tolist() == [True, False, False, True, True, False]
@@ -89,11 +89,11 @@ def test_losses_are_divided_by_the_matches_of_the_whole_batch():
     offsets = torch.zeros(2, 6, 4)
     found = multibox_loss(DefaultBoxOutputs(logits, offsets, ROW), [
         truth([[0, 0, 10, 10]], [0]), truth([[20, 0, 30, 10], [50, 0, 60, 10]], [0, 1])])
-    # Three positives, 3 negatives in the first picture, 4 that are left in the second.
+    # Three positives, 3 negatives in the first image, 4 that are left in the second.
     assert found.classes.mean().item() == pytest.approx((3 + 3 + 4) * math.log(3) / 3, rel=1e-5)
 
 
-def test_background_may_be_a_class_that_the_set_does_not_label():
+def test_background_may_score_for_an_unlabelled_class():
     probability = torch.tensor([[0.2, 0.5, 0.3]]).repeat(2, 1)
     logits = probability.log()[None]
     found = multibox_loss(outputs(logits), [
@@ -103,19 +103,19 @@ def test_background_may_be_a_class_that_the_set_does_not_label():
         -math.log(0.5) - math.log(0.2 + 0.3), rel=1e-5)
 
 
-def test_default_boxes_in_ignore_regions_are_no_negatives():
+def test_default_boxes_in_ignore_regions_are_not_negatives():
     found = multibox_loss(outputs(torch.zeros(1, 6, 3)), [
         truth([[0, 0, 10, 10]], [0], ignore=[[10, 0, 50, 10]])])
     # Box 0 and box 5.
     assert found.classes.mean().item() == pytest.approx(2 * math.log(3), rel=1e-5)
 
 
-@pytest.mark.parametrize('picture', [truth(), truth([[0, 0, 10, 10]], [0],
-                                                    labelled=(False, False))])
-def test_a_picture_without_objects_gives_nothing_but_keeps_the_graph(picture):
+@pytest.mark.parametrize('image', [truth(), truth([[0, 0, 10, 10]], [0],
+                                                  labelled=(False, False))])
+def test_images_without_objects_have_no_loss_but_a_graph(image):
     logits = torch.zeros(1, 6, 3, requires_grad=True)
     offsets = torch.zeros(1, 6, 4, requires_grad=True)
-    found = multibox_loss(outputs(logits, offsets), [picture])
+    found = multibox_loss(outputs(logits, offsets), [image])
     (found.classes.total + found.boxes.total).backward()
     assert found.classes.mean().item() == 0
     assert (logits.grad == 0).all() and (offsets.grad == 0).all()

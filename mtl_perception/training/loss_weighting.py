@@ -1,39 +1,42 @@
 """
-How the tasks' losses become the gradients of one step.
+Loss weighting: how the tasks' losses become the gradients of one step.
 
 The default is a fixed ratio. The others are there to be compared with it: learned weights, and
-gradients that are kept from undoing each other.
+gradients from which the conflicting part is removed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn, Tensor
 
 from mtl_perception.errors import ConfigError
 
+Backward = Callable[..., None]
+"""Adds the gradients of a scalar to those of the parameters, as `Tensor.backward` does."""
+
 
 class FixedRatio(nn.Module):
-    """The sum of the losses, as they are weighted in the options."""
+    """The sum of the losses, with the weights of the options."""
 
     one_graph = True
-    """Whether one call of `backward` makes all gradients, as DistributedDataParallel needs it."""
+    """Whether all gradients come from one backward pass, as DistributedDataParallel requires."""
 
     def weighted(self, losses: dict[str, Tensor]) -> Tensor:
         """Return the scalar whose gradients are wanted, from the loss of each task."""
         return torch.stack(list(losses.values())).sum()
 
     def backward(self, losses: dict[str, Tensor], parameters: Sequence[nn.Parameter],
-                 scale: float = 1.0) -> None:
+                 backward: Backward, scale: float = 1.0) -> None:
         """Add the gradients of the tasks' losses, times `scale`, to those of `parameters`."""
-        (self.weighted(losses) * scale).backward()
+        backward(self.weighted(losses) * scale)
 
 
 class Uncertainty(FixedRatio):
     """
-    Learned weights: each task's loss is divided by a variance that is learned with the network.
+    Learned weights: each task's loss is divided by a variance that is trained with the network.
 
     Kendall, Gal and Cipolla, arXiv:1705.07115: exp(-s) L + s / 2 with s the log of the variance.
     """
@@ -44,7 +47,7 @@ class Uncertainty(FixedRatio):
             task: nn.Parameter(torch.zeros(())) for task in ('detection', 'segmentation')})
 
     def weighted(self, losses: dict[str, Tensor]) -> Tensor:
-        """Return the sum of the losses with their learned weights and the price of those."""
+        """Return the sum of the weighted losses and of the penalty s / 2 of each task."""
         return torch.stack([
             torch.exp(-self.log_variance[task]) * loss + self.log_variance[task] / 2
             for task, loss in losses.items()]).sum()
@@ -52,27 +55,30 @@ class Uncertainty(FixedRatio):
 
 class ProjectedGradients(FixedRatio):
     """
-    Gradients of two tasks that point against each other lose the part that does (PCGrad).
+    Where the gradients of two tasks conflict, the conflicting part is removed (PCGrad).
 
-    Yu and others, arXiv:2001.06782. What conflicts is looked at over all parameters that both
-    tasks reach, as one vector. Costs a second pass back through the shared layers.
+    Yu and others, arXiv:2001.06782. The conflict is determined over all parameters that both
+    tasks reach, as one vector. Costs a second backward pass through the shared layers.
     """
 
     one_graph = False
 
     def backward(self, losses: dict[str, Tensor], parameters: Sequence[nn.Parameter],
-                 scale: float = 1.0) -> None:
+                 backward: Backward, scale: float = 1.0) -> None:
         """Add the projected gradients to those of `parameters`."""
-        gradients = [
-            torch.autograd.grad(loss * scale, parameters, retain_graph=True, allow_unused=True)
-            for loss in losses.values() if loss.requires_grad]
+        before = [parameter.grad for parameter in parameters]
+        gradients: list[list[Tensor | None]] = []
+        for loss in losses.values():
+            if loss.requires_grad:
+                for parameter in parameters:
+                    parameter.grad = None
+                backward(loss * scale, retain_graph=True)
+                gradients.append([parameter.grad for parameter in parameters])
         if len(gradients) == 2:
             gradients = self._projected(*gradients)
-        for index, parameter in enumerate(parameters):
-            parts = [found[index] for found in gradients if found[index] is not None]
-            if parts:
-                total = torch.stack(parts).sum(dim=0) if len(parts) > 1 else parts[0]
-                parameter.grad = total if parameter.grad is None else parameter.grad + total
+        for parameter, *found in zip(parameters, before, *gradients, strict=True):
+            parts = [part for part in found if part is not None]
+            parameter.grad = sum(parts[1:], parts[0]) if parts else None
 
     @staticmethod
     def _projected(first: Sequence[Tensor | None], second: Sequence[Tensor | None]
@@ -93,12 +99,12 @@ class ProjectedGradients(FixedRatio):
         return [one, other]
 
 
-BALANCES: dict[str, type[FixedRatio]] = {
+LOSS_WEIGHTINGS: dict[str, type[FixedRatio]] = {
     'fixed': FixedRatio, 'uncertainty': Uncertainty, 'pcgrad': ProjectedGradients}
 
 
-def build_balance(name: str) -> FixedRatio:
-    """Return the balance `name`; ConfigError lists the known ones otherwise."""
-    if name not in BALANCES:
-        raise ConfigError(f'balance {name!r} is none of {", ".join(BALANCES)}')
-    return BALANCES[name]()
+def build_loss_weighting(name: str) -> FixedRatio:
+    """Return the loss weighting `name`; ConfigError lists the known ones otherwise."""
+    if name not in LOSS_WEIGHTINGS:
+        raise ConfigError(f'loss weighting {name!r} is none of {", ".join(LOSS_WEIGHTINGS)}')
+    return LOSS_WEIGHTINGS[name]()

@@ -1,0 +1,72 @@
+import numpy as np
+import pytest
+
+torch = pytest.importorskip('torch')
+
+from mtl_perception.data.manifest import load_manifest  # noqa: E402
+from mtl_perception.data.training_set import TrainingSamples  # noqa: E402
+from mtl_perception.errors import ConfigError  # noqa: E402
+from mtl_perception.training.batches import Batches, draw_schedule  # noqa: E402
+from mtl_perception.training.options import BatchOptions  # noqa: E402
+from mtl_perception.training.process_group import ProcessGroup  # noqa: E402
+
+
+@pytest.fixture(scope='module')
+def samples(manifest_path):
+    return TrainingSamples(load_manifest(manifest_path), 'train', 1 << 30)
+
+
+def options(detection: int, segmentation: int, **others) -> BatchOptions:
+    return BatchOptions(detection, segmentation, crop_size=64, **others)
+
+
+def test_overfitting_uses_the_first_images_and_always_the_same_crops(manifest_path):
+    samples = TrainingSamples(load_manifest(manifest_path), 'train', 1 << 30, limit=1)
+    assert samples.sizes == [1]
+    batches = Batches(samples, 3, options(1, 1, overfit=1), 0)
+    first = batches[0].images
+    assert torch.equal(first[0], first[1]) and torch.equal(first, batches[2].images)
+
+
+def test_batch_is_split_into_parts(samples):
+    batch = Batches(samples, 1, options(2, 3), 0)[0]
+    parts = batch.split(2)
+    assert [len(part.images) for part in parts] == [3, 2]
+    assert torch.equal(parts[1].images, batch.images[1::2])
+    assert torch.equal(parts[0].labels, batch.labels[::2])
+    assert parts[1].truths == batch.truths[1::2]
+
+
+@pytest.mark.parametrize('size, accumulate, parts, smallest', [
+    (1, 1, 1, 5), (1, 2, 2, 2), (1, 9, 5, 1), (2, 2, 2, 1), (2, 9, 2, 1), (3, 2, 1, 1)])
+def test_all_processes_have_the_same_number_of_parts(samples, size, accumulate, parts, smallest):
+    made = [Batches(samples, 1, options(2, 3, accumulate=accumulate), 0, ProcessGroup(rank, size))
+            for rank in range(size)]
+    assert {batches.parts for batches in made} == {parts}
+    assert {batches.smallest_part for batches in made} == {smallest}
+    found = [len(part.images) for batches in made for part in batches[0].split(parts)]
+    assert min(found) == smallest and sum(found) == 5
+
+
+def test_more_processes_than_images_are_rejected(samples):
+    with pytest.raises(ConfigError, match='fewer images than there are processes'):
+        Batches(samples, 1, options(1, 1), 0, ProcessGroup(0, 3))
+
+
+def test_batches_are_determined_by_seed_and_step(samples):
+    first, again, other = (Batches(samples, 6, options(2, 1), seed) for seed in (5, 5, 6))
+    for step in (4, 1):
+        a, b, c = first[step], again[step], other[step]
+        assert torch.equal(a.images, b.images) and torch.equal(a.labels, b.labels)
+        assert not torch.equal(a.images, c.images)
+        assert a.images.shape == (3, 64, 64, 3) and a.labels.shape == (3, 64, 64)
+        assert all(truth.labelled.all() for truth in a.truths)
+
+
+def test_sets_are_drawn_by_weight_and_their_images_in_passes():
+    schedule = draw_schedule([3, 1, 0], [10, 5, 7], 4000, np.random.default_rng(0))
+    share = np.bincount(schedule[:, 0], minlength=3) / 4000
+    assert share[0] == pytest.approx(0.75, abs=0.03) and share[2] == 0
+    first = schedule[schedule[:, 0] == 0, 1]
+    for start in range(0, 100, 10):
+        assert sorted(first[start:start + 10]) == list(range(10))
