@@ -76,10 +76,10 @@ def test_options_become_arguments():
 
 
 @pytest.mark.parametrize('old, new, message', [
-    ('seeds: [3]', 'seeds: three', 'seeds'),
+    ('seeds: [3]', 'seeds: three', r"line 3: seeds is a list of whole numbers, not 'three'"),
     ('distilled:', 'dis/tilled:', 'letters'),
-    ('detection_teacher: detection', 'detection_teacher: nobody', 'further up'),
-    ('manifest:', 'nonsense: 1\nmanifest:', 'nonsense')])
+    ('detection_teacher: detection', 'detection_teacher: nobody', 'names no network above'),
+    ('manifest:', 'nonsense: 1\nmanifest:', 'line 2: nonsense is not a known key')])
 def test_invalid_experiment_is_rejected_by_key(old, new, message, config):
     config.write_text(config.read_text().replace(old, new, 1))
     with pytest.raises(ConfigError, match=message):
