@@ -89,7 +89,7 @@ class CheckReport:
 
     def _split(self, report: SplitReport) -> dict[str, Any]:
         result: dict[str, Any] = {
-            'set': report.spec.name, 'split': report.split, 'pictures': report.images,
+            'set': report.spec.name, 'split': report.split, 'images': report.images,
             'broken': [{'entry': item.stem, 'reason': item.reason} for item in report.broken]}
         if report.sizes:
             result['width'], result['height'] = list(report.sizes[:2]), list(report.sizes[2:])
