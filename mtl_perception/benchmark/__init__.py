@@ -1,6 +1,6 @@
 """
-What one network saves over two: time and memory of both, measured side by side.
+Comparison of one network with two: time and memory, in interleaved measurements.
 
-Nothing but `main` imports this package. It works without torch, but for networks that only torch
+Only the command imports this package. It works without torch, except for networks that only torch
 runs.
 """

@@ -1,8 +1,8 @@
 """
-A model file in its library's own loop, without anything of this package around it.
+A model file run directly by the runtime's library, as a reference without this package.
 
-What a user would write by hand: the library's defaults, but for the number of threads, the number
-format and the device, which are those of the network that it is held against.
+It uses the library's defaults, except for the number of threads, the number format and the device,
+which are those of the network that it is compared with.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from mtl_perception.inference.results import Timings
 from mtl_perception.inference.runtime import usable_cores
 
 RUNTIMES = ('onnxruntime', 'openvino')
-"""The runtimes whose library has a loop here; all on the CPU."""
+"""The supported runtimes, all on the CPU."""
 
 
 class BareNetwork:
     """A network whose library is called directly; see ``worker.Ready``."""
 
     def __init__(self, network: Network) -> None:
-        """Load the ONNX file `network.path`; StartError where there is no loop of its runtime."""
+        """Load the ONNX file `network.path`; StartError if its runtime is not supported."""
         if network.runtime not in RUNTIMES or network.device != 'cpu':
             raise StartError(f'there is no bare loop of {network.runtime} on {network.device}')
         header = read_onnx_header(Path(network.path))
@@ -44,7 +44,7 @@ class BareNetwork:
                       'precision': network.precision, 'input_size': list(self._size)}
 
     def run(self, image: np.ndarray) -> Timings:
-        """Answer a frame up to the raw outputs; see ``worker.Ready``."""
+        """Process a frame up to the raw outputs; see ``worker.Ready``."""
         begun = time.perf_counter()
         batch, _ = self._canvas.load([(image, 'bgr')])
         loaded = time.perf_counter()

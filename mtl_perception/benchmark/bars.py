@@ -1,5 +1,5 @@
 """
-Horizontal bars with their values, intervals and ratios: what the figures of a benchmark share.
+Horizontal bars with values, intervals and ratios, shared by the figures of a benchmark.
 
 Colours are those of M. Okabe and K. Ito, Color Universal Design, 2008: readers who are
 colour-blind can distinguish them.
@@ -23,13 +23,13 @@ KINDS = {
     'sequential': ('two networks, one after the other', SEQUENTIAL),
     'parallel': ('two networks, at once', PARALLEL),
 }
-"""`what` of a subject -> what the legend calls it, and its colour."""
+"""`what` of a subject -> its legend and colour."""
 
 BAR = 0.8
-"""Height of a bar; 1 is the distance of two bars of a group."""
+"""Height of a bar; 1 is the distance between bars of a group."""
 
 _REACH = 1.5
-"""Intervals are drawn up to this multiple of the longest bar, and given as numbers beyond it."""
+"""Intervals are drawn up to this multiple of the longest bar, and printed as numbers beyond it."""
 
 
 def grouped_bars(axes: Axes, groups: Sequence[tuple[str, list[Values]]],
@@ -39,10 +39,10 @@ def grouped_bars(axes: Axes, groups: Sequence[tuple[str, list[Values]]],
     """
     Draw a group of bars for each target, with each one's value and ratio to one network.
 
-    `ratio_of` gives a ratio that was measured as such; without one it is that of the values.
+    `ratio_of` returns a ratio measured in rounds; otherwise the ratio of the values is used.
     """
     y, ticks, seen = 0.0, [], set()
-    # A subject that other work has met would make all bars short by its interval.
+    # The long interval of a disturbed subject would shorten all bars.
     reach = _REACH * max((value_of(item) for _, items in groups for item in items), default=0)
     for _, items in groups:
         ticks.append(y + (len(items) - 1) / 2)
@@ -83,7 +83,7 @@ def label_bar(axes: Axes, y: float, x: float, value: str, ratio: str) -> None:
     axes.annotate(value, (x, y), (8, 0), textcoords='offset points', va='center', fontsize=12.5,
                   color=INK)
     if ratio:
-        # As wide as the value that stands before it.
+        # After the width of the preceding value.
         axes.annotate(ratio, (x, y), (8 + 7.4 * len(value), 0), textcoords='offset points',
                       va='center', fontsize=13.5, fontweight='bold', color=INK)
 
@@ -100,7 +100,7 @@ def finish_bars(axes: Axes, ticks: Sequence[float], names: Sequence[str], bottom
 
 
 def remove_legend(axes: Axes) -> None:
-    """Remove the legend, where there is one."""
+    """Remove the legend, if any."""
     legend = axes.get_legend()
     if legend is not None:
         legend.remove()

@@ -1,4 +1,4 @@
-"""What a model file costs whatever runs it: bytes, parameters and operations."""
+"""Runtime-independent costs of a model file: bytes, parameters and operations."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ _TENSOR_DIMS, _TENSOR_DATA_TYPE = 1, 2
 _BYTES = {1: 4, 2: 1, 3: 1, 4: 2, 5: 2, 6: 4, 7: 8, 9: 1, 10: 2, 11: 8, 12: 4, 13: 8, 16: 2,
           17: 1, 18: 1, 19: 1, 20: 1}
 _WEIGHTS = (1, 2, 3, 10, 11, 16, 17, 18, 19, 20)
-"""Data types that weights come in; integers of more than 8 bits are shapes and indices."""
+"""Data types of weights; integers of more than 8 bits are shapes and indices."""
 
 
 @dataclass(frozen=True)
 class FileCost:
-    """A model file; what needs torch is None without it."""
+    """Costs of a model file; values that need torch are None without it."""
 
     file: str
     file_bytes: int
     tasks: tuple[str, ...]
     input_size: tuple[int, int]
     parameters: int | None
-    """Values of the weights that a runtime loads: batch norms of an ONNX file are folded."""
+    """Number of weights that a runtime loads; batch norms of an ONNX file are folded."""
     weights_bytes: int | None
-    """Bytes of these and of the graph's other constants, in the number format of the file; of a
-    checkpoint, in FP32, as torch loads it."""
+    """Bytes of these and of the graph's other constants, in the number format of the file; for a
+    checkpoint in FP32, as loaded by torch."""
     gmac: float | None
     """10^9 multiply-accumulate operations for one image."""
 
@@ -46,7 +46,7 @@ class FileCost:
 
 
 def file_cost(path: Path) -> FileCost:
-    """Return what the model file costs; ModelError where it cannot be read."""
+    """Return the costs of a model file; ModelError if it cannot be read."""
     parameters: int | None
     weights: int | None
     if path.suffix == '.onnx':
@@ -63,7 +63,7 @@ def file_cost(path: Path) -> FileCost:
 
 
 def onnx_weights(path: Path) -> tuple[int, int]:
-    """Return parameters and bytes of all initialisers of an ONNX file; ModelError: no such."""
+    """Return parameters and bytes of all initialisers; ModelError if it is not an ONNX file."""
     parameters = total = 0
     try:
         with path.open('rb') as file, mmap.mmap(
@@ -94,7 +94,7 @@ def _tensor(data: mmap.mmap, span: Span) -> tuple[int, int]:
 
 
 def _gmac(spec: str) -> float | None:
-    """Return the operations of the network of a spec (JSON); None: no torch, or not ours."""
+    """Return the operations of the network of a spec (JSON); None: no torch, or foreign."""
     try:
         return _counted_gmac(spec)
     except ImportError as error:

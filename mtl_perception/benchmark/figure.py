@@ -1,7 +1,7 @@
 """
-Figures of a benchmark, made for a slide with matplotlib.
+Figures of a benchmark, drawn with matplotlib.
 
-All take the values of the benchmark's JSON.
+All use the values of the benchmark's JSON file.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ _STYLE = {
     'axes.edgecolor': '#D0D7DE', 'axes.spines.top': False, 'axes.spines.right': False,
     'axes.titlesize': 15, 'axes.titleweight': 'bold', 'axes.titlelocation': 'left',
     'axes.titlepad': 14, 'xtick.color': SOFT, 'ytick.color': INK, 'figure.facecolor': 'white',
-    # A name with dollars is a name, not a formula.
+    # Dollar signs in names are no formulas.
     'text.parse_math': False, 'svg.fonttype': 'none', 'svg.hashsalt': 'mtl_perception'}
 
 _RATIOS = {'sequential': 'single_sequential_over_multitask',
            'parallel': 'single_parallel_over_multitask'}
 
 _SURE = 0.1
-"""Width of a ratio's interval, as a share of it, from which the headline has it."""
+"""Relative width of a ratio's interval above which the headline includes it."""
 
 Draw = Callable[['Axes', Values], None]
 
@@ -104,10 +104,10 @@ def sweep_svg(result: Values) -> str:
 
 
 def headline(result: Values) -> str:
-    """Return the result in one line, with the interval where it is wide."""
+    """Return the result in one line, with the interval if it is wide."""
     ratio = (result.get('ratios') or {}).get('single_sequential_over_multitask')
     if not ratio or ratio['low'] <= 1:
-        return 'What one frame costs: one network and two'
+        return 'Time per frame: one network and two'
     text = f'One network instead of two: {ratio["median"]:.2f}× faster'
     if ratio['high'] - ratio['low'] > _SURE * ratio['median']:
         text += f' ({ratio["low"]:.2f} to {ratio["high"]:.2f})'
@@ -115,7 +115,7 @@ def headline(result: Values) -> str:
 
 
 def subtitle(result: Values) -> str:
-    """Return what was measured in one line."""
+    """Return the measured configuration in one line."""
     model, frames = result['model'], result['frames']
     name = '-'.join(filter(None, (model.get('architecture'), model.get('backbone'))))
     cpu = (result.get('machine') or {}).get('cpu')
@@ -124,16 +124,16 @@ def subtitle(result: Values) -> str:
 
 
 def footnote(result: Values) -> str:
-    """Return how it was measured, and that a part is missing, in one line."""
+    """Return the method, and whether results are incomplete, in one line."""
     text = (f'From decoded frame to boxes and label map. Median of {result["rounds"]} interleaved '
             'rounds; error bars: 95 % bootstrap interval over rounds.')
     if result.get('interrupted'):
-        text += ' Interrupted: not everything is here.'
+        text += ' Interrupted: results are incomplete.'
     return text
 
 
 def time_rows(result: Values) -> list[tuple[str, list[Values]]]:
-    """Return the subjects of each target that are one network or the two it replaces."""
+    """Return the subjects of each target: one network and the two that it replaces."""
     groups: dict[str, list[Values]] = {}
     for subject in result['subjects']:
         if subject['what'] in KINDS:
@@ -144,14 +144,14 @@ def time_rows(result: Values) -> list[tuple[str, list[Values]]]:
 
 
 def memory_rows(result: Values) -> list[tuple[str, list[Values]]]:
-    """Return `time_rows` of those whose peak memory is known."""
+    """Return the `time_rows` with known peak memory."""
     rows = [(name, [item for item in items if item.get('peak_bytes')])
             for name, items in time_rows(result)]
     return [(name, items) for name, items in rows if items]
 
 
 def peer_rows(result: Values) -> list[Values]:
-    """Return the pairs of peers, the fastest first, and our fastest; empty: no peers."""
+    """Return the pairs of peers, fastest first, and our fastest; empty without peers."""
     peers = [item for item in result['subjects'] if item['what'].startswith('peers')]
     ours = [item for item in result['subjects'] if item['what'] == 'multitask']
     if not peers:
@@ -160,13 +160,13 @@ def peer_rows(result: Values) -> list[Values]:
 
 
 def limit_rows(result: Values) -> list[tuple[str, Values]]:
-    """Return the smallest limits of memory of each target; empty: none were found."""
+    """Return the smallest memory limits of each target; empty if none were found."""
     limits = (result.get('memory_limit') or {}).get('runtimes') or {}
     return [(name, values) for name, values in limits.items() if values.get('multitask_mib')]
 
 
 def part_rows(result: Values) -> dict[str, list[tuple[str, float]]]:
-    """Return the parts of the network and their milliseconds, of each target."""
+    """Return the parts of the network with their milliseconds for each target."""
     groups: dict[str, list[tuple[str, float]]] = {}
     for item in result.get('parts') or []:
         groups.setdefault(item['target'], []).append((item['part'], item['milliseconds']))
@@ -179,7 +179,7 @@ def draw_times(axes: Axes, result: Values) -> None:
              else f'{value:.1f} ms', lambda item: (item['milliseconds']['low'],
                                                    item['milliseconds']['high']),
              lambda item: _paired(result, item))
-    axes.set_title('Time for a frame, milliseconds')
+    axes.set_title('Time per frame, milliseconds')
 
 
 def draw_memory(axes: Axes, result: Values) -> None:
@@ -191,7 +191,7 @@ def draw_memory(axes: Axes, result: Values) -> None:
 
 
 def draw_limits(axes: Axes, result: Values) -> None:
-    """Draw a bar for the smallest limit of memory under which each subject runs."""
+    """Draw a bar for the smallest memory limit under which each subject runs."""
     keys = {'multitask_mib': 'multitask', 'one_process_mib': 'sequential',
             'two_processes_mib': 'parallel'}
     grouped_bars(axes, [(name, [{'what': what, 'mib': values[key]} for key, what in keys.items()
@@ -216,7 +216,7 @@ def draw_peers(axes: Axes, result: Values) -> None:
                f'{_median(item):.0f} ms', ratio)
     finish_bars(axes, range(len(rows)), [item['name'] for item in rows], len(rows))
     axes.tick_params(axis='y', labelsize=10.5)
-    axes.set_title('Public pairs, milliseconds for a frame')
+    axes.set_title('Public pairs, milliseconds per frame')
 
 
 def draw_parts(axes: Axes, result: Values) -> None:
@@ -273,7 +273,7 @@ def draw_sweep(axes: Axes, result: Values, axis: str) -> None:
     else:
         reach = values[-1] + 0.42 * (values[-1] - values[0])
     axes.set_xticks(values, [str(value) for value in values])
-    # Where they would touch, those in between go without a number.
+    # If they would overlap, those in between have no number.
     if len(values) > 5:
         axes.set_xticks(values, [str(value) if index in (0, len(values) - 1) or index % 2 == 0
                                  else '' for index, value in enumerate(values)])
@@ -282,7 +282,7 @@ def draw_sweep(axes: Axes, result: Values, axis: str) -> None:
     axes.margins(x=0.02)
     axes.set_xlim(right=reach + (reach == values[0]))
     axes.set_xlabel(AXES[axis])
-    axes.set_title('ms' + (' for a batch' if axis == 'batch' else ' for a frame'), fontsize=12)
+    axes.set_title('ms' + (' per batch' if axis == 'batch' else ' per frame'), fontsize=12)
 
 
 def _rows(rows: Sequence[Any]) -> int:
@@ -292,7 +292,7 @@ def _rows(rows: Sequence[Any]) -> int:
 
 
 def _paired(result: Values, item: Values) -> float | None:
-    """Return the ratio of a subject to one network within rounds; None: it is not known."""
+    """Return the ratio of a subject to one network within rounds; None: unknown."""
     ratios = (result.get('ratios_by_runtime') or {}).get(item['target']) or {}
     found = ratios.get(_RATIOS.get(item['what'], ''))
     return found['median'] if found else None
@@ -319,12 +319,12 @@ def _svg(inches: tuple[float, float], panels: int, draw: Callable[[Figure], None
             figure.set_layout_engine('constrained', wspace=0.06, hspace=0.08)
         draw(figure)
         text = _bytes(figure, 'svg').decode()
-    # Without the XML declaration it may stand inside of a page.
+    # Without the XML declaration it can be embedded in a page.
     return text[text.index('<svg'):]
 
 
 def _bytes(figure: Figure, kind: str) -> bytes:
     buffer = io.BytesIO()
-    # No date: the same values make the same file.
+    # No date, so that equal values give equal files.
     figure.savefig(buffer, format=kind, metadata={'Date': None} if kind == 'svg' else None)
     return buffer.getvalue()

@@ -1,4 +1,4 @@
-"""The frames that are measured on, in a file that all processes read."""
+"""The frames of the measurement, in a file read by all processes."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from mtl_perception.images.inputs import open_images
 
 SYNTHETIC = 'synthetic'
 SIZE = (1280, 720)
-"""Width and height of synthetic frames in pixels: a usual video of a UAV's camera."""
+"""Width and height of synthetic frames in pixels, as in common UAV videos."""
 
 MAX_SIDE = 4096
 MAX_FRAMES = 64
 _FLIGHT = 300
-"""Frames of the flight, of which evenly spread ones are taken."""
+"""Frames of the flight, of which evenly spread ones are used."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class FrameFile:
 def write_frames(images: Path | None, size: tuple[int, int] | None, count: int, path: Path
                  ) -> FrameFile:
     """
-    Write frames to `path` and return what they are.
+    Write frames to `path` and return their description.
 
-    They are the first `count` images of `images`, all of them scaled to `size` or that of the
-    first; without `images`, frames of a synthetic flight. Raises DataError where an image cannot
-    be read, ConfigError for an impossible size.
+    They are the first `count` images of `images`, all scaled to `size` or to that of the first;
+    without `images`, frames of a synthetic flight. Raises DataError if an image cannot be read,
+    ConfigError for an invalid size.
     """
     if not 1 <= count <= MAX_FRAMES:
         raise ConfigError(f'{count} frames are not in 1..{MAX_FRAMES}')

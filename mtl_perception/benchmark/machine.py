@@ -1,4 +1,4 @@
-"""The machine that is measured on: what its times depend on."""
+"""Description of the machine, and conditions that affect its times."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _PACKAGES = ('numpy', 'opencv-python', 'opencv-python-headless', 'onnxruntime', 
              'openvino', 'tensorrt', 'tensorrt-rtx-cu13', 'torch', 'torchvision')
 
 OTHERS_AT_MOST = 0.10
-"""Share of the cores that other processes may take before the times are not to be trusted."""
+"""Share of the cores used by other processes above which times are not reliable."""
 
 _TICKS = 'SC_CLK_TCK'
 
 
 def describe() -> dict[str, Any]:
-    """Return facts about CPU, memory, GPU, governor and versions; None for what is not known."""
+    """Return facts about CPU, memory, GPU, governor and versions; None if unknown."""
     memory = _pairs(_read('/proc/meminfo'))
     return {
         **_cpu(), 'cores': usable_cores(), 'cores_of_machine': os.cpu_count(),
@@ -42,7 +42,7 @@ def describe() -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Return the versions of the packages that matter, without loading them."""
+    """Return the versions of the relevant packages without loading them."""
     found = {}
     for name in _PACKAGES:
         with contextlib.suppress(metadata.PackageNotFoundError):
@@ -51,7 +51,7 @@ def versions() -> dict[str, str]:
 
 
 def gpu() -> str | None:
-    """Return the name of the first GPU of NVIDIA's, or of a Jetson; None where there is none."""
+    """Return the name of the first NVIDIA GPU, or of a Jetson; None if there is none."""
     for path in sorted(Path('/proc/driver/nvidia/gpus').glob('*/information')):
         model = _pairs(_read(path)).get('Model')
         if model:
@@ -61,7 +61,7 @@ def gpu() -> str | None:
 
 
 def cpu_quota() -> float | None:
-    """Return how many cores the cgroup lets this process use (cgroup v2 or v1); None: no limit."""
+    """Return the number of cores allowed by the cgroup (v2 or v1); None: no limit."""
     parts = _read('/sys/fs/cgroup/cpu.max').split()
     if len(parts) != 2:
         parts = [_read(f'/sys/fs/cgroup/cpu/cpu.cfs_{name}_us').strip()
@@ -72,23 +72,23 @@ def cpu_quota() -> float | None:
 
 class OtherWork:
     """
-    How much of the cores that this process may use other processes take meanwhile.
+    Share of this process's cores used by other processes during a measurement.
 
-    Idle cores of a machine with many are not counted, and neither is work on other cores.
+    Other cores of the machine, idle or not, are not counted.
     """
 
     def __init__(self, pids: Iterable[int]) -> None:
-        """Begin; `pids` are the processes of the benchmark besides this one."""
+        """Start; `pids` are the other processes of the benchmark."""
         self._pids = (os.getpid(), *pids)
         self._begun = time.monotonic()
         self._busy, self._own = _busy_seconds(), self._own_seconds()
 
     def share(self) -> float | None:
-        """Return the share of the cores' time since the beginning, 0..1; None: not known."""
+        """Return the share of the cores' time since the start, 0..1; None: unknown."""
         busy = _busy_seconds()
         if busy is None or self._busy is None:
             return None
-        # Processes that came and went since would be missing: ask before they end.
+        # Processes that have ended would be missing: call this before they end.
         own = self._own_seconds() - self._own
         elapsed = (time.monotonic() - self._begun) * usable_cores()
         return min(max((busy - self._busy - own) / elapsed, 0.0), 1.0) if elapsed > 0 else None
@@ -106,9 +106,9 @@ def load() -> list[float]:
 
 def warnings(facts: dict[str, Any], others: dict[str, float | None]) -> list[str]:
     """
-    Return what makes the times less than trustworthy, a line each.
+    Return the conditions that make the times unreliable, one line each.
 
-    `facts` are those of `describe`; `others` is what was measured -> ``OtherWork.share``.
+    `facts` are those of `describe`; `others` maps a measurement to its ``OtherWork.share``.
     """
     found = []
     busy = {name: share for name, share in others.items()
@@ -116,20 +116,20 @@ def warnings(facts: dict[str, Any], others: dict[str, float | None]) -> list[str
     if busy:
         worst = max(busy.values())
         found.append(f'other processes took up to {worst:.0%} of the cores during '
-                     f'{", ".join(busy)}: do not trust the times, and repeat on a quiet machine')
+                     f'{", ".join(busy)}: the times are not reliable; repeat on an idle machine')
     if facts['governor'] == 'powersave':
-        found.append('the CPU governor is powersave: set it to performance')
+        found.append('the CPU governor is powersave; set it to performance')
     if facts['cores'] == 1:
         found.append('one core only: two networks at once share it')
     quota = facts['cpu_quota']
     if quota is not None and quota < facts['cores']:
-        found.append(f'the cgroup lets this process use {quota:g} of {facts["cores"]} cores: it '
-                     f'is stopped when it has used them up')
+        found.append(f'the cgroup limits this process to {quota:g} of {facts["cores"]} cores and '
+                        f'stops it when they are used up')
     return found
 
 
 def _busy_seconds() -> float | None:
-    """Return the seconds that the cores of this process have worked since the machine's start."""
+    """Return the busy seconds of this process's cores since the machine's start."""
     cores = os.sched_getaffinity(0) if hasattr(os, 'sched_getaffinity') else set()
     total = None
     for line in _read('/proc/stat').splitlines():
@@ -143,8 +143,8 @@ def _busy_seconds() -> float | None:
 
 
 def _cpu_seconds(pid: int) -> float:
-    """Return the CPU time of a process and its ended children; 0 where it is gone."""
-    # `pid (name) state ...`, where the name may hold anything.
+    """Return the CPU time of a process and its ended children; 0 if it has ended."""
+    # `pid (name) state ...`, where the name may contain any character.
     parts = _read(f'/proc/{pid}/stat').rpartition(')')[2].split()
     return sum(map(int, parts[11:15])) / os.sysconf(_TICKS) if len(parts) > 15 else 0.0
 
@@ -181,7 +181,7 @@ def _number(text: str | None) -> int | None:
 
 
 def _read(path: str | Path) -> str:
-    """Return the text of a file of the system; '' where there is none."""
+    """Return the text of a system file; '' if it is missing."""
     try:
         return Path(path).read_text(encoding='utf-8', errors='replace')
     except OSError:

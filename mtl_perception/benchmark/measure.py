@@ -1,8 +1,8 @@
 """
-The measurement itself: groups of subjects, one after the other, and what is kept of them.
+Measurement of the groups of subjects, one after the other, and collection of their results.
 
-All subjects of a target are a group, so that the ratios within it are paired by round. The last
-group has the multitask model in every target, and peers, for the ratios across these.
+All subjects of a target are a group, so that ratios within it are paired by round. The last group
+contains the multitask model in all targets, and peers, for ratios between these.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ BOTH = (DETECTION, SEGMENTATION)
 
 TORCH = 'torch'
 TORCH_ROUNDS = 3
-"""Torch takes part in one of this number of rounds: it is slow, and there for comparison only."""
+"""Torch runs in one of this number of rounds only: it is slow, and included for comparison."""
 
 ACROSS = 'all runtimes'
 """Name of the last group."""
@@ -47,26 +47,26 @@ ACROSS = 'all runtimes'
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be measured."""
+    """Subjects of the measurement."""
 
     files: dict[str, ModelFiles]
-    """By suffix."""
+    """Model files by suffix."""
     targets: tuple[Target, ...]
     frames: FrameFile
     network: Network
     """Threads and cache of all networks."""
     effort: Effort
-    """Its seconds are those of all groups together."""
+    """Its seconds apply to all groups together."""
     peers: tuple[Subject, ...] = ()
-    """Opened in the last group; ONNX files of theirs run in the fastest target."""
+    """Peers, opened in the last group; their ONNX files run in the fastest target."""
 
 
 def measure(plan: Plan, results: Results, others: dict[str, float | None], say: Say) -> None:
     """
-    Measure all groups; after each, `results` has what it gave, also when this is interrupted.
+    Measure all groups; `results` is updated after each, also if this is interrupted.
 
-    `others`: group -> share of the cores that other processes took. A group whose process fails
-    is skipped with a warning; MtlError if all do.
+    `others`: group -> share of the cores used by other processes. A group whose process fails is
+    skipped with a warning; MtlError if all do.
     """
     groups = len(plan.targets) + (len(plan.targets) > 1 or bool(plan.peers))
     end = time.monotonic() + plan.effort.seconds
@@ -115,7 +115,7 @@ def _name(what: str, target: Target) -> str:
 
 
 def _share(effort: Effort, end: float, groups: int) -> Effort:
-    """Return the effort of a group: what others have left of the time is shared out anew."""
+    """Return the effort of a group: the remaining time is divided among the remaining groups."""
     return replace(effort, seconds=max(0.0, (end - time.monotonic()) / groups))
 
 
@@ -140,7 +140,7 @@ def _measure_target(plan: Plan, target: Target, effort: Effort, results: Results
 
 def _measure_across(plan: Plan, measured: Sequence[Target], effort: Effort, results: Results,
                     others: dict[str, float | None], say: Say) -> None:
-    """Measure the multitask model in all targets, and peers, by turns."""
+    """Measure the multitask model in all targets, and peers, interleaved."""
     targets = {target.name: target for target in measured}
     fastest = results.values['fastest']
     with Group() as group:
@@ -197,14 +197,14 @@ def _keep_peer(item: Samples, best: Samples, results: Results) -> None:
     results.add(item, runtime)
     over = plain(ratio(item.seconds, best.seconds))
     results.values['subjects'][-1]['over_multitask'] = over
-    # The first is the pair of the thesis's kind at its own size.
+    # The first is the pair similar to the thesis, at its original size.
     if results.values['ratios']['peers_over_multitask'] is None and runtime != 'torch fp32':
         results.values['ratios']['peers_over_multitask'] = over
 
 
 def _rounds(group: Group, name: str, effort: Effort, others: dict[str, float | None],
             say: Say) -> None:
-    say(f'{name}: {len(group.samples)} subjects by turns, {effort.rounds} rounds')
+    say(f'{name}: {len(group.samples)} interleaved subjects, {effort.rounds} rounds')
     meter = OtherWork(group.pids)
     try:
         group.measure(effort)
@@ -212,5 +212,5 @@ def _rounds(group: Group, name: str, effort: Effort, others: dict[str, float | N
         others[name] = meter.share()
     made = min(len(item.seconds) for item in group.samples.values())
     if made < effort.rounds:
-        say(f'{name}: {made} rounds in the time that there was')
+        say(f'{name}: {made} rounds within the time limit')
 

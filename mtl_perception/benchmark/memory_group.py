@@ -1,10 +1,10 @@
 """
 Control groups of Linux (cgroup v2) that limit the memory of several processes together.
 
-Interface: https://docs.kernel.org/admin-guide/cgroup-v2.html. A group can be made where the system
-has delegated one to this user (systemd does for a user's services and scopes) and hands the
-controller `memory` on to its children; a group that has processes of its own cannot begin to, so
-the ancestors of this process's own group are tried too. Nothing that exists is changed.
+Interface: https://docs.kernel.org/admin-guide/cgroup-v2.html. A group can be created below one
+that is delegated to this user (systemd does this for a user's services and scopes) and passes the
+controller `memory` on to its children. A group with processes cannot start to do so, so the
+ancestors of this process's group are tried too. Existing groups are not changed.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _PROCESSES = 'cgroup.procs'
 
 
 class MemoryGroup:
-    """A group under a limit of memory, without swap; the `with` block's end removes it."""
+    """A group with a memory limit and without swap; removed at the end of the `with` block."""
 
     def __init__(self, parent: Path, limit_bytes: int) -> None:
-        """Make the group below the group `parent`; OSError where that is not permitted."""
+        """Create the group below the group `parent`; OSError if that is not permitted."""
         self._folder = parent / f'mtl_benchmark.{os.getpid()}.{time.monotonic_ns()}'
         self._folder.mkdir()
         try:
             (self._folder / 'memory.max').write_text(str(limit_bytes))
-            # Without swap accounting there is no such file, and no swap is charged.
+            # Without swap accounting this file is missing, and swap is not charged.
             with contextlib.suppress(FileNotFoundError):
                 (self._folder / 'memory.swap.max').write_text('0')
         except OSError:
@@ -42,7 +42,7 @@ class MemoryGroup:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None,
                  trace: TracebackType | None) -> None:
-        # The kernel lets go of processes that are killed a little later.
+        # The kernel releases killed processes with a delay.
         for _ in range(100):
             with contextlib.suppress(OSError):
                 self._folder.rmdir()
@@ -50,12 +50,12 @@ class MemoryGroup:
             time.sleep(0.02)
 
     def add(self, pid: int) -> None:
-        """Move a process into the group; what it has allocated so far is not counted there."""
+        """Move a process into the group; memory allocated earlier is not counted."""
         (self._folder / _PROCESSES).write_text(str(pid))
 
 
 def parent_group() -> Path | None:
-    """Return a group below which `MemoryGroup` works, tried with a process; None: no such."""
+    """Return a group below which `MemoryGroup` works, tried with a process, or None."""
     folder = _own_folder()
     if folder is None:
         return None
@@ -78,13 +78,13 @@ def parent_group() -> Path | None:
 
 
 def _own_folder() -> tuple[Path, Path] | None:
-    """Return where cgroup v2 is mounted, and the folder of this process's group there."""
+    """Return the mount point of cgroup v2, and the folder of this process's group."""
     try:
         lines = _MOUNTS.read_text(encoding='utf-8').splitlines()
         groups = _OWN.read_text(encoding='utf-8').splitlines()
     except OSError:
         return None
-    # Optional fields end with a hyphen; the type of the file system comes next.
+    # Optional fields end with a hyphen, followed by the type of the file system.
     mounts = [line.split()[4] for line in lines if ' - cgroup2 ' in line]
     own = [line[3:] for line in groups if line.startswith('0::')]
     if not (mounts and own):

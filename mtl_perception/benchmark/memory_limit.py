@@ -1,12 +1,11 @@
 """
-The smallest limit of memory under which subjects answer frames, found by bisection.
+The smallest memory limit under which subjects process frames, found by bisection.
 
-The limit is that of a control group (see ``memory_group``) where one can be made: resident memory,
-files' pages included, of all processes together. Elsewhere it is RLIMIT_DATA: private writable
-memory that a process has asked for, whether it uses it or not, a process at a time. Two processes
-then have a limit each, and their sum is reported. Both kinds begin once Python is there and before
-a runtime is loaded. What a runtime keeps compiled in its cache is there from a first run without a
-limit.
+The limit is that of a control group (see ``memory_group``) if one can be created: resident memory
+of all processes together, including pages of files. Otherwise it is RLIMIT_DATA: private writable
+memory allocated by a process, used or not. Two processes then have separate limits, and their sum
+is reported. Both limits are set after the start of Python and before a runtime is loaded. Compiled
+models are cached by a first run without a limit.
 """
 
 from __future__ import annotations
@@ -24,18 +23,18 @@ from mtl_perception.benchmark.worker_process import WorkerProcess
 from mtl_perception.errors import MtlError
 
 FRAMES = 20
-"""Frames that a subject must process to count as running under a limit."""
+"""Number of frames that a subject must process to count as running under a limit."""
 
 TOLERANCE_MIB = 4
 TOLERANCE = 0.02
-"""The limit is found to this share of it, or to `TOLERANCE_MIB`, whichever is more."""
+"""Relative tolerance of the limit; the larger of this and `TOLERANCE_MIB` applies."""
 
 CGROUP, RLIMIT_DATA = 'cgroup', 'rlimit_data'
 
 MIB = 1 << 20
 
 _PATIENCE, _LEAST_PATIENCE = 5.0, 15.0
-"""Times as long as without a limit, and seconds: after that, it does not run but thrashes."""
+"""Timeout as a multiple of the time without a limit, and in seconds; slower ones are thrashing."""
 _DOUBLINGS = 6
 
 _KEYS = {MULTITASK: 'multitask_mib', SEQUENTIAL: 'one_process_mib', PARALLEL: 'two_processes_mib'}
@@ -49,9 +48,9 @@ class Trials:
 
     def __init__(self, frames: Path, parent: Path | None) -> None:
         """
-        Take the frames, a .npy file as for ``WorkerProcess.load``.
+        Use the frames of a .npy file as for ``WorkerProcess.load``.
 
-        `parent` is where groups are made; None: the limit is RLIMIT_DATA.
+        `parent` is the parent of new groups; None: the limit is RLIMIT_DATA.
         """
         self._frames = frames
         self._parent = parent
@@ -63,7 +62,7 @@ class Trials:
         return CGROUP if self._parent else RLIMIT_DATA
 
     def peak_mib(self, processes: Processes) -> int:
-        """Return the peak resident memory without a limit; MtlError where it does not run."""
+        """Return the peak resident memory without a limit; MtlError if it does not run."""
         begun = time.monotonic()
         peak = self._run(processes, [None] * len(processes), None, None)
         self._patience[processes] = max(
@@ -72,9 +71,9 @@ class Trials:
 
     def runs(self, processes: Processes, limits_mib: Sequence[int]) -> bool:
         """
-        Return whether all processes answer the frames; `peak_mib` has to have run them before.
+        Return whether all processes process the frames; requires an earlier `peak_mib`.
 
-        `limits_mib` has the limit of each process, or one for all of a control group.
+        `limits_mib` is the limit of each process, or a single one for a control group.
         """
         patience = self._patience[processes]
         limits: list[int | None] = [None] * len(processes)
@@ -91,7 +90,7 @@ class Trials:
 
     def _run(self, processes: Processes, limits: Sequence[int | None],
              group: MemoryGroup | None, within: float | None) -> int:
-        """Return the sum of the peaks in bytes; MtlError where one fails, is killed or slow."""
+        """Return the sum of the peaks in bytes; MtlError if one fails, is killed or slow."""
         waits = {} if within is None else {'within': within}
         with contextlib.ExitStack() as stack:
             workers = [stack.enter_context(WorkerProcess()) for _ in processes]
@@ -107,12 +106,12 @@ class Trials:
 def memory_limits(targets: Mapping[str, Sequence[Subject]], frames: Path, say: Say,
                   into: dict[str, Any] | None = None) -> dict[str, Any]:
     """
-    Return the smallest limits of the subjects, as 'memory_limit' of the benchmark's JSON has them.
+    Return the smallest limits of the subjects, in the format of 'memory_limit' in the JSON file.
 
     `targets` maps a runtime and precision, such as 'onnxruntime fp32', to its subjects, of which
-    only the multitask, sequential and parallel ones are measured. Values are written into `into`
-    where that is given, a target at a time: they are there after an interruption. A target that
-    does not run without a limit has 'error' instead. `say` receives the progress.
+    only the multitask, sequential and parallel ones are measured. Values are written into `into`,
+    if given, after each target, so that they are kept after an interruption. A target that does
+    not run without a limit has 'error' instead. `say` receives the progress.
     """
     result = {} if into is None else into
     trials = Trials(frames, parent_group())
@@ -131,8 +130,8 @@ def smallest(runs: Callable[[int], bool], start: int) -> int | None:
     """
     Return the smallest limit in MiB, within the tolerance, under which `runs` returns True.
 
-    `start` is a first guess from above. The limit that is returned ran twice. None: no limit that
-    was tried is enough.
+    `start` is a first guess from above. The returned limit ran twice. Returns None if no tried
+    limit is sufficient.
     """
     low, high = 0, max(start, TOLERANCE_MIB)
     for _ in range(_DOUBLINGS):
@@ -147,7 +146,7 @@ def smallest(runs: Callable[[int], bool], start: int) -> int | None:
             high = middle
         else:
             low = middle
-    # At the edge, chance decides how much is needed at once.
+    # Near the limit, the required memory varies randomly.
     for _ in range(_DOUBLINGS):
         if runs(high):
             return high
@@ -165,13 +164,13 @@ def _target(name: str, subjects: Mapping[str, Subject], trials: Trials, say: Say
             limits[what] = parts
             found[_KEYS[what]] = sum(parts)
         say(f'memory limit, {name}, {what}: '
-            + (f'{sum(parts)} MiB' if parts else 'runs under none that was tried'))
+            + (f'{sum(parts)} MiB' if parts else 'does not run under any tried limit'))
     found['shown'] = _shown(subjects, limits, trials)
     return found
 
 
 def _smallest_of(subject: Subject, trials: Trials) -> list[int] | None:
-    """Return the smallest limits: of each process, or one for all of a control group."""
+    """Return the smallest limits: of each process, or a single one for a control group."""
     apart = trials.kind == RLIMIT_DATA
     groups = [(networks,) for networks in subject.processes] if apart else [subject.processes]
     found = []
@@ -193,10 +192,10 @@ def _runs_under(trials: Trials, processes: Processes, limit_mib: int) -> bool:
 def _shown(subjects: Mapping[str, Subject], limits: Mapping[str, list[int]], trials: Trials
            ) -> dict[str, Any] | None:
     """
-    Return a limit under which one network runs and two do not, and the outcome of both under it.
+    Return a limit under which one network runs and two do not, and the result of both under it.
 
-    Each is run under this very limit; two processes under RLIMIT_DATA share it in proportion to
-    what they need. None where two need no more than one.
+    Both are run under this limit; two processes under RLIMIT_DATA share it in proportion to their
+    needs. Returns None if two need no more than one.
     """
     pairs = {what: parts for what, parts in limits.items() if what != MULTITASK}
     if MULTITASK not in limits or not pairs:

@@ -1,4 +1,4 @@
-"""The files of a model and of its two single-task ones, in each format that a runtime reads."""
+"""Files of a model and of its two single-task models, in each format read by a runtime."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ONNX, TORCH = '.onnx', '.pt'
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """A multitask model and the two that it takes the place of, in one format."""
+    """A multitask model and the two single-task models that it replaces, in one format."""
 
     multitask: Path
     detection: Path
@@ -28,18 +28,18 @@ class ModelFiles:
 
 def gather(model: Path, given: dict[str, Path], folder: Path, say: Say) -> dict[str, ModelFiles]:
     """
-    Return the files by suffix; what is derived is written into `folder`.
+    Return the files by suffix; derived models are written into `folder`.
 
-    `given` has single-task models by task, both or none: then only their format is measured.
-    Otherwise an ONNX file's checkpoint is the one beside it of the same name and model, and a
-    checkpoint is exported where what that needs is installed. Raises ModelError where a file is
-    not such a model, ConfigError where `given` does not fit, StartError where a checkpoint is
-    given and torch is missing.
+    `given` has the single-task models by task, both or none; with them only their format is
+    measured. Otherwise the checkpoint of an ONNX file is the one beside it with the same name and
+    model, and a checkpoint is exported if the required packages are installed. Raises ModelError
+    if a file is not such a model, ConfigError if `given` is not suitable, StartError if a
+    checkpoint is given and torch is missing.
     """
     spec = read_spec(model)
     missing = [task for task in TASKS if task not in spec.tasks]
     if missing:
-        raise ModelError(f'{model}: does no {missing[0]}; give a model of both tasks')
+        raise ModelError(f'{model}: has no {missing[0]}; give a model of both tasks')
     if given:
         return {model.suffix: _given(model, given)}
     paths = {model.suffix: model}
@@ -61,27 +61,27 @@ def _given(model: Path, given: dict[str, Path]) -> ModelFiles:
             raise ConfigError(f'--{task} is missing: give the models of both tasks, or none')
         path = given[task]
         if path.suffix != model.suffix:
-            raise ConfigError(f'{path}: not a file {model.suffix} as {model}')
+            raise ConfigError(f'{path}: not a {model.suffix} file like {model}')
         found = read_spec(path).tasks
         if found != (task,):
-            raise ConfigError(f'{path}: a model for {" and ".join(found)}, not for {task} alone')
+            raise ConfigError(f'{path}: a model for {" and ".join(found)}, not for {task} only')
     return ModelFiles(model, given['detection'], given['segmentation'])
 
 
 def _is_same(checkpoint: Path, spec: ModelSpec) -> bool:
-    """Return whether the checkpoint is the model of `spec`; False where torch is missing."""
+    """Return whether the checkpoint is the model of `spec`; False if torch is missing."""
     try:
         from mtl_perception.models.checkpoint import read_checkpoint
         found, _ = read_checkpoint(checkpoint)
     except (ImportError, ModelError):
         return False
-    # What is said about the weights, and what the deployed graph alone has, may differ.
+    # The provenance and options of the deployed graph may differ.
     return replace(found, provenance=spec.provenance, label_stride=spec.label_stride,
                    candidates=spec.candidates) == spec
 
 
 def _export(model: Path, folder: Path, say: Say) -> Path | None:
-    """Write the checkpoint as ONNX; None, and a word about it, where a package is missing."""
+    """Write the checkpoint as ONNX; None, which is reported, if a package is missing."""
     from mtl_perception.models.checkpoint import load_checkpoint
     try:
         from mtl_perception.models.export import export_onnx

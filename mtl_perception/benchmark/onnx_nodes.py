@@ -1,8 +1,8 @@
 """
-The nodes of an ONNX graph: names, and what they read and make.
+The nodes of an ONNX graph: names, inputs and outputs.
 
-Read without the package `onnx`, whose checker knows none of the operators that ONNX Runtime puts
-into a graph that it has optimised. Field numbers are those of ``onnx.proto``
+They are read without the package `onnx`, whose checker rejects the operators that ONNX Runtime
+inserts into an optimised graph. Field numbers are those of ``onnx.proto``
 (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 """
 
@@ -27,7 +27,7 @@ class Node(NamedTuple):
 
 
 def read_nodes(path: Path) -> list[Node]:
-    """Return the nodes of an ONNX file's graph in their order; ModelError where it is broken."""
+    """Return the nodes of an ONNX file's graph in their order; ModelError if it is broken."""
     try:
         data = path.read_bytes()
         return [_node(data, span_of(node))

@@ -1,10 +1,10 @@
 """
-Where the network's time goes: the runtime's own profile, summed over the parts of the network.
+Time of each part of the network, from the runtime's profile.
 
 Exported files name each value by its part (``models.onnx_graph.name_parts``), and so do the
-profiles. Of other files, the profile is divided by what an output needs: `both tasks`, `detection`
-or `segmentation`. A profile costs time of its own, so the sum is a little more than a frame takes
-otherwise.
+profiles. For other files, the profile is divided by the outputs that need a node: `both tasks`,
+`detection` or `segmentation`. Profiling takes time itself, so the sum slightly exceeds the time of
+a frame.
 """
 
 from __future__ import annotations
@@ -30,21 +30,21 @@ from mtl_perception.spec import ModelSpec
 
 PARTS = ('normalization', 'backbone', 'pyramid', 'detection', 'decoding', 'segmentation',
          'label_map')
-"""Of the architecture `lean`, in the order of a frame; others have other names between them."""
+"""Parts of the architecture `lean`, in order of execution; others have other names in between."""
 RUNTIMES = ('onnxruntime', 'openvino')
-"""The runtimes whose profiles are read here, on the CPU."""
+"""The runtimes with supported profiles, on the CPU."""
 REST = 'other'
 
 WARM_UPS = 3
 _KERNEL = '_kernel_time'
-"""End of the name of an operator's event in a profile of ONNX Runtime."""
+"""Suffix of the names of operator events in a profile of ONNX Runtime."""
 TIMEOUT = 300.0
-"""Seconds that a profile may take."""
+"""Timeout of a profile in seconds."""
 
 
 @dataclass(frozen=True)
 class Asked:
-    """What is profiled."""
+    """Parameters of a profile."""
 
     path: str
     runtime: str
@@ -58,8 +58,8 @@ def time_parts(path: Path, runtime: str, precision: str, threads: int = 0, runs:
     """
     Return milliseconds of each part of the ONNX file `path`, in the order in which they run.
 
-    Each is the sum of the medians of its operators over `runs` runs with noise, measured in a
-    fresh process. StartError where there is no profile of this runtime, or it fails.
+    Each is the sum of the medians of its operators over `runs` runs with noise, measured in a new
+    process. Raises StartError if this runtime has no profile, or it fails.
     """
     if runtime not in RUNTIMES or path.suffix != '.onnx':
         raise StartError(f'there is no profile of {runtime} for {path.name}')
@@ -71,17 +71,17 @@ def time_parts(path: Path, runtime: str, precision: str, threads: int = 0, runs:
         raise StartError(f'the profile of {runtime} took more than {TIMEOUT:.0f} s') from None
     answer = ended.stdout.strip().rpartition('\n')[2]
     if ended.returncode or not answer:
-        said = ended.stderr.strip().rpartition('\n')[2] or f'exit code {ended.returncode}'
-        raise StartError(f'{runtime} gives no profile of {path.name} ({said})')
+        reason = ended.stderr.strip().rpartition('\n')[2] or f'exit code {ended.returncode}'
+        raise StartError(f'{runtime} gives no profile of {path.name} ({reason})')
     parts: dict[str, float] = json.loads(answer)
     return parts
 
 
 def part_names(nodes: Iterable[Node], spec: ModelSpec) -> dict[str, str]:
     """
-    Return the part of each node, by the nodes' names: as these say, else by who needs the node.
+    Return the part of each node, by the names of nodes, or else by the outputs that need the node.
 
-    `nodes` are in the order in which they run, and may be those of an optimised graph.
+    `nodes` are in the order of execution, and may be those of an optimised graph.
     """
     nodes = list(nodes)
     outputs = {name: 'label_map' if name == 'label_map' else 'decoding'
@@ -91,7 +91,8 @@ def part_names(nodes: Iterable[Node], spec: ModelSpec) -> dict[str, str]:
     made: dict[str, str] = {}
     found = {}
     for node in nodes:
-        # What a runtime has put in, such as a change of layout, goes with what it is given.
+        # Nodes inserted by a runtime, such as a change of layout, belong to the part of their
+        # inputs.
         part = _prefix(node.name) or next(filter(None, (
             made.get(value) or _prefix(value) or outputs.get(value)
             for value in (*node.inputs, *node.outputs))), REST)
@@ -115,9 +116,9 @@ def _by_task(nodes: list[Node], outputs: dict[str, str]) -> dict[str, str]:
 
 
 def _prefix(name: str) -> str:
-    """Return the part that a name begins with; '' where it has none."""
+    """Return the part with which a name starts; '' if none."""
     part, slash, rest = name.partition('/')
-    # Runtimes append to the exporter's own names behind a slash too.
+    # Runtimes also append to the exporter's names after a slash.
     return part if slash and rest and part.isidentifier() and part[:5] != 'node_' else ''
 
 
@@ -132,7 +133,7 @@ def _profile_onnxruntime(asked: Asked, images: np.ndarray, spec: ModelSpec) -> d
         options.add_session_config_entry('session.intra_op.allow_spinning', '0')
         options.enable_profiling = True
         options.profile_file_prefix = str(Path(folder, 'profile'))
-        # The profile speaks of the nodes that ONNX Runtime has made of the file's.
+        # The profile names the nodes of the graph optimised by ONNX Runtime.
         optimized = Path(folder, 'optimized.onnx')
         options.optimized_model_filepath = str(optimized)
         session = onnxruntime.InferenceSession(
@@ -174,7 +175,7 @@ def _profile_openvino(asked: Asked, images: np.ndarray, spec: ModelSpec) -> dict
             if info.status != info.Status.EXECUTED:
                 continue
             name = info.node_name
-            # It speaks of a node by its name, with what it has made of it appended.
+            # It names a node by its original name with a suffix for the fused operation.
             node = name.partition('/WithoutBiases')[0].removesuffix('_original')
             last = part_of.get(node) or _prefix(name) or last
             seconds = info.real_time.total_seconds()
@@ -206,5 +207,5 @@ if __name__ == '__main__':
         print(json.dumps(_main(sys.argv[1])))
     except MtlError as error:
         sys.exit(str(error))
-    except Exception as error:  # a runtime's exceptions have no base class of their own
+    except Exception as error:  # the exceptions of runtimes have no common base class
         sys.exit(one_line(error))

@@ -1,4 +1,4 @@
-"""Networks of torchvision, with the outputs that the deployable graph expects (torch)."""
+"""Networks of torchvision with the outputs expected by the deployable graph (torch)."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mtl_perception.models.normalization import Normalize
 from mtl_perception.models.outputs import DefaultBoxOutputs, NetworkOutputs
 
 _SPREAD = {'cls_logits': 3.0, 'bbox_regression': 0.5}
-"""Standard deviation to which random weights' outputs are scaled: some classes stand out, and
-boxes stay near their default box."""
+"""Standard deviation to which the outputs of random weights are scaled: some classes have high
+scores, and boxes stay near their default box."""
 
 
 class PeerDetector(nn.Module):
@@ -24,10 +24,10 @@ class PeerDetector(nn.Module):
 
     def __init__(self, name: str, classes: int, input_size: tuple[int, int]) -> None:
         """
-        Make torchvision's detection model `name` for `classes` besides the background.
+        Create torchvision's detection model `name` for `classes` in addition to the background.
 
-        `input_size` is (width, height) in pixels. The default boxes are those of torchvision's own
-        generator for it.
+        `input_size` is (width, height) in pixels. The default boxes are those of torchvision's
+        generator.
         """
         super().__init__()
         model = detection.__dict__[name](
@@ -46,13 +46,14 @@ class PeerDetector(nn.Module):
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> NetworkOutputs:
         """Return the outputs for normalised RGB images [B, 3, H, W]."""
         found = self.head(list(self.backbone(images).values()))
-        # torchvision's BoxCoder has the weights (10, 10, 5, 5): one over the variances of ours.
+        # torchvision's BoxCoder has the weights (10, 10, 5, 5), the inverse of our variances.
         return NetworkOutputs(DefaultBoxOutputs(
             found['cls_logits'], found['bbox_regression'], self.default_boxes), None)
 
     def calibrate(self, images: Tensor, count: int, threshold: float) -> None:
         """
-        Make about `count` boxes of an image score above `threshold`, as a trained network does.
+        Adjust biases so that about `count` boxes per image score above `threshold`, as in a
+        trained network.
 
         `images` is uint8 [B, H, W, 3] RGB; `count` is the mean over them. The last convolutions of
         the heads are changed, in place.
@@ -82,11 +83,11 @@ class PeerSegmenter(nn.Module):
     """
     An FCN or LR-ASPP of torchvision without its upsampling to the size of the image.
 
-    Instead of it the deployable graph brings the scores to its label stride.
+    The deployable graph resamples the scores to its label stride instead.
     """
 
     def __init__(self, name: str, classes: int) -> None:
-        """Make torchvision's segmentation model `name` for `classes`, its background included."""
+        """Create torchvision's segmentation model `name` for `classes`, including background."""
         super().__init__()
         options = {'aux_loss': False} if name.startswith('fcn') else {}
         model = segmentation.__dict__[name](

@@ -1,4 +1,4 @@
-"""Pairs of public networks as subjects, beside a model of ours."""
+"""Pairs of public networks as subjects, for comparison with a model."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from mtl_perception.spec import ModelSpec
 def peer_subjects(spec: ModelSpec, network: Network, folder: Path, in_torch: bool, say: Say
                   ) -> tuple[list[Subject], dict[str, FileCost]]:
     """
-    Return pairs beside the model of `spec`, and what each network costs, as ``Results.costs``.
+    Return the pairs for the model of `spec`, and the costs of each network for ``Results.costs``.
 
-    Each pair is exported into `folder`, at its own sizes and at the model's; at its own sizes, it
-    is a subject of torch eager too where `in_torch` is set. The first one is that of the thesis.
-    Both networks of a pair are in one process. `say` receives what cannot be built and is
-    out. Raises StartError where torch or torchvision is missing.
+    Each pair is exported into `folder`, at its original sizes and at the model's; at its original
+    sizes it is also a subject in torch eager if `in_torch` is set. The first one is similar to the
+    thesis. Both networks of a pair are in one process. `say` receives the pairs that are omitted
+    because they cannot be built. Raises StartError if torch or torchvision is missing.
     """
     subjects: list[Subject] = []
     costs: dict[str, FileCost] = {}
@@ -55,7 +55,7 @@ def _exported(peer: Peer, network: Network, folder: Path, costs: dict[str, FileC
 
 def _eager(peer: Peer, exported: Network, network: Network, costs: dict[str, FileCost]
            ) -> Network:
-    """Return the peer in torch, whose weights are those of the exported file within a little."""
+    """Return the peer in torch, with nearly the same weights as the exported file."""
     text = peer.to_text()
     costs[text] = costs[exported.path]
     return replace(network, kind=PEER, peer=text, runtime=TORCH, device='cpu', precision='fp32',

@@ -1,18 +1,18 @@
 """
-Public networks of both tasks in pairs: what a user would run instead of one multitask model.
+Pairs of public networks, as alternatives to one multitask model.
 
-They are torchvision's, with random weights: nothing is downloaded, and how long a network takes
-does not depend on its weights. What comes after it does: NMS takes longer the more boxes there
-are. So the score of the background is set such that about `SHOWN` boxes of an image pass the score
-threshold, as in a frame with some traffic.
+They are torchvision's networks with random weights: nothing is downloaded, and the time of a
+network does not depend on its weights. The time of NMS depends on the number of boxes, so the
+score of the background is set such that about `SHOWN` boxes per image pass the score threshold, as
+in a frame with some traffic.
 
-Peers get every benefit that our models have. They run through the same pipeline and runtimes, as
-the same deployable graph: normalisation, decoding, top-k and arg max inside, batch norms folded,
-and our NMS outside instead of torchvision's. They tell apart as many classes as our model, not the
-91 of COCO or the 21 of VOC, and their label maps have the stride of ours. What is left between
-them and ours is the networks, and that there are two.
+Peers have all optimisations of our models. They run in the same pipeline and runtimes, as the same
+deployable graph: normalisation, decoding, top-k and arg max inside, batch norms folded, and our
+NMS instead of torchvision's. They have the same numbers of classes as our model, not the 91 of
+COCO or the 21 of VOC, and their label maps have the stride of ours. They differ from ours only by
+the networks and their number.
 
-Needs torch and torchvision, but for running a file that is exported.
+Requires torch and torchvision, except for running an exported file.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ OWN_SIZES = {
     'lraspp_mobilenet_v3_large': (520, 520),
 }
 """
-Name -> width and height in pixels that the network is made for.
+Name -> the network's original width and height in pixels.
 
 Those of segmentation are torchvision's for evaluation (`resize_size` of the weights' transforms),
-at which the published accuracy is measured; it has no other of its own.
+at which the published accuracy is measured; torchvision states no other.
 """
 
 SHOWN = 30
-"""Boxes of an image that score above the threshold, as a mean over images of noise."""
+"""Mean number of boxes per image above the threshold, over images of noise."""
 
 _SEED = 0
 _IMAGES = 4
@@ -74,19 +74,19 @@ class Peer:
     input_size: tuple[int, int]
     """Width and height in pixels."""
     classes: int
-    """As many as our model has of this task."""
+    """Number of classes, as in our model."""
     label_stride: int = 4
     """Network pixels per pixel of the label map: 4 or 1, as our model's."""
     candidates: int = 1000
-    """Boxes that leave the graph, as our model's."""
+    """Number of boxes in the graph's outputs, as in our model."""
 
     def to_text(self) -> str:
-        """Return the fields as JSON, which ``Network.peer`` holds."""
+        """Return the fields as JSON, for ``Network.peer``."""
         return json.dumps(asdict(self))
 
     @property
     def spec(self) -> ModelSpec:
-        """The spec in the peer's file; its architecture is not one that we can train."""
+        """The spec in the peer's file; its architecture is not one that can be trained."""
         labels = LabelSet.of(*(f'class {index}' for index in range(self.classes)))
         return ModelSpec(
             architecture=self.name, backbone=self.name.partition('_')[2],
@@ -99,7 +99,7 @@ class Peer:
 
 @dataclass(frozen=True)
 class PeerCost:
-    """What a peer costs for one image."""
+    """Cost of a peer for one image."""
 
     parameters: int
     macs: int
@@ -107,34 +107,34 @@ class PeerCost:
 
 
 class OpenPeer:
-    """A peer that answers frames."""
+    """An open peer that processes frames."""
 
     def __init__(self, runtime: Runtime, options: PipelineOptions | None = None) -> None:
-        """Take the peer in a runtime."""
+        """Use the peer in a runtime."""
         self.runtime = runtime
         self._pipeline = Pipeline(runtime, options)
 
     def run(self, image: np.ndarray) -> Timings:
         """
-        Return the seconds that a decoded frame took, from the frame to the result.
+        Return the seconds from a decoded frame to its result.
 
-        `image` is uint8 [H, W, 3] BGR; letterbox, network, NMS, boxes and label map in pixels of
-        the frame are all done.
+        `image` is uint8 [H, W, 3] BGR; this includes letterbox, network, NMS, boxes and label map
+        in pixels of the frame.
         """
         return self._pipeline.run(image, 'bgr').timings
 
 
 def peers_of(spec: ModelSpec, pair: str, own_size: bool) -> tuple[Peer, Peer]:
     """
-    Return detector and segmentation network of a pair that stand beside the model of `spec`.
+    Return detector and segmentation network of a pair for comparison with the model of `spec`.
 
-    At their own sizes, or at that of the model. Raises ConfigError where the model has one task
-    only, or there is no such pair.
+    They have their original sizes, or that of the model. Raises ConfigError if the model has only
+    one task, or there is no such pair.
     """
     if pair not in PAIRS:
-        raise ConfigError(f'no pair of peers {pair!r}; there are {", ".join(PAIRS)}')
+        raise ConfigError(f'no pair of peers {pair!r}; the pairs are {", ".join(PAIRS)}')
     if not (spec.detection and spec.segmentation):
-        raise ConfigError(f'peers stand beside a model of two tasks; this one has '
+        raise ConfigError(f'peers are compared with a model of two tasks; this one has '
                           f'{", ".join(spec.tasks)} only')
     counts = len(spec.detection), len(spec.segmentation)
     first, second = (
@@ -147,12 +147,12 @@ def peers_of(spec: ModelSpec, pair: str, own_size: bool) -> tuple[Peer, Peer]:
 
 def build_peer(peer: Peer) -> nn.Module:
     """
-    Return the peer's network, in evaluation mode, the same random weights each time.
+    Return the peer's network, in evaluation mode, with the same random weights each time.
 
-    Raises StartError where torch or torchvision is missing, ConfigError for an unknown name.
+    Raises StartError if torch or torchvision is missing, ConfigError for an unknown name.
     """
     if peer.name not in OWN_SIZES:
-        raise ConfigError(f'no peer {peer.name!r}; there are {", ".join(OWN_SIZES)}')
+        raise ConfigError(f'no peer {peer.name!r}; the peers are {", ".join(OWN_SIZES)}')
     try:
         import torch
 
@@ -181,9 +181,8 @@ def export_peer(peer: Peer, folder: Path) -> Path:
     """
     Write the peer as ONNX into `folder` and return the file's path.
 
-    It is an ordinary model file of this package: every runtime that reads ONNX opens it. Raises
-    StartError where torch, torchvision or onnx is missing, ModelError where ONNX Runtime does not
-    give the same results as torch.
+    It is a regular model file of this package, which all runtimes for ONNX open. Raises StartError
+    if torch, torchvision or onnx is missing, ModelError if ONNX Runtime and torch do not agree.
     """
     network = build_peer(peer)
     try:
@@ -202,8 +201,8 @@ def open_peer(source: Path | Peer, runtime: str = 'auto', precision: str = 'auto
     Return a peer ready to run: a file of `export_peer`, or a peer in torch eager on the CPU.
 
     `runtime` is a name of ``mtl_perception.inference.registry``, for a `Peer` 'torch' or 'auto';
-    `precision` and `threads` are those of ``RuntimeOptions``. Raises ConfigError for an impossible
-    choice, ModelError and StartError as ``open_runtime`` and `build_peer` do.
+    `precision` and `threads` are those of ``RuntimeOptions``. Raises ConfigError for an
+    unsupported choice, ModelError and StartError as ``open_runtime`` and `build_peer` do.
     """
     if isinstance(source, Path):
         options = RuntimeOptions(runtime, 'cpu', precision, threads)
@@ -223,7 +222,7 @@ def open_peer(source: Path | Peer, runtime: str = 'auto', precision: str = 'auto
 
 
 def _noise(peer: Peer, count: int) -> list[np.ndarray]:
-    """Return images of noise, uint8 [H, W, 3], of the peer's size: coarse, and the next finer."""
+    """Return images of noise, uint8 [H, W, 3], of the peer's size, from coarse to fine."""
     import cv2
     width, height = peer.input_size
     random = np.random.default_rng(_SEED)

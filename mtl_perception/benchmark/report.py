@@ -1,4 +1,4 @@
-"""The report of a benchmark: a page that needs no network and runs no script, and a figure."""
+"""The report of a benchmark: a self-contained page without scripts, and a figure."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ PAGE, FIGURE = 'benchmark.html', 'benchmark.png'
 _TEMPLATES = Path(__file__).parent / 'templates'
 
 RATIO_TITLES = {
-    'single_sequential_over_multitask': 'Time of two networks, one after the other, over one',
-    'single_parallel_over_multitask': 'Time of two networks at once over one',
-    'weights_memory': 'Weights in memory of two networks over one',
-    'peak_memory': 'Peak memory of two networks in one process over one',
-    'peak_memory_parallel': 'Peak memory of two networks in two processes over one',
-    'torch_eager_over_best_runtime': 'Time in torch eager over the fastest runtime',
-    'peers_over_multitask': 'Time of the public pair over our network',
+    'single_sequential_over_multitask': 'Time of two networks in turn, relative to one',
+    'single_parallel_over_multitask': 'Time of two networks at once, relative to one',
+    'weights_memory': 'Weights in memory of two networks, relative to one',
+    'peak_memory': 'Peak memory of two networks in one process, relative to one',
+    'peak_memory_parallel': 'Peak memory of two networks in two processes, relative to one',
+    'torch_eager_over_best_runtime': 'Time in torch eager, relative to the fastest runtime',
+    'peers_over_multitask': 'Time of the public pair, relative to our network',
 }
 
 
@@ -30,9 +30,8 @@ def write_report(result: Mapping[str, Any], folder: Path) -> list[Path]:
     """
     Write page and figure of a benchmark into `folder` and return their paths.
 
-    `result` is what the benchmark's JSON holds; what has no values is omitted and named in
-    a line. Raises StartError where jinja2 or matplotlib is missing, DataError where nothing can be
-    written.
+    `result` is the content of the JSON file; parts without values are omitted and listed. Raises
+    StartError if jinja2 or matplotlib is missing, DataError if the folder is not writable.
     """
     try:
         page, png = report_page(result), figure.overview_png(result)
@@ -52,8 +51,8 @@ def report_page(result: Mapping[str, Any]) -> str:
     """
     Return the page as HTML.
 
-    Names of files, classes and machines may be anything: all text is escaped, and the page forbids
-    scripts and requests to itself.
+    Names of files, classes and machines are untrusted: all text is escaped, and the page's
+    security policy forbids scripts and requests.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -69,7 +68,7 @@ def report_page(result: Mapping[str, Any]) -> str:
 
 
 def _figures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return title and data URI of each figure that there are values for."""
+    """Return title and data URI of each figure with values."""
     times, memory = figure.time_rows(result), figure.memory_rows(result)
     peers, limits, parts = (
         figure.peer_rows(result), figure.limit_rows(result), figure.part_rows(result))
@@ -89,7 +88,7 @@ def _figures(result: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _absent(result: Mapping[str, Any]) -> list[str]:
     """Return a line for each part that was not measured."""
     checks = (
-        ('no time of one network against two', figure.time_rows(result)),
+        ('no time of one network compared with two', figure.time_rows(result)),
         ('no public pairs (--peers)', figure.peer_rows(result)),
         ('no time per part of the network (--parts)', result.get('parts')),
         ('no smallest memory limit (--memory-limit)', figure.limit_rows(result)),

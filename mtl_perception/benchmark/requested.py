@@ -1,4 +1,4 @@
-"""What is measured after one network against two: parts and, on request, limits and scaling."""
+"""Measurements after the main comparison: parts and, on request, limits and scaling."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from mtl_perception.inference.runtime import Say
 MEMORY_LIMIT, SWEEP = 'memory_limit', 'sweep'
 
 _SWEEP_ROUNDS, _SWEEP_SECONDS = 7, 60.0
-"""Most rounds, and seconds of each axis in each target: there are many subjects."""
+"""Maximum number of rounds, and seconds per axis and target, since there are many subjects."""
 
 
 def measure_requested(plan: Plan, what: Collection[str], results: Results, folder: Path, say: Say
                       ) -> None:
-    """Measure what is asked for, `MEMORY_LIMIT` and `SWEEP`, into `results` as it comes."""
+    """Measure the requested ones of `MEMORY_LIMIT` and `SWEEP`, updating `results`."""
     values = results.values
     if MEMORY_LIMIT in what:
         values[MEMORY_LIMIT] = {}
@@ -48,7 +48,7 @@ def measure_requested(plan: Plan, what: Collection[str], results: Results, folde
 
 
 def measure_parts(plan: Plan, results: Results, say: Say) -> None:
-    """Measure the parts of the multitask model in every target whose runtime has a profile."""
+    """Measure the parts of the multitask model in all targets whose runtime has a profile."""
     values = results.values
     for target in plan.targets:
         if target.runtime not in parts.RUNTIMES or target.device != 'cpu':
@@ -67,10 +67,10 @@ def measure_parts(plan: Plan, results: Results, say: Say) -> None:
 
 def prepare_report(folder: Path) -> None:
     """
-    Make the folder of a report, before hours are spent.
+    Create the folder of a report before hours are spent.
 
-    Raises StartError where a package of the report is missing, DataError where the folder cannot
-    be made.
+    Raises StartError if a package of the report is missing, DataError if the folder cannot be
+    created.
     """
     for name in ('jinja2', 'matplotlib'):
         if importlib.util.find_spec(name) is None:
@@ -78,4 +78,4 @@ def prepare_report(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f'{folder}: cannot be made: {error.strerror}') from None
+        raise DataError(f'{folder}: cannot be created: {error.strerror}') from None

@@ -1,4 +1,4 @@
-"""What a benchmark has found: plain values, as its JSON file has them."""
+"""Results of a benchmark: the plain values of its JSON file."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ RATIOS = ('single_sequential_over_multitask', 'single_parallel_over_multitask', 
           'peak_memory', 'peak_memory_parallel', 'torch_eager_over_best_runtime',
           'peers_over_multitask')
 """
-What stands under 'ratios'. `weights_memory`: bytes of weights of two over one; `peak_memory`: peak
-resident memory of the process that has both single-task models over that of the one that has the
-multitask model; `peak_memory_parallel`: of a process each, pages that they share counted twice.
+Keys of 'ratios'. `weights_memory`: bytes of weights of two relative to one; `peak_memory`: peak
+resident memory of the process with both single-task models relative to that with the multitask
+model; `peak_memory_parallel`: the same for separate processes, with shared pages counted twice.
 """
 
 Values = dict[str, Any]
@@ -45,15 +45,15 @@ class Results:
 
     values: Values
     costs: dict[str, FileCost] = field(default_factory=dict)
-    """`cost_key` of a network -> what it costs."""
+    """`cost_key` of a network -> its costs."""
 
     def add(self, samples: Samples, target: str) -> None:
-        """Add a subject that has been measured; one without a complete round is omitted."""
+        """Add a measured subject; one without a complete round is omitted."""
         if samples.seconds:
             self.values['subjects'].append(subject_values(samples, self.costs, target))
 
     def add_ratios(self, target: str, samples: dict[str, Samples]) -> None:
-        """Take the ratios within a target: what -> its samples."""
+        """Compute the ratios within a target: what -> its samples."""
         found: dict[str, Values | None] = dict.fromkeys(RATIOS)
         one = samples.get(MULTITASK)
         for what, name in ((SEQUENTIAL, RATIOS[0]), (PARALLEL, RATIOS[1])):
@@ -78,7 +78,7 @@ class Results:
                 ratio(one.stages.get('network', []), bare.stages.get('network', [])))
 
     def _choose_fastest(self) -> None:
-        """Have 'ratios' be those of the target in which the multitask model is fastest so far."""
+        """Set 'ratios' to those of the target in which the multitask model is fastest so far."""
         medians_ms = {subject['target']: subject['milliseconds']['median']
                       for subject in self.values['subjects'] if subject['what'] == MULTITASK}
         if medians_ms:
@@ -87,7 +87,7 @@ class Results:
             self.values['ratios'].update(self.values['ratios_by_runtime'][fastest])
 
     def write(self, path: Path) -> None:
-        """Write the JSON file so that it is never seen half-written; DataError where it fails."""
+        """Write the JSON file atomically; DataError if that fails."""
         write_json(self.values, path)
 
 
@@ -112,12 +112,12 @@ def subject_values(samples: Samples, costs: dict[str, FileCost], target: str) ->
 
 
 def cost_key(network: Network) -> str:
-    """Return what the costs of a network are kept under: its file's path, or the peer."""
+    """Return the key of the costs of a network: its file's path, or the peer."""
     return network.path or network.peer
 
 
 def weights_bytes(subject: Subject, costs: dict[str, FileCost]) -> int | None:
-    """Return the bytes of weights that a subject's processes load; None: not known."""
+    """Return the bytes of weights loaded by a subject's processes; None: unknown."""
     found = [costs[key].weights_bytes if key in costs else None
              for key in map(cost_key, subject.networks)]
     return None if None in found else sum(item for item in found if item is not None)
@@ -129,13 +129,13 @@ def plain(interval: Interval | None) -> Values | None:
 
 
 def by_what(samples: Sequence[Samples]) -> dict[str, Samples]:
-    """Return samples of one target by what they are of."""
+    """Return the samples of one target by the kind of subject."""
     return {item.subject.what if item.subject.networks[0].kind != BARE else BARE: item
             for item in samples}
 
 
 def write_json(values: Values, path: Path) -> None:
-    """Write JSON so that the file is never seen half-written; DataError where it cannot be."""
+    """Write JSON to the file atomically; DataError if that fails."""
     temporary = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
         try:

@@ -1,9 +1,8 @@
 """
-Subjects measured by turns: whatever else the machine does meets all of them.
+Interleaved measurement of subjects, so that other load affects all of them alike.
 
-In each round, each subject answers a few frames, in an order that rotates. Processes stay open
-from round to round and sleep while others have their turn, so the first frame of a turn, which
-finds cold caches, is not counted.
+In each round, each subject processes a few frames, in rotating order. Processes stay open between
+rounds and sleep while others run, so the first frame of a turn, with cold caches, is not counted.
 """
 
 from __future__ import annotations
@@ -22,42 +21,42 @@ from mtl_perception.benchmark.subjects import Network, Subject
 from mtl_perception.benchmark.worker_process import Facts, Turn, WorkerProcess
 
 MIN_ROUNDS = 3
-"""Rounds that are made however long they take."""
+"""Minimum number of rounds, regardless of their time."""
 
 _FIRST_WARM_UPS = 3
-"""Frames of each subject before the first round: they compile, ask for memory, wake the cores."""
+"""Frames of each subject before the first round, which compile, allocate and raise the clock."""
 
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured."""
+    """Extent of a measurement."""
 
     rounds: int
-    """Most rounds."""
+    """Maximum number of rounds."""
     frames: int
-    """Frames of each subject in a round that are counted."""
+    """Counted frames of each subject in a round."""
     seconds: float
-    """After this time no round begins, but for the first `MIN_ROUNDS`."""
+    """Time after which no round starts, except for the first `MIN_ROUNDS`."""
     warm_up: int = 1
-    """Frames of each subject before these that are not counted."""
+    """Frames of each subject before these, which are not counted."""
 
 
 @dataclass
 class Samples:
-    """What was measured of a subject."""
+    """Measurements of a subject."""
 
     subject: Subject
     facts: tuple[Facts, ...]
-    """Of each of its processes."""
+    """Facts of each of its processes."""
     seconds: list[np.ndarray] = field(default_factory=list)
-    """Of each round float64 [frames]: seconds from decoded frame to the last network's result."""
+    """For each round float64 [frames]: seconds from decoded frame to the last network's result."""
     stages: dict[str, list[np.ndarray]] = field(default_factory=dict)
     """'preprocess', 'network', 'postprocess' -> as `seconds`."""
     peak_bytes: tuple[int, ...] = ()
     """Peak resident memory of each of its processes."""
 
     def add(self, turn: Turn, peaks: tuple[int, ...]) -> None:
-        """Take the frames of a round."""
+        """Add the frames of a round."""
         self.seconds.append(turn.seconds)
         for name, values in turn.stages.items():
             self.stages.setdefault(name, []).append(values)
@@ -65,12 +64,12 @@ class Samples:
 
 
 class Group:
-    """Subjects whose processes live at the same time; the `with` block's end ends these."""
+    """Subjects whose processes run at the same time; they end with the `with` block."""
 
     def __init__(self) -> None:
-        """Begin without subjects."""
+        """Start without subjects."""
         self.samples: dict[str, Samples] = {}
-        """Subject's name -> what is measured so far; also after an error, for what is complete."""
+        """Subject's name -> measurements so far; after an error, those of complete rounds."""
         self._stack = contextlib.ExitStack()
         self._workers: dict[tuple[Network, ...], tuple[WorkerProcess, Facts]] = {}
 
@@ -88,7 +87,7 @@ class Group:
 
     def add(self, subject: Subject, frames: Path) -> Samples:
         """
-        Open the subject's networks in fresh processes, or in those that have the same already.
+        Open the subject's networks in new processes, or reuse processes with the same networks.
 
         Raises MtlError as ``WorkerProcess.load``.
         """
@@ -104,9 +103,9 @@ class Group:
     def measure(self, effort: Effort, after_round: Callable[[int], object] = lambda _: None
                 ) -> None:
         """
-        Make rounds until there are enough; `after_round` gets how many are made.
+        Run rounds until there are enough; `after_round` receives their number.
 
-        Raises MtlError where a process fails.
+        Raises MtlError if a process fails.
         """
         subjects = [item.subject for item in self.samples.values()]
         for subject in subjects:
@@ -118,7 +117,7 @@ class Group:
             start = number % len(subjects)
             turns = {subject.name: self._ask(subject, effort.frames, effort.warm_up)
                      for subject in subjects[start:] + subjects[:start]}
-            # Complete rounds only: ratios are taken within them.
+            # Complete rounds only, since ratios are computed within them.
             for name, (turn, peaks) in turns.items():
                 self.samples[name].add(turn, peaks)
             after_round(number + 1)
@@ -134,12 +133,12 @@ class Group:
 def _in_step(workers: Sequence[WorkerProcess], frames: int, warm_up: int
              ) -> tuple[Turn, tuple[int, ...]]:
     """
-    Have several processes answer each frame at once, in step as a camera gives it to them.
+    Run several processes on each frame at once, in step, as with frames of a camera.
 
-    A frame takes from the moment at which the first process has it decoded until the last one is
-    done; the next one comes then. All measure by the same clock, so what it takes to tell the
-    processes that there is a frame counts only as far as one learns of it after the other (tens
-    of microseconds). The stages are those of the process that was done last.
+    The time of a frame is measured from the start of the first process to the end of the last one;
+    then the next frame follows. All processes use the same clock, so the time for requests only
+    counts as far as processes receive them one after the other (tens of microseconds). The stages
+    are those of the process that finished last.
     """
     rows: list[tuple[float, float, dict[str, float]]] = []
     turns: list[Turn] = []
@@ -159,5 +158,5 @@ def _in_step(workers: Sequence[WorkerProcess], frames: int, warm_up: int
 
 
 def facts_of(samples: Samples) -> list[dict[str, Any]]:
-    """Return what each network of the subject runs on; see ``worker.Ready``."""
+    """Return the runtime of each network of the subject; see ``worker.Ready``."""
     return [network for facts in samples.facts for network in facts.networks]

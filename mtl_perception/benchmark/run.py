@@ -1,4 +1,4 @@
-"""A benchmark from files to files: a model in, tables, a page and values out."""
+"""Benchmark of a model file, with tables, a page and values as output."""
 
 from __future__ import annotations
 
@@ -38,48 +38,48 @@ from mtl_perception.spec import ModelSpec
 VALUES = 'benchmark.json'
 
 FRAMES = 8
-"""Frames that the turns take their images from."""
+"""Number of different frames used in the turns."""
 
 MAX_ROUNDS, MAX_FRAMES, MAX_SECONDS = 10_000, 1_000, 86_400.0
 
 
 @dataclass(frozen=True)
 class BenchmarkConfig:
-    """What is measured, how long, and where the results go; ConfigError if invalid."""
+    """Subjects, extent and output files of a benchmark; ConfigError if invalid."""
 
     model: Path | None = None
     """Multitask model, .onnx or .pt; None: the shipped one."""
     detection: Path | None = None
-    """Model for detection alone; None: made from `model`."""
+    """Detection model; None: derived from `model`."""
     segmentation: Path | None = None
-    """Model for segmentation alone; None: made from `model`."""
+    """Segmentation model; None: derived from `model`."""
     runtimes: tuple[str, ...] = ()
-    """`NAME` or `NAME:PRECISION` each; empty: all that start."""
+    """`NAME` or `NAME:PRECISION` each; empty: all usable ones."""
     device: str = 'auto'
     threads: int = 0
-    """CPU threads of each process; 0: all cores that it may use."""
+    """CPU threads of each process; 0: all available cores."""
     images: Path | None = None
     """Image, folder of images or video to measure on; None: frames of a synthetic flight."""
     size: tuple[int, int] | None = None
-    """Width and height in pixels that frames are scaled to; None: as they are."""
+    """Width and height in pixels to which frames are scaled; None: unchanged."""
     rounds: int = 15
-    """Rounds, in each of which every subject has its turn."""
+    """Number of rounds, each with a turn of every subject."""
     frames: int = 2
     """Timed frames of a turn."""
     seconds: float = 120.0
-    """Time for all rounds; when it has passed, only the first `MIN_ROUNDS` are completed."""
+    """Time for all rounds; after it, only the first `MIN_ROUNDS` are completed."""
     cache: Path | None = None
-    """Folder of compiled models, such as TensorRT engines; None: they are not kept."""
+    """Folder of compiled models, such as TensorRT engines; None: they are deleted."""
     peers: bool = False
     """Compare with pairs of public networks of torchvision."""
     memory_limit: bool = False
-    """Find the smallest memory limit that they run in."""
+    """Find the smallest memory limit under which they run."""
     sweep: bool = False
     """Measure over input size, batch, threads and classes."""
     output: Path | None = None
     """Folder for the page, the figure and the values; None: not written."""
     json: Path | None = None
-    """File for the values alone; None: not written."""
+    """File for the values only; None: not written."""
 
     def __post_init__(self) -> None:
         for name, least, most in (('rounds', 1, MAX_ROUNDS), ('frames', 1, MAX_FRAMES),
@@ -93,10 +93,10 @@ class BenchmarkConfig:
 def run_benchmark(config: BenchmarkConfig, report: Callable[[dict[str, Any]], object], say: Say
                   ) -> list[Path]:
     """
-    Measure, give all values to `report`, also after Ctrl-C, and return the files written.
+    Measure, pass all values to `report`, also after Ctrl-C, and return the written files.
 
-    `say` receives what is being measured. Raises MtlError for an invalid model or option, or a
-    file that cannot be written.
+    `say` receives the progress. Raises MtlError for an invalid model or option, or a file that
+    cannot be written.
     """
     if config.json and not config.json.parent.is_dir():
         raise DataError(f'{config.json.parent}: no such folder to write {config.json.name} in')

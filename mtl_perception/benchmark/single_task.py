@@ -1,8 +1,8 @@
 """
-The two single-task models that a multitask one takes the place of, made from it.
+Derivation of the two single-task models that a multitask model replaces.
 
-Each has the weights of the multitask model, and nothing that only the other task needs: what a
-user would deploy who had trained two networks of this kind.
+Each has the weights of the multitask model, without the layers that only the other task needs,
+like two separately trained networks of this architecture.
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ def write_single_task(model: Path, task: str, folder: Path) -> Path:
     """
     Write the single-task model of `task` into `folder`, and return its path.
 
-    `model` is an ONNX file, or a checkpoint (.pt), which needs torch. Raises ModelError where it
-    is no model or has no such task, DataError where the file cannot be written.
+    `model` is an ONNX file, or a checkpoint (.pt), which needs torch. Raises ModelError if it is
+    not a model or has no such task, DataError if the file cannot be written.
     """
     path = folder / f'{model.stem}_{task}{model.suffix}'
     try:
@@ -52,12 +52,12 @@ def write_single_task(model: Path, task: str, folder: Path) -> Path:
 
 def _only(model: Path, spec: ModelSpec, task: str) -> ModelSpec:
     if task not in spec.tasks:
-        raise ModelError(f'{model}: does no {task}; give a model of both tasks')
+        raise ModelError(f'{model}: has no {task}; give a model of both tasks')
     return spec.only([task])
 
 
 def _onnx(model: Path, spec: ModelSpec) -> bytes:
-    """Return the part of the ONNX file that has the outputs of `spec`, and `spec` as its own."""
+    """Return the part of the ONNX file with the outputs of `spec`, and `spec` as its metadata."""
     data = OnnxParts(model).part(output_names(spec))
     try:
         kept = [data[slice(*item.whole)] for item in walk(data, (0, len(data)))
@@ -88,13 +88,13 @@ def _write_checkpoint(model: Path, task: str, path: Path) -> None:
     spec = _only(model, whole, task)
     single = build_model(spec)
     weights = network.state_dict()
-    # The levels of the two pyramids are counted from their finest one.
+    # The levels of both pyramids are counted from the finest one.
     shift = _finest(single) - _finest(network)
     with torch.no_grad():
         for key, value in single.state_dict().items():
             found = weights.get(_shifted(key, shift))
             if found is None or found.shape != value.shape:
-                raise ModelError(f'{model}: no weights for {key} of a network for {task} alone; '
+                raise ModelError(f'{model}: no weights for {key} of a network for {task} only; '
                                  f'give its single-task models (--detection, --segmentation)')
             value.copy_(found)
     save_checkpoint(single, spec, path)
@@ -106,7 +106,7 @@ def _finest(network: object) -> int:
 
 
 def _shifted(key: str, shift: int) -> str:
-    """Return the name of a tensor in a network whose pyramid begins `shift` levels finer."""
+    """Return the name of a tensor in a network whose pyramid starts `shift` levels finer."""
     head, part, rest = (*key.split('.', 2), '', '')[:3]
     if head == 'pyramid' and part in ('lateral', 'smooth'):
         index, _, tail = rest.partition('.')

@@ -1,10 +1,9 @@
 """
-How sure a time and a ratio of times are: the bootstrap over rounds.
+Confidence intervals of times and of their ratios, by bootstrap over rounds.
 
-Within a round, all subjects ran within seconds of each other and met the same machine, so rounds
-are what is drawn with replacement (B. Efron, Bootstrap Methods, 1979; percentile intervals), and
-ratios are taken within a round. What another machine or another day would give, the intervals do
-not say.
+Within a round, all subjects run within seconds of each other under the same conditions, so rounds
+are drawn with replacement (B. Efron, Bootstrap Methods, 1979; percentile intervals), and ratios
+are computed within a round. The intervals do not cover other machines or days.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ _SEED = 0
 
 @dataclass(frozen=True)
 class Interval:
-    """A value, and between what it would lie in 95 of 100 repetitions."""
+    """A value with its 95 % interval."""
 
     median: float
     low: float
@@ -29,7 +28,7 @@ class Interval:
 
     @classmethod
     def exact(cls, value: float) -> Interval:
-        """Return a value that is counted, not measured."""
+        """Return a value without uncertainty, such as a count."""
         return cls(value, value, value)
 
     def to_dict(self) -> dict[str, float]:
@@ -53,7 +52,7 @@ def spread(rounds: Sequence[np.ndarray]) -> Spread:
     """
     Return median, interval and 95th percentile of times, float64 [frames] of each round.
 
-    The median is that of the rounds' medians. Raises ValueError where there is no round.
+    The median is that of the rounds' medians. Raises ValueError if there is no round.
     """
     found = _bootstrap(medians(rounds), np.median)
     return Spread(found.median, found.low, found.high,
@@ -62,10 +61,9 @@ def spread(rounds: Sequence[np.ndarray]) -> Spread:
 
 def ratio(first: Sequence[np.ndarray], second: Sequence[np.ndarray]) -> Interval | None:
     """
-    Return how many times as long `first` took as `second`, paired by round.
+    Return the ratio of the times of `first` to those of `second`, paired by round.
 
-    Each is as in `spread`; rounds that only one of them has are ignored. None where they
-    have no round in common.
+    Both are as in `spread`; unpaired rounds are ignored. Returns None if there is no common round.
     """
     count = min(len(first), len(second))
     if not count:
@@ -79,7 +77,7 @@ def medians(rounds: Sequence[np.ndarray]) -> np.ndarray:
 
 
 def _bootstrap(values: np.ndarray, statistic: Callable[..., np.ndarray]) -> Interval:
-    """Return the statistic of `values` [rounds] and its interval; it takes the axis."""
+    """Return the `statistic` of `values` [rounds] and its interval; it has an argument `axis`."""
     if not len(values):
         raise ValueError('no rounds')
     drawn = np.random.default_rng(_SEED).integers(0, len(values), (SAMPLES, len(values)))

@@ -1,4 +1,4 @@
-"""What is measured: networks, each opened by a process, and the ways in which they are asked."""
+"""Subjects of the measurement: networks and the ways in which processes run them."""
 
 from __future__ import annotations
 
@@ -7,22 +7,21 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 MODEL, PEER, BARE = 'model', 'peer', 'bare'
-"""Kinds of networks: a model file in our pipeline, a peer, and a model file in its library's own
-loop."""
+"""Kinds of networks: a model file in our pipeline, a peer, and a model file run by its library."""
 
 MULTITASK, DETECTION, SEGMENTATION = 'multitask', 'detection', 'segmentation'
 SEQUENTIAL, PARALLEL = 'sequential', 'parallel'
-"""One after the other in one process; at once in a process each."""
+"""One after the other in one process; at once in separate processes."""
 
 
 @dataclass(frozen=True)
 class Network:
-    """What a process opens; JSON carries it there."""
+    """A network to be opened by a process, to which it is passed as JSON."""
 
     kind: str = MODEL
     """`MODEL`, `PEER` or `BARE`."""
     path: str = ''
-    """The model file; of a peer, its exported file where it has one."""
+    """The model file; for a peer its exported file, if any."""
     peer: str = ''
     """Fields of a ``mtl_perception.benchmark.peers.Peer`` as JSON."""
     runtime: str = 'auto'
@@ -31,9 +30,9 @@ class Network:
     threads: int = 0
     """These four as in ``RuntimeOptions``."""
     tasks: tuple[str, ...] = ()
-    """What it answers: some of 'detection' and 'segmentation'."""
+    """Its tasks: 'detection', 'segmentation' or both."""
     cache: str = ''
-    """Folder for what is compiled for this machine; '': the user's."""
+    """Folder for compiled models; '': the user's."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain values; `from_dict` reads them back."""
@@ -41,7 +40,7 @@ class Network:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Network:
-        """Return the network that `to_dict` has written; TypeError for other values."""
+        """Return the network of the values of `to_dict`; TypeError for other values."""
         known = {item.name for item in fields(cls)}
         if not set(values) <= known:
             raise TypeError(f'unknown entries {sorted(set(values) - known)}')
@@ -50,15 +49,15 @@ class Network:
 
 @dataclass(frozen=True)
 class Subject:
-    """Networks that answer a frame together."""
+    """Networks that process a frame together."""
 
     name: str
     """Unique in a benchmark, such as 'multitask, onnxruntime fp32'."""
     what: str
-    """`MULTITASK`, `DETECTION`, `SEGMENTATION`, `SEQUENTIAL`, `PARALLEL` or a peers' word."""
+    """`MULTITASK`, `DETECTION`, `SEGMENTATION`, `SEQUENTIAL`, `PARALLEL` or a pair of peers."""
     networks: tuple[Network, ...]
     parallel: bool = False
-    """Each network in a process of its own, all asked at once; else one process has them all."""
+    """Whether each network has its own process, all run at once; else one process has all."""
 
     @property
     def processes(self) -> tuple[tuple[Network, ...], ...]:

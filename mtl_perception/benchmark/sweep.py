@@ -1,9 +1,9 @@
 """
-How time and memory of a model depend on what it is given: input size, batch, threads, classes.
+Scaling of time and memory of a model with input size, batch, threads and classes.
 
-Networks of other input sizes have the model's own weights, since they are fully convolutional;
-those of other numbers of classes have random ones where the numbers of rows differ, and few boxes
-pass the threshold. Both need torch and the model's checkpoint.
+Networks with other input sizes have the model's weights, since they are fully convolutional; those
+with other numbers of classes have random weights where the numbers of rows differ, so that few
+boxes pass the threshold. Both need torch and the model's checkpoint.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ INPUT_SIZES = (256, 320, 416, 512, 640, 960, 1280)
 """Pixels of both sides."""
 BATCHES = (1, 2, 4, 8)
 CLASSES = (4, 20, 80, MAX_CLASSES)
-"""Classes to detect; COCO has 80, and a label set holds no more than the last."""
+"""Classes to detect; COCO has 80, and the last value is the maximum of a label set."""
 
 GEMM_SIDES = (1024, 1536, 2048)
 _GEMM_RUNS = 5
@@ -46,33 +46,33 @@ Call = Callable[[], object]
 
 @dataclass(frozen=True)
 class SweepPlan:
-    """What is measured."""
+    """Subjects of the sweep."""
 
     model: Path
     """The ONNX file."""
     checkpoint: Path | None
-    """The same model as a checkpoint; None: sizes and numbers of classes are not swept."""
+    """The same model as a checkpoint; None: input sizes and numbers of classes are omitted."""
     targets: Sequence[Target]
-    """Those that read ONNX."""
+    """Targets that read ONNX."""
     network: Network
-    """What all networks have in common: threads and cache."""
+    """Common settings of all networks: threads and cache."""
     frames: Path
     """A .npy file as for ``WorkerProcess.load``."""
     folder: Path
-    """Where networks are exported to."""
+    """Folder for exported networks."""
 
 
 def sweep(plan: SweepPlan, effort: Effort, say: Say, into: list[Values] | None = None
           ) -> list[Values]:
     """
-    Return what was measured, as 'sweep' of the benchmark's JSON has it.
+    Return the measurements, in the format of 'sweep' in the JSON file.
 
     Each entry has 'axis' (one of the names above), 'value', 'target', 'runtime', 'precision',
     'milliseconds' (median, low, high, p95; of a whole batch), 'peak_bytes' of a fresh process
-    (None for batches), 'gmac' and 'least_milliseconds': what FP32 arithmetic alone takes at the
-    rate of `gemm_rate` (both None where they are not known). Subjects of one axis take turns.
-    Values are added to `into` where that is given, an axis of a runtime at a time: they are there
-    after an interruption. `say` receives the progress, and what is skipped and why.
+    (None for batches), 'gmac' and 'least_milliseconds': the time of FP32 arithmetic alone at the
+    rate of `gemm_rate` (both None if unknown). Subjects of one axis are interleaved. Values are
+    added to `into`, if given, after each axis of a runtime, so that they are kept after an
+    interruption. `say` receives the progress, and skipped subjects with the reason.
     """
     result = [] if into is None else into
     say('sweep: measuring the rate of matrix products')
@@ -95,7 +95,7 @@ def gemm_rate() -> float:
     Return the rate at which this machine multiplies FP32 matrices, in 10^9 operations a second.
 
     The best of several products of NumPy's BLAS with all cores; one multiply-accumulate is two
-    operations. No network in FP32 runs faster than its operations at this rate, but for
+    operations. No FP32 network runs faster than its operations at this rate, except with
     algorithms that save multiplications (Winograd's).
     """
     random = np.random.default_rng(0)
@@ -111,18 +111,18 @@ def gemm_rate() -> float:
 
 
 def least_milliseconds(gmac: float | None, rate: float) -> float | None:
-    """Return what `gmac` 10^9 multiply-accumulates take at `rate` 10^9 operations a second."""
+    """Return the time of `gmac` 10^9 multiply-accumulates at `rate` 10^9 operations a second."""
     return None if gmac is None else 2 * gmac / rate * 1e3
 
 
 def thread_counts() -> list[int]:
-    """Return numbers of threads from 1 to that of the cores, doubling."""
+    """Return the numbers of threads: powers of two up to the number of cores."""
     cores = usable_cores()
     return sorted({*(1 << power for power in range(cores.bit_length())), cores})
 
 
 def _exported(plan: SweepPlan, say: Say) -> dict[str, dict[int, Path]]:
-    """Return the networks of each axis that asks for others than the model itself."""
+    """Return the networks of each axis that needs networks other than the model itself."""
     if plan.checkpoint is None:
         say(f'sweep: no {INPUT_SIZE} and no {CLASS_COUNT}: they need the checkpoint (.pt) of '
             f'{plan.model.name}')
@@ -149,7 +149,7 @@ def export_variant(checkpoint: Path, folder: Path, axis: str, value: int) -> Pat
     """
     Write a checkpoint's network with another input size or number of classes as ONNX.
 
-    Raises ModelError where the checkpoint is none, ImportError where torch or onnx is missing.
+    Raises ModelError if the checkpoint is invalid, ImportError if torch or onnx is missing.
     """
     import cv2
     import torch
@@ -177,7 +177,7 @@ def export_variant(checkpoint: Path, folder: Path, axis: str, value: int) -> Pat
 
 def _measure(plan: SweepPlan, target: Target, axis: str, paths: Mapping[int, Path],
              effort: Effort, rate: float, say: Say) -> Iterator[Values]:
-    """Measure one axis in fresh processes that take turns."""
+    """Measure one axis in new processes with interleaved runs."""
     with Group() as group:
         names = {}
         for value, path in paths.items():
@@ -197,7 +197,7 @@ def _measure(plan: SweepPlan, target: Target, axis: str, paths: Mapping[int, Pat
         gmac = file_cost(paths[value]).gmac
         yield {**_entry(axis, value, target, samples.seconds, gmac),
                'peak_bytes': sum(samples.peak_bytes),
-               # With fewer threads than cores, the rate is another one.
+               # With fewer threads than cores, the rate differs.
                'least_milliseconds': None if axis == THREADS else least_milliseconds(gmac, rate)}
 
 
@@ -206,8 +206,8 @@ def _measure_batches(plan: SweepPlan, target: Target, effort: Effort, rate: floa
     """
     Measure batches in this process: the network alone, without letterbox and NMS.
 
-    Our runtimes run a batch on a CPU image by image; where it is ONNX Runtime, its own run of all
-    of them together stands beside it.
+    Our runtimes run a batch on a CPU image by image; for ONNX Runtime, a single run of the whole
+    batch is also measured.
     """
     runtime = open_runtime(plan.model, RuntimeOptions(
         target.runtime, target.device, target.asked, plan.network.threads,
@@ -228,7 +228,7 @@ def _measure_batches(plan: SweepPlan, target: Target, effort: Effort, rate: floa
 
 
 def _together(plan: SweepPlan, images: np.ndarray) -> Call:
-    """Return a run of a whole batch by ONNX Runtime itself."""
+    """Return a function that runs a whole batch by ONNX Runtime directly."""
     import onnxruntime
 
     settings = onnxruntime.SessionOptions()
@@ -241,7 +241,7 @@ def _together(plan: SweepPlan, images: np.ndarray) -> Call:
 
 def _by_turns(calls: Mapping[tuple[int, str], Call], effort: Effort
               ) -> dict[tuple[int, str], list[np.ndarray]]:
-    """Return the seconds of calls that take turns: float64 [frames] of each round."""
+    """Return the seconds of interleaved calls: float64 [frames] of each round."""
     for call in calls.values():
         for _ in range(_WARM_UPS):
             call()

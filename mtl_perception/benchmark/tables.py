@@ -16,16 +16,16 @@ from mtl_perception.benchmark.subjects import (
 
 _COLUMNS = {MULTITASK: 'multitask', SEQUENTIAL: 'two in turn', PARALLEL: 'two at once',
             DETECTION: 'detection', SEGMENTATION: 'segmentation'}
-"""What a subject is -> its heading: the multitask model, and the two single-task ones."""
+"""Kind of subject -> heading: the multitask model, and the two single-task ones."""
 
 UNKNOWN = '-'
 
 WIDTH = 100
-"""Of the text, in characters."""
+"""Width of the text in characters."""
 
 
 def tables(values: dict[str, Any]) -> str:
-    """Return all tables of the values of a JSON file, whatever of them is there."""
+    """Return all tables for the available values of a JSON file."""
     by_target: dict[str, dict[str, Any]] = {}
     peers = []
     for subject in values['subjects']:
@@ -67,8 +67,8 @@ def _times(by_target: dict[str, dict[str, Any]]) -> str:
 
 
 def _ratios(by_target: dict[str, dict[str, Any]], values: dict[str, Any]) -> str:
-    rows = [['two over one', 'time, in turn', 'time, at once', 'weights', 'peak MB',
-             'us over bare']]
+    rows = [['two to one', 'time, in turn', 'time, at once', 'weights', 'peak MB',
+             'ours to bare']]
     for target in by_target:
         found = values['ratios_by_runtime'].get(target, {})
         rows.append([target, *(interval(found.get(name)) for name in (
@@ -96,13 +96,13 @@ def _files(by_target: dict[str, dict[str, Any]]) -> str:
 
 
 def _across(found: dict[str, Any]) -> str:
-    rows = [['multitask, by turns', 'ms: median (p95)', 'times as long as the fastest']]
+    rows = [['multitask, interleaved', 'ms: median (p95)', 'ratio to the fastest']]
     rows += [[name, _time(item), interval(item['over_fastest'])] for name, item in found.items()]
     return columns(rows)
 
 
 def _peers(peers: Sequence[dict[str, Any]]) -> str:
-    rows = [['public pairs', 'ms: median (p95)', 'over multitask', 'peak MB', 'GMAC']]
+    rows = [['public pairs', 'ms: median (p95)', 'ratio to multitask', 'peak MB', 'GMAC']]
     pairs: dict[str, str] = {}
     for item in peers:
         networks, _, where = item['name'].partition(', ')
@@ -137,7 +137,7 @@ def _limits(found: dict[str, Any], kind: str) -> str:
 
 
 def _sweep(found: Sequence[dict[str, Any]]) -> str:
-    rows = [['multitask over', 'value', 'runtime', 'ms: median (p95)', 'peak MB', 'GMAC']]
+    rows = [['multitask by', 'value', 'runtime', 'ms: median (p95)', 'peak MB', 'GMAC']]
     rows += [[item['axis'], str(item['value']), f'{item["runtime"]} {item["precision"]}',
               _time(item), _scaled(item['peak_bytes'], 1e6, '.0f'),
               _scaled(item['gmac'], 1, '.2f')] for item in found]
@@ -152,7 +152,7 @@ def _time(subject: dict[str, Any] | None) -> str:
 
 
 def interval(found: dict[str, float] | None) -> str:
-    """Return a ratio and between what it lies, or the ratio alone where it is exact."""
+    """Return a ratio and its interval, or the ratio alone if it is exact."""
     if not found:
         return UNKNOWN
     if found['low'] == found['high']:

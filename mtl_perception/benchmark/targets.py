@@ -1,4 +1,4 @@
-"""The runtimes, devices and precisions in which a model is measured."""
+"""Targets of the measurement: runtimes, devices and precisions."""
 
 from __future__ import annotations
 
@@ -15,45 +15,45 @@ from mtl_perception.inference.runtime import PRECISIONS, RuntimeOptions, Say
 
 @dataclass(frozen=True)
 class Target:
-    """A runtime on a device in a precision that starts here."""
+    """A usable runtime on a device in a precision."""
 
     runtime: str
     device: str
     asked: str
-    """Precision that was asked for: one of `PRECISIONS`."""
+    """Requested precision, one of `PRECISIONS`."""
     precision: str
-    """Precision that it reports."""
+    """Precision reported by the runtime."""
     version: str
 
     @property
     def name(self) -> str:
-        """What to call it, such as 'onnxruntime fp32'; the device where it is not the CPU."""
+        """Its name, such as 'onnxruntime fp32', with the device if it is not the CPU."""
         device = '' if self.device == 'cpu' else f' {self.device}'
         return f'{self.runtime}{device} {self.precision}'
 
     def on(self, network: Network) -> Network:
-        """Return the network as this target runs it."""
+        """Return the network for this target."""
         return replace(network, runtime=self.runtime, device=self.device, precision=self.asked)
 
 
 @dataclass(frozen=True)
 class Found:
-    """The targets, and why others are none."""
+    """The targets, and the reasons why others are omitted."""
 
     targets: tuple[Target, ...]
     left_out: tuple[str, ...]
-    """A line each."""
+    """One line each."""
 
 
 def find_targets(models: Mapping[str, Path], asked: Sequence[str], device: str, network: Network,
                  frames: Path, say: Say) -> Found:
     """
-    Return what starts of the runtimes that are `asked` for, all where none is.
+    Return the usable targets of the runtimes `asked`, of all runtimes if it is empty.
 
     `models` are the model's files by suffix; `asked` are 'RUNTIME' or 'RUNTIME:PRECISION'. Each is
-    tried in a process of its own, as `network` says of threads and cache; so what a runtime
-    compiles and keeps is there when it is measured. Raises ConfigError for a name that does not
-    exist, ModelError where a file is no model, StartError where nothing starts.
+    tried in a separate process, with the threads and cache of `network`, so that compiled models
+    are cached before the measurement. Raises ConfigError for a name that does not exist,
+    ModelError if a file is no model, StartError if nothing starts.
     """
     found: list[Target] = []
     left_out = []
@@ -93,18 +93,18 @@ def find_targets(models: Mapping[str, Path], asked: Sequence[str], device: str, 
 def _parse(text: str) -> tuple[str, str]:
     runtime, _, precision = text.partition(':')
     if runtime not in ENTRIES:
-        raise ConfigError(f'no runtime {runtime!r}; there are {", ".join(ENTRIES)}')
+        raise ConfigError(f'no runtime {runtime!r}; the runtimes are {", ".join(ENTRIES)}')
     if (precision or 'auto') not in PRECISIONS:
-        raise ConfigError(f'no precision {precision!r}; there are {", ".join(PRECISIONS)}')
+        raise ConfigError(f'no precision {precision!r}; the choices are {", ".join(PRECISIONS)}')
     return runtime, precision or 'auto'
 
 
 def _candidates(runtime: str, model: Path, options: RuntimeOptions) -> Iterator[tuple[str, str]]:
     """
-    Yield devices and precisions that may start.
+    Yield the devices and precisions to try.
 
-    Where the runtime names its precisions, those that a user may ask for; the model's own where
-    it has another number format than these.
+    If the runtime lists its precisions, those that are valid options, or that of the model if its
+    number format is none of them.
     """
     try:
         facts = load(runtime).facts()
@@ -129,19 +129,19 @@ def _is_of_another_format(model: Path) -> bool:
 
 
 def _no_file(runtime: str, suffix: str) -> str:
-    """Return why a runtime has no file; a package that is missing is the cause, if it is."""
+    """Return why a runtime has no file, or which missing package is the cause."""
     try:
         load(runtime)
     except StartError as error:
         return str(error)
-    return f'it reads {suffix} files, and there is none of this model'
+    return f'it reads {suffix} files, and this model has none'
 
 
 def _missing(runtime: str) -> str:
-    """Return why a runtime has no device."""
+    """Return the reason why a runtime has no device."""
     try:
         facts = load(runtime).facts()
     except StartError as error:
         return str(error)
     return '; '.join(f'{device}: {error}' for device, error in facts.missing.items()) or (
-        'it does not run this model here')
+        'it does not run this model on this machine')

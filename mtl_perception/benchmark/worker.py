@@ -1,20 +1,20 @@
 """
-A fresh process that opens networks and answers frames.
+Worker process that opens networks and processes frames.
 
 Started by ``python -m mtl_perception.benchmark.worker``. It reads JSON lines from its standard
-input and answers each with one on its standard output; what libraries print goes to standard
-error. The first line names what to open:
+input and answers each with one on its standard output; output of libraries is redirected to
+standard error. The first line names the networks to open:
 
     {"networks": [Network.to_dict(), ...], "frames": "FILE.npy", "limit_bytes": null}
 
-`frames` is uint8 [N, H, W, 3] BGR; `limit_bytes` becomes RLIMIT_DATA before anything is loaded.
-The answer is a `Facts`: start time, and what each network runs on. Every further line asks for
+`frames` is uint8 [N, H, W, 3] BGR; `limit_bytes` is set as RLIMIT_DATA before anything is loaded.
+The answer is a `Facts`: start time, and the runtime of each network. Every further line requests
 frames,
 
     {"frames": 4, "warm_up": 1}
 
-and its answer is a `Turn`. What fails is answered by ``{"error": text, "kind": class}``, and the
-process ends with exit code 1. It ends too when its input ends, or the process that started it.
+and its answer is a `Turn`. A failure is answered by ``{"error": text, "kind": class}``, and the
+process ends with exit code 1. It also ends with its input or its parent process.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import sys
 import time
 from typing import Any, BinaryIO, Protocol, TYPE_CHECKING
 
-# The standard library alone: what is loaded before the limit of memory is set escapes it.
+# Standard library only: the memory of modules loaded before the limit is not limited.
 from mtl_perception.benchmark.subjects import BARE, MODEL, Network
 from mtl_perception.errors import DataError, MtlError
 from mtl_perception.unused_modules import leave_out_unused
@@ -45,21 +45,21 @@ _PR_SET_PDEATHSIG = 1
 
 
 class Ready(Protocol):
-    """A network that is open."""
+    """An open network."""
 
     facts: dict[str, Any]
-    """What runs: 'runtime', 'version', 'device', 'precision' and 'input_size' [width, height]."""
+    """'runtime', 'version', 'device', 'precision' and 'input_size' [width, height]."""
 
     def run(self, image: np.ndarray) -> Timings:
-        """Answer a frame, uint8 [H, W, 3] BGR, from decoded frame to result."""
+        """Process a decoded frame, uint8 [H, W, 3] BGR, up to the result."""
         ...
 
 
 class PipelineNetwork:
-    """A model file or a peer in the pipeline that node and commands use."""
+    """A model file or a peer in the pipeline of node and commands."""
 
     def __init__(self, source: str | Runtime, network: Network) -> None:
-        """Open the file `source`, or take a runtime; MtlError as ``open_runtime`` raises."""
+        """Open the file `source`, or use a runtime; MtlError as in ``open_runtime``."""
         from mtl_perception.inference.pipeline import Pipeline
         from mtl_perception.inference.runtime import RuntimeOptions
 
@@ -73,12 +73,12 @@ class PipelineNetwork:
             'input_size': list(runtime.spec.input_size)}
 
     def run(self, image: np.ndarray) -> Timings:
-        """Answer a frame; see ``Ready``."""
+        """Process a frame; see ``Ready``."""
         return self._pipeline.run(image, 'bgr').timings
 
 
 def open_network(network: Network) -> Ready:
-    """Open a network of any kind; MtlError where it cannot be."""
+    """Open a network of any kind; MtlError if that fails."""
     if network.kind == MODEL:
         return PipelineNetwork(network.path, network)
     if network.kind == BARE:
@@ -93,13 +93,13 @@ def open_network(network: Network) -> Ready:
 
 class Frames:
     """
-    Frames of a file, each read into the same memory, as a camera's driver or a decoder would.
+    Frames of a file, each read into the same buffer, as by a camera driver or decoder.
 
-    So a process holds one of them, whose pixels are in the cache as far as they fit.
+    A process thus holds one frame, whose pixels are cached by the CPU as far as they fit.
     """
 
     def __init__(self, path: str) -> None:
-        """Open a .npy file, uint8 [N, H, W, 3]; DataError where it is another."""
+        """Open a .npy file, uint8 [N, H, W, 3]; DataError if it is not one."""
         import numpy as np
 
         try:
@@ -115,10 +115,10 @@ class Frames:
         self._next = 0
 
     def read(self) -> np.ndarray:
-        """Return the next frame, [H, W, 3]; after the last one, the first."""
+        """Return the next frame, [H, W, 3]; the first follows the last."""
         self._file.seek(self._begin + self._next * self._image.nbytes)
         if self._file.readinto(self._image.reshape(-1).data) != self._image.nbytes:
-            raise DataError('the file of frames is cut off')
+            raise DataError('the file of frames is truncated')
         self._next = (self._next + 1) % self._count
         return self._image
 
@@ -126,11 +126,11 @@ class Frames:
 def run_frames(networks: Sequence[Ready], frames: Frames, count: int, warm_up: int
                ) -> dict[str, Any]:
     """
-    Have all networks answer `count` frames one after the other, after `warm_up` uncounted ones.
+    Run all networks on `count` frames one after the other, after `warm_up` uncounted ones.
 
-    Returns the values of a `Turn`: for each frame the times in seconds at which the first network
-    began and the last one ended, of the clock that all processes share, and the seconds of the
-    stages, summed over the networks.
+    Returns the values of a `Turn`: for each frame the start of the first and the end of the last
+    network in seconds of the system-wide clock, and the seconds of the stages, summed over the
+    networks.
     """
     begins, ends = [], []
     stages: dict[str, list[float]] = {'preprocess': [], 'network': [], 'postprocess': []}
@@ -151,7 +151,7 @@ def run_frames(networks: Sequence[Ready], frames: Frames, count: int, warm_up: i
 
 
 def peak_bytes() -> int:
-    """Return the most memory that this process has had resident so far (VmHWM), in bytes."""
+    """Return the peak resident memory of this process (VmHWM) in bytes."""
     for line in Path('/proc/self/status').read_text(encoding='utf-8').splitlines():
         if line.startswith('VmHWM:'):
             return int(line.split()[1]) * 1024
@@ -178,7 +178,7 @@ def serve(requests: Iterator[str], answer: BinaryIO) -> None:
     except StopIteration:
         return
     except BrokenPipeError:
-        # Who asked is gone, and so is whoever could be told.
+        # The parent has gone, so there is nobody to report to.
         os._exit(1)
     except BaseException as error:
         words = ' '.join(str(error).split()) or type(error).__name__
@@ -193,7 +193,7 @@ def _limit(limit_bytes: int | None) -> None:
 
 
 def end_with_parent() -> None:
-    """Have the system kill this process when the one that started it is gone."""
+    """Make the system kill this process when its parent ends."""
     try:
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     except (AttributeError, OSError):
@@ -204,7 +204,7 @@ def main() -> int:
     """Serve standard input; return the exit code."""
     end_with_parent()
     leave_out_unused()
-    # What libraries print must not come between the answers, also what C code prints.
+    # Output of libraries, including C code, must not be mixed with the answers.
     answer = os.fdopen(os.dup(1), 'wb')
     os.dup2(2, 1)
     try:

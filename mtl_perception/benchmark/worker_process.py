@@ -1,4 +1,4 @@
-"""The other end of a worker: starts it, asks it and sees that it does not outlive its use."""
+"""The parent's side of a worker: starts it, sends requests and ensures that it ends."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from mtl_perception.benchmark.subjects import Network
 from mtl_perception.errors import MtlError, StartError
 
 START_WITHIN = 1800.0
-"""Seconds in which networks have to be open: TensorRT builds an engine for minutes."""
+"""Timeout for opening networks in seconds: building a TensorRT engine takes minutes."""
 
 ANSWER_WITHIN = 300.0
-"""Seconds in which frames have to be answered."""
+"""Timeout for processing frames in seconds."""
 
 _KINDS = {name: value for name, value in vars(errors).items()
           if isinstance(value, type) and issubclass(value, MtlError)}
@@ -35,14 +35,14 @@ _KINDS = {name: value for name, value in vars(errors).items()
 
 @dataclass(frozen=True)
 class Facts:
-    """A worker's answer when its networks are open."""
+    """A worker's answer after its networks are open."""
 
     start_seconds: float
-    """From the first line until all networks are open: packages loaded, models compiled."""
+    """Seconds from the first line until all networks are open, including compilation."""
     peak_bytes: int
-    """As in `Turn`, until then."""
+    """As in `Turn`, up to then."""
     networks: tuple[dict[str, Any], ...]
-    """What each runs on; see ``worker.Ready``."""
+    """The runtime of each; see ``worker.Ready``."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,13 +51,13 @@ class Turn:
 
     begins: np.ndarray
     ends: np.ndarray
-    """float64 [frames]: seconds of the clock that all processes share (CLOCK_MONOTONIC)."""
+    """float64 [frames]: seconds of the system-wide clock (CLOCK_MONOTONIC)."""
     stages: dict[str, np.ndarray]
     """'preprocess', 'network', 'postprocess' -> seconds, float64 [frames]."""
     peak_bytes: int
-    """Most memory resident since the process began: its code, libraries and one frame included."""
+    """Peak resident memory of the process, including its code, libraries and one frame."""
     cpu_seconds: float
-    """CPU time of all its threads since it began."""
+    """CPU time of all its threads since its start."""
 
     @property
     def seconds(self) -> np.ndarray:
@@ -69,14 +69,14 @@ class WorkerProcess:
     """
     A worker; the `with` block's end kills it.
 
-    It has a session of its own: Ctrl-C in the terminal reaches this process alone.
+    It has its own session, so that Ctrl-C in the terminal reaches this process only.
     """
 
     def __init__(self, environment: dict[str, str] | None = None) -> None:
         """
-        Start the process; it loads nothing before `load`, and can be put under limits until then.
+        Start the process; it loads nothing before `load`, so that limits can be set until then.
 
-        `environment` is added to this process's own.
+        `environment` is added to that of this process.
         """
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 (closed by `close`)
         self._buffer = b''
@@ -100,27 +100,27 @@ class WorkerProcess:
     def load(self, networks: Sequence[Network], frames: Path, limit_bytes: int | None = None,
              within: float = START_WITHIN) -> Facts:
         """
-        Have the networks opened, for frames of the .npy file `frames`: uint8 [N, H, W, 3] BGR.
+        Open the networks, for frames of the .npy file `frames`: uint8 [N, H, W, 3] BGR.
 
-        `limit_bytes` limits the process's data (RLIMIT_DATA), `within` is in seconds. Raises what
-        opening a network raises there: StartError, ModelError, ...; MtlError where the worker
-        ends or does not answer.
+        `limit_bytes` limits the process's data (RLIMIT_DATA), `within` is in seconds. Raises the
+        errors of opening a network (StartError, ModelError, ...), and MtlError if the worker ends
+        or does not answer.
         """
         answer = self._ask({'networks': [network.to_dict() for network in networks],
                             'frames': str(frames), 'limit_bytes': limit_bytes}, within)
         return Facts(answer['start_seconds'], answer['peak_bytes'], tuple(answer['networks']))
 
     def run(self, frames: int, warm_up: int = 0, within: float = ANSWER_WITHIN) -> Turn:
-        """Have `frames` frames answered, after `warm_up` ones; MtlError as `load` raises."""
+        """Process `frames` frames after `warm_up` ones; MtlError as in `load`."""
         self.ask(frames, warm_up)
         return self.answer(within)
 
     def ask(self, frames: int, warm_up: int = 0) -> None:
-        """Ask as `run` does and return at once; `answer` has to follow."""
+        """Send the request of `run` and return at once; `answer` must follow."""
         self._send({'frames': frames, 'warm_up': warm_up})
 
     def answer(self, within: float = ANSWER_WITHIN) -> Turn:
-        """Return the answer to `ask`; MtlError as `load` raises."""
+        """Return the answer to `ask`; MtlError as in `load`."""
         values = self._receive(within)
         return Turn(np.array(values['begins']), np.array(values['ends']),
                     {name: np.array(item) for name, item in values['stages'].items()},
@@ -142,7 +142,7 @@ class WorkerProcess:
 
     def _send(self, request: dict[str, Any]) -> None:
         assert self._process.stdin is not None
-        # Where it has ended, its last answer has the reason.
+        # If it has ended, its last answer contains the reason.
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(request).encode() + b'\n')
             self._process.stdin.flush()
@@ -165,7 +165,7 @@ class WorkerProcess:
         return values
 
     def _line(self, deadline: float) -> bytes | None:
-        """Return the next line; None where there is none until then, empty at the end."""
+        """Return the next line; None on timeout, empty at the end."""
         assert self._process.stdout is not None
         descriptor = self._process.stdout.fileno()
         while b'\n' not in self._buffer:
@@ -182,7 +182,7 @@ class WorkerProcess:
     def _last_words(self) -> str:
         self._log.seek(0)
         lines = self._log.read().decode(errors='replace').split('\n')
-        return next((line.strip() for line in reversed(lines) if line.strip()), 'without a word')
+        return next((line.strip() for line in reversed(lines) if line.strip()), 'no message')
 
 
 def _fate(code: int) -> str:

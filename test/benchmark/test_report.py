@@ -88,7 +88,7 @@ def test_page_and_figure_are_written(result, tmp_path):
         assert (np.abs(image.astype(int) - bgr).max(axis=2) <= 2).sum() > 1000
     page = Page((folder / PAGE).read_text('utf-8'))
     assert page.titles == ['Time', 'Memory', 'Memory limit', 'Parts', 'Public pairs', 'Scaling',
-                           'Ratios', 'All that was measured', 'How it was measured']
+                           'Ratios', 'All measurements', 'How it was measured']
     assert page.links and all(link.startswith('data:') for link in page.links)
     assert 'script' not in page.tags
 
@@ -113,14 +113,14 @@ def test_unmeasured_parts_are_omitted_with_note(result):
                 warnings=['the machine was busy'])
     bare['subjects'] = [item for item in bare['subjects'] if 'peers' not in item['what']]
     text = report_page(bare)
-    assert Page(text).titles == ['Time', 'Memory', 'Ratios', 'All that was measured',
+    assert Page(text).titles == ['Time', 'Memory', 'Ratios', 'All measurements',
                                  'How it was measured']
     for line in ('was interrupted', 'the machine was busy', 'no public pairs', 'no scaling',
                  'no smallest memory limit', 'no time per part'):
         assert line in text
     assert figure.overview_png(bare).startswith(b'\x89PNG')
     bare.update(subjects=[], ratios={}, ratios_by_runtime={})
-    assert 'no time of one network against two' in report_page(bare)
+    assert 'no time of one network compared with two' in report_page(bare)
     assert figure.overview_png(bare).startswith(b'\x89PNG')
 
 

@@ -67,7 +67,7 @@ def test_single_task_checkpoint_agrees_with_whole_model(tmp_path, architecture, 
 
 
 def test_single_task_model_is_rejected(paint_model, tmp_path) -> None:
-    with pytest.raises(ModelError, match='does no detection'):
+    with pytest.raises(ModelError, match='has no detection'):
         write_single_task(paint_model(detection=False), 'detection', tmp_path)
 
 

@@ -107,7 +107,7 @@ def test_given_single_task_models_are_taken(paint_model, images, tmp_path, capsy
         path.name for path in single]
     assert benchmark(paint_model(), *QUICK, '--detection', single[1],
                      '--segmentation', single[1]) == 1
-    assert 'not for detection alone' in capsys.readouterr().err
+    assert 'not for detection only' in capsys.readouterr().err
     assert benchmark(paint_model(), *QUICK, '--detection', single[0]) == 1
     assert '--segmentation is missing' in capsys.readouterr().err
 
@@ -162,7 +162,7 @@ def test_invalid_options_are_one_line(paint_model, arguments, capsys) -> None:
 
 def test_a_model_of_one_task_is_rejected(paint_model, capsys) -> None:
     assert benchmark(paint_model(detection=False)) == 1
-    assert 'does no detection; give a model of both tasks' in capsys.readouterr().err
+    assert 'has no detection; give a model of both tasks' in capsys.readouterr().err
 
 
 def test_interrupted_it_keeps_what_it_has(paint_model, images, tmp_path) -> None:
@@ -174,7 +174,7 @@ def test_interrupted_it_keeps_what_it_has(paint_model, images, tmp_path) -> None
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
     for line in process.stderr:
-        if 'by turns' in line:
+        if 'interleaved' in line:
             break
     time.sleep(4)
     children = Path(f'/proc/{process.pid}/task/{process.pid}/children').read_text().split()
