@@ -1,13 +1,13 @@
 """
-JPEG and PNG images in messages: checked by their header, decoded, made; no ROS.
+JPEG and PNG images in messages: header checks, decoding and encoding; no ROS.
 
-The `format` of a message records how image_transport's compressed plugin made it: encoding of the
-image, `;`, `jpeg` or `png`, `compressed`, and the order of the channels that went into the codec.
-Others write `jpeg` or `png` alone, or anything else: the kind is taken from the data themselves.
+The `format` of a message written by image_transport's compressed plugin contains the encoding of
+the image, `;`, `jpeg` or `png`, `compressed`, and the channel order passed to the codec. Other
+publishers write only `jpeg` or `png`, or any text, so the kind is determined from the data.
 
 As with cv_bridge and image_transport, the orientation in a JPEG's EXIF data is not applied: a
-camera's calibration is that of its pixels as they are. What a header claims is checked before
-memory is asked for, and no decoder but those of JPEG and PNG ever gets to see the data.
+camera's calibration applies to its unrotated pixels. The values in a header are checked before
+memory is allocated, and only the decoders of JPEG and PNG process the data.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ from mtl_perception.encodings import (
 
 try:
     import simplejpeg
-except ModuleNotFoundError:  # OpenCV replaces it, but decodes damaged data without an error
+except ModuleNotFoundError:  # OpenCV is the fallback, but decodes damaged data without an error
     simplejpeg = None
 
 KINDS = ('jpeg', 'png')
 
 MAX_PIXELS = 1 << 26
-"""Most pixels of a compressed image: 8192x8192. Decoded they take 200 MB."""
+"""Maximum number of pixels of a compressed image: 8192x8192, 200 MB when decoded."""
 
 UNSUPPORTED, CUT_OFF, TOO_LARGE, BROKEN = (
     'not JPEG or PNG', 'cut off', 'too large', 'broken data')
-"""Why a compressed image is dropped: the causes under which diagnostics count it."""
+"""Causes for dropping a compressed image, as counted in diagnostics."""
 
 _JPEG = b'\xff\xd8\xff'
 _JPEG_END = b'\xff\xd9'
@@ -50,12 +50,12 @@ _PNG_CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Colour type (PNG specification, 11.2.2) -> samples of a pixel."""
 
 _JPEG_PIXELS_PER_BYTE = 512
-"""No JPEG holds more: a block of 64 pixels takes at least one bit of Huffman code."""
+"""Upper bound for a JPEG: a block of 64 pixels takes at least one bit of Huffman code."""
 _PNG_BYTES_PER_BYTE = 1032
-"""No DEFLATE data expand by more (Adler and Roelofs, zlib technical details)."""
+"""Upper bound of the expansion of DEFLATE data (Adler and Roelofs, zlib technical details)."""
 
 _TAIL = 1 << 16
-"""Bytes at the end in which the mark of the end is looked for: some cameras pad their JPEGs."""
+"""Bytes at the end that are searched for the end marker: some cameras pad their JPEGs."""
 
 _INSTEAD = (
     (('compresseddepth',), 'depth is no camera image: take the colour or infrared topic'),
@@ -66,7 +66,7 @@ _INSTEAD = (
     (('webp', 'tif', 'bmp', 'jp2', 'jxl', 'qoi', 'zstd', 'lz4', 'rvl', 'draco'),
      'have the publisher send JPEG or PNG'),
 )
-"""Words of a format -> what to do about it."""
+"""Words in a format -> remedy."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,9 @@ class CompressedHeader:
 
 def check_compressed(image: CompressedData) -> CompressedHeader:
     """
-    Return the header; FrameError, with its cause, where it is invalid.
+    Return the header; FrameError with its cause if it is invalid.
 
-    Takes microseconds whatever the size. The data behind the header may still be broken.
+    Takes microseconds for any size. The data after the header may still be broken.
     """
     data = memoryview(image.data)
     start = bytes(data[:_PNG_HEADER.size + len(_PNG)])
@@ -111,9 +111,9 @@ def decode_compressed(image: CompressedData) -> tuple[np.ndarray, str]:
     """
     Return the image's pixels and the order of their channels, 'rgb' or 'bgr'.
 
-    The pixels are uint8 [height, width, 3], or [height, width] where the image is grey; 16 bits
-    are scaled to 8 as those of `mono16` are, transparency is dropped. FrameError, with its cause,
-    gives the reason in one line.
+    The pixels are uint8 [height, width, 3], or [height, width] for grey images; 16 bits are scaled
+    to 8 as for `mono16`, transparency is dropped. FrameError has the cause and the reason in one
+    line.
     """
     header = check_compressed(image)
     decode = _decode_jpeg if header.kind == 'jpeg' and simplejpeg is not None else _decode
@@ -128,7 +128,7 @@ def decode_compressed(image: CompressedData) -> tuple[np.ndarray, str]:
         pixels = cv2.convertScaleAbs(pixels, alpha=255 / 65535)
     encoding, _, codec = image.format.partition(';')
     if pixels.ndim == 2:
-        # A Bayer pattern goes through the codec as if it were grey.
+        # A Bayer pattern is encoded like a grey image.
         mosaic = encoding.strip().removesuffix('16').removesuffix('8') + '8'
         if mosaic.startswith('bayer_') and mosaic in ENCODINGS:
             height, width = pixels.shape
@@ -140,11 +140,11 @@ def decode_compressed(image: CompressedData) -> tuple[np.ndarray, str]:
 
 def compress(pixels: np.ndarray, order: str, kind: str, quality: int = 85) -> bytes:
     """
-    Return an image as JPEG or PNG data.
+    Encode an image as JPEG or PNG.
 
     `pixels` is uint8 [height, width, 3], its channels in `order` ('rgb' or 'bgr'), or [height,
-    width]; for PNG uint16 will do as well. `kind` is one of `KINDS`; `quality` of a JPEG is in
-    1..100. ValueError: another kind, shape or type.
+    width]; PNG also supports uint16. `kind` is one of `KINDS`; `quality` of a JPEG is in 1..100.
+    Raises ValueError for another kind, shape or type.
     """
     if kind not in KINDS or pixels.ndim not in (2, 3) or not (
             pixels.dtype == np.uint8 or (pixels.dtype == np.uint16 and kind == 'png')):
@@ -157,7 +157,7 @@ def compress(pixels: np.ndarray, order: str, kind: str, quality: int = 85) -> by
         return data
     if pixels.ndim == 3 and order == 'rgb':
         pixels = cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR)
-    # Level 1 takes a fifth of the default's time for a few percent more bytes.
+    # Level 1 takes a fifth of the default's time, for a few percent more bytes.
     options = ([cv2.IMWRITE_JPEG_QUALITY, quality] if kind == 'jpeg'
                else [cv2.IMWRITE_PNG_COMPRESSION, 1])
     good, encoded = cv2.imencode('.jpg' if kind == 'jpeg' else '.png', pixels, options)
@@ -168,9 +168,9 @@ def compress(pixels: np.ndarray, order: str, kind: str, quality: int = 85) -> by
 
 def format_name(encoding: str, kind: str) -> str:
     """
-    Return the `format` of an image of this encoding that `compress` made, as image_transport does.
+    Return the `format` of an image of this encoding after `compress`, as in image_transport.
 
-    The colours in the data are in the codec's own order, which image_transport calls BGR.
+    The colours in the data are in the codec's order, which image_transport calls BGR.
     """
     bits = 16 if encoding.endswith('16') else 8
     is_grey = encoding.startswith(('mono', 'bayer', '8UC1', '16UC1'))
@@ -178,7 +178,7 @@ def format_name(encoding: str, kind: str) -> str:
 
 
 def _jpeg_header(data: memoryview) -> CompressedHeader:
-    """Return what the first frame header (SOFn, ITU-T T.81, B.2.2)."""
+    """Return the header from the first frame header (SOFn, ITU-T T.81, B.2.2)."""
     at = 2
     while at + 9 <= len(data):
         if data[at] != 0xFF:
@@ -224,7 +224,7 @@ def _check_size(kind: str, width: int, height: int) -> None:
 
 
 def _decode_jpeg(data: Buffer) -> np.ndarray | None:
-    # Unlike OpenCV it takes no damaged data, and prints nothing about them.
+    # Unlike OpenCV it rejects damaged data and prints nothing.
     try:
         *_, colors, _ = simplejpeg.decode_jpeg_header(data)
         pixels: np.ndarray = simplejpeg.decode_jpeg(data, 'GRAY' if colors == 'Gray' else 'BGR')

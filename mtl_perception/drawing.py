@@ -1,4 +1,4 @@
-"""A model's results drawn over the image."""
+"""Drawing of a model's results over the image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def color_label_map(label_map: np.ndarray, label_set: LabelSet,
     """
     Return `label_map` (uint8 [H, W], class indices) in its classes' colours: uint8 [H, W, 3] RGB.
 
-    A value without a class is black. `out` is memory for the result.
+    Values without a class are black. `out` is a buffer for the result.
     """
     return cv2.applyColorMap(label_map, label_set.palette()[:, None], dst=out)
 
@@ -32,11 +32,10 @@ def draw_overlay(image_rgb: np.ndarray, perception: Perception, spec: ModelSpec,
     """
     Return `image_rgb` (uint8 [H, W, 3]) tinted by its label map, its boxes drawn and named.
 
-    `mask_opacity` in 0..1 is how much of the tint is seen; borders between classes are drawn
-    opaque. Lines and letters grow with the image. Every box is drawn, in its class's colour; its
-    name and score are omitted where there is no room beside it. The label map may be smaller than
-    the image. The result is the caller's, and lies in `out` where that is given (uint8
-    [H, W, 3], contiguous).
+    `mask_opacity` in 0..1 is the opacity of the tint; borders between classes are drawn opaque.
+    Lines and text scale with the image. Every box is drawn in the colour of its class; its name
+    and score are omitted if there is no room beside it. The label map may be smaller than the
+    image. The result is a new array, or `out` if given (uint8 [H, W, 3], contiguous).
     """
     canvas = np.empty(image_rgb.shape, np.uint8) if out is None else out
     if perception.label_map is not None and spec.segmentation:
@@ -57,7 +56,7 @@ def _tint(image: np.ndarray, label_map: np.ndarray, label_set: LabelSet, opacity
     colors = color_label_map(label_map, label_set)
     cv2.addWeighted(image, 1 - opacity, colors, opacity, 0, dst=out)
     if opacity > 0:
-        # Where the largest and the smallest index of a pixel and its neighbours differ.
+        # Pixels whose neighbourhood contains more than one index.
         edges = cv2.morphologyEx(label_map, cv2.MORPH_GRADIENT, np.ones((2, 2), np.uint8))
         cv2.copyTo(colors, edges, out)
     if label_map.max() >= len(label_set):
@@ -65,43 +64,43 @@ def _tint(image: np.ndarray, label_map: np.ndarray, label_set: LabelSet, opacity
 
 
 def _draw_boxes(canvas: np.ndarray, detections: Detections, label_set: LabelSet) -> None:
-    # Grows more slowly than the image: a larger image is viewed from closer.
+    # Scales sublinearly: a larger image is viewed from closer.
     growth = (max(min(canvas.shape[:2]), 160) / 480) ** 0.7
     line = max(2, round(1.6 * growth))
     corners = np.rint(detections.boxes).astype(int)
-    # The best is drawn last, over the others.
+    # The best box is drawn last, over the others.
     for (x0, y0, x1, y1), index in zip(
             corners[::-1].tolist(), detections.classes[::-1].tolist(), strict=True):
-        # Nested one-pixel rectangles: OpenCV's thicker lines are wider than their argument.
+        # Nested one-pixel rectangles, since OpenCV's thick lines are wider than requested.
         for k in range(line + 1):
             color = label_set.colors[index] if k < line else _DARK
             cv2.rectangle(canvas, (x0 - k, y0 - k), (max(x1 - 1, x0) + k, max(y1 - 1, y0) + k),
                           color)
     names = [f'{label_set.names[index]} {score:.2f}' for index, score in zip(
         detections.classes.tolist(), detections.scores.tolist(), strict=True)]
-    # What a name must not cover: the other boxes, and the names of better ones.
-    taken = np.concatenate([corners, np.zeros_like(corners)])
+    # Areas that a name must not cover: other boxes, and the names of better ones.
+    occupied = np.concatenate([corners, np.zeros_like(corners)])
     for number, (name, index) in enumerate(zip(names, detections.classes.tolist(), strict=True)):
-        taken[number] = 0
-        taken[len(names) + number] = _draw_name(
+        occupied[number] = 0
+        occupied[len(names) + number] = _draw_name(
             canvas, corners[number].tolist(), name, label_set.colors[index], 0.4 * growth, line,
-            taken)
-        taken[number] = corners[number]
+            occupied)
+        occupied[number] = corners[number]
 
 
 def _draw_name(canvas: np.ndarray, box: list[int], text: str, color: Color, size: float,
-               gap: int, taken: np.ndarray) -> Rectangle:
+               gap: int, occupied: np.ndarray) -> Rectangle:
     """
-    Write `text` beside `box` where nothing of `taken` (int [N, 4]) is, if there is such a place.
+    Write `text` beside `box` where it overlaps none of `occupied` (int [N, 4]), if possible.
 
-    Return the place, empty where there is none.
+    Return the place, empty if there is none.
     """
     (width, height), below = cv2.getTextSize(text, _FONT, size, 1)
     margin = max(1, round(4 * size))
     plate = width + 2 * margin, height + below + margin
     for x, y in _places(box, plate, (canvas.shape[1], canvas.shape[0]), gap):
-        covers = ((taken[:, 0] < x + plate[0]) & (x < taken[:, 2])
-                  & (taken[:, 1] < y + plate[1]) & (y < taken[:, 3]))
+        covers = ((occupied[:, 0] < x + plate[0]) & (x < occupied[:, 2])
+                  & (occupied[:, 1] < y + plate[1]) & (y < occupied[:, 3]))
         if not covers.any():
             break
     else:
@@ -116,7 +115,7 @@ def _draw_name(canvas: np.ndarray, box: list[int], text: str, color: Color, size
 
 def _places(box: list[int], plate: tuple[int, int], image: tuple[int, int],
             gap: int) -> Iterator[tuple[int, int]]:
-    """Yield where a plate may stand in the image: above, below, right or left of a box, in it."""
+    """Yield the places of a plate in the image: above, below, right, left of or inside a box."""
     x0, y0, x1, y1 = box
     left = max(0, min(x0 - gap, image[0] - plate[0]))
     right_aligned = max(0, min(x1 + gap, image[0]) - plate[0])

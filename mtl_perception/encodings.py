@@ -1,12 +1,12 @@
 """
-The pixels behind a raw ROS image: one table of encodings, no ROS.
+Decoding of raw ROS images by a table of encodings; no ROS.
 
-Every entry gives the pixels that cv_bridge gives for `rgb8` or `bgr8` (and, for the nameless
-OpenCV types `8UC1`, `8UC3` and `8UC4`, OpenCV's own convention: grey, BGR and BGRA). Three of
-them, `rgb8`, `bgr8` and grey, are views of the message's bytes; the others cost one conversion.
+Every entry gives the same pixels as cv_bridge for `rgb8` or `bgr8` (and for the plain OpenCV types
+`8UC1`, `8UC3` and `8UC4`, OpenCV's convention: grey, BGR and BGRA). Three of them, `rgb8`, `bgr8`
+and grey, are views of the message's bytes; the others need one conversion.
 
 The layouts are those of ``sensor_msgs/image_encodings.hpp``. `step` is the length of a row of the
-first plane in bytes and may exceed what the pixels need.
+first plane in bytes and may exceed the size of its pixels.
 """
 
 from __future__ import annotations
@@ -21,17 +21,17 @@ import numpy as np
 from mtl_perception.errors import MtlError
 
 MAX_SIDE = 16384
-"""Largest width and height that is taken for an image rather than for a broken header."""
+"""Maximum width and height; larger values indicate a broken header."""
 
 Buffer = Any
 """Anything with the buffer protocol over bytes: array.array('B'), bytes, memoryview."""
 
 
 class FrameError(MtlError):
-    """An image message that cannot be an image; the frame is dropped, the next one may be fine."""
+    """An image message is invalid; the frame is dropped, the next one may be valid."""
 
     def __init__(self, text: str, cause: str = 'bad frame') -> None:
-        """Take the line to tell, and the cause under which such frames are counted."""
+        """Store the message and the cause under which such frames are counted."""
         super().__init__(text)
         self.cause = cause
 
@@ -68,14 +68,14 @@ Decode = Callable[[RawImage], np.ndarray]
 
 @dataclass(frozen=True)
 class Encoding:
-    """How one encoding lies in memory and how its pixels are had."""
+    """The memory layout of an encoding and the decoder of its pixels."""
 
     pixel_bytes: int
     """Bytes of one pixel in a row of the first plane."""
     order: str
-    """Order of the channels that `decode` gives: 'rgb' or 'bgr'; grey counts as 'rgb'."""
+    """Order of the channels returned by `decode`: 'rgb' or 'bgr'; 'rgb' for grey."""
     decode: Decode
-    """Gives uint8 [height, width, 3] or, where grey, [height, width]."""
+    """Returns uint8 [height, width, 3] or, for grey, [height, width]."""
     half_rows: int = 2
     """Half rows of `step` bytes per row of pixels, over all planes: 2, or 3 or 6 with chroma."""
     even: tuple[bool, bool] = (False, False)
@@ -87,26 +87,26 @@ def decode_image(image: RawImage) -> tuple[np.ndarray, str]:
     """
     Return the image's pixels and the order of their channels, 'rgb' or 'bgr'.
 
-    The pixels are uint8 [height, width, 3], or [height, width] where the image is grey; read-only
-    and row-padded like the message where they are a view of it. FrameError, with the reason in
-    one line, where the message is not an image.
+    The pixels are uint8 [height, width, 3], or [height, width] for grey images; views of the
+    message are read-only and row-padded like it. Raises FrameError with the reason in one line if
+    the message is not a valid image.
     """
     layout = check_image(image)
     return layout.decode(image), layout.order
 
 
 def check_image(image: RawImage) -> Encoding:
-    """Return how the image lies in memory; FrameError where its fields contradict each other."""
+    """Return the memory layout of the image; FrameError if its fields contradict each other."""
     layout = ENCODINGS.get(image.encoding)
     if layout is None:
         raise FrameError(
-            f'encoding {image.encoding!r:.40} is not supported; these are: {", ".join(ENCODINGS)}')
+            f'encoding {image.encoding!r:.40} is not supported; supported: {", ".join(ENCODINGS)}')
     width, height, step = image.width, image.height, image.step
     size = f'{width}x{height} {image.encoding}'
     if not (layout.min_side <= width <= MAX_SIDE and layout.min_side <= height <= MAX_SIDE):
         raise FrameError(f'size {size} is not within {layout.min_side}..{MAX_SIDE} on each side')
     if (layout.even[0] and width % 2) or (layout.even[1] and height % 2):
-        raise FrameError(f'size {size} is odd where its pixels share their colour by pairs')
+        raise FrameError(f'size {size} is odd, but pairs of its pixels share their colour')
     if step < width * layout.pixel_bytes:
         raise FrameError(
             f'step {step} is shorter than a row of {size}: {width * layout.pixel_bytes} bytes')
@@ -140,10 +140,10 @@ def _two_planes(code: int) -> Decode:
 
 def _nv24(image: RawImage) -> np.ndarray:
     """
-    Convert a luma plane followed by a plane of interleaved U and V, one pair a pixel.
+    Convert a luma plane followed by a plane of interleaved U and V, one pair per pixel.
 
-    OpenCV has no code for it. Each pixel is written twice as the 4:2:2 pair (U Y)(V Y), which
-    keeps its own chroma, and every second pixel of the result is taken.
+    OpenCV has no conversion for it. Each pixel is written twice as the 4:2:2 pair (U Y)(V Y),
+    which preserves its chroma, and every second pixel of the result is used.
     """
     chroma = np.ndarray(
         (image.height, 2 * image.width), np.uint8, image.data,
@@ -190,4 +190,4 @@ ENCODINGS = {
     'nv21': Encoding(1, 'rgb', _two_planes(cv2.COLOR_YUV2RGB_NV21), 3, even=(True, True)),
     'nv24': Encoding(1, 'rgb', _nv24, 6),
 }
-"""Every encoding that is understood, by the name that `sensor_msgs/Image` gives it."""
+"""All supported encodings, by their names in `sensor_msgs/Image`."""

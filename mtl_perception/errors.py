@@ -1,29 +1,29 @@
 """
-The errors that a user can fix.
+Errors that a user can fix.
 
-They are raised where the cause is known, state in one line what is wrong (path, value, remedy)
-and reach the user as that line: from a command with exit code 1, from the node as a log line.
-Anything else that is raised is a defect of this package and keeps its traceback.
+They are raised where the cause is known, describe it in one line (path, value, remedy) and reach
+the user as that line: from a command with exit code 1, from the node as a log line. Any other
+exception is a defect of this package and keeps its traceback.
 """
 
 
 class MtlError(Exception):
-    """Base of every error of this package that its user can fix."""
+    """Base class of all errors of this package that its user can fix."""
 
 
 class ModelError(MtlError):
-    """A model file is missing, broken, of another kind, or does not fit the request."""
+    """A model file is missing, broken, of another format, or does not match the request."""
 
 
 class StartError(MtlError):
     """
-    A runtime cannot start here, or not with this model: a package, driver or device is missing.
+    A runtime cannot start here, or not with this model, as a package, driver or device is missing.
 
-    Another runtime may.
+    Another runtime may start.
     """
 
     def __init__(self, reason: str, remedy: str = '') -> None:
-        """Take what is missing, and what the user does about it where there is something."""
+        """Store the reason, and the remedy if there is one."""
         super().__init__('; '.join(filter(None, (reason, remedy))))
         self.reason = reason
         self.remedy = remedy

@@ -1,7 +1,7 @@
 """
-Which extra of this package brings a missing module, and how it is installed.
+Remedies for missing modules: the extra of this package that installs them.
 
-Imports nothing but the standard library: it is asked where other packages are missing.
+Imports only the standard library, since it is used when other packages are missing.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ _EXTRAS = {
     'openvino': ('openvino',),
     'tensorrt': ('cuda', 'tensorrt', 'tensorrt_rtx'),
 }
-"""Extra of setup.py -> the modules that its requirements file brings."""
+"""Extra of setup.py -> the modules that its requirements file installs."""
 
 _TARGETS = {'run': 'setup', 'train': 'setup-train', 'openvino': 'setup-openvino',
             'tensorrt': 'setup-tensorrt'}
-"""Extra -> target of the Makefile that installs the same."""
+"""Extra -> equivalent target of the Makefile."""
 
 _ROS = ('ament_index_python', 'builtin_interfaces', 'diagnostic_msgs', 'geometry_msgs', 'launch',
         'launch_ros', 'lifecycle_msgs', 'rcl_interfaces', 'rclpy', 'sensor_msgs', 'std_msgs',
@@ -32,14 +32,14 @@ _ROS = ('ament_index_python', 'builtin_interfaces', 'diagnostic_msgs', 'geometry
 
 def remedy(module: str) -> str | None:
     """
-    Return how to install what brings `module`, as a phrase such as `pip install ...`.
+    Return how to install the package of `module`, as a phrase such as `pip install ...`.
 
-    The module may be one inside of a package. None: this package does not ask for it.
+    The module may be inside a package. Returns None if it is not a requirement of this package.
     """
     name = module.partition('.')[0]
     if name in _ROS:
         return _ros_remedy(name)
-    # On a Jetson; the extra leaves these out there.
+    # On a Jetson, for which the extra omits these.
     if name in ('tensorrt', 'tensorrt_rtx') and platform.machine() == 'aarch64':
         return 'JetPack brings it: apt-get install python3-libnvinfer'
     for extra, modules in _EXTRAS.items():
@@ -51,15 +51,15 @@ def remedy(module: str) -> str | None:
 
 def missing_package(error: ImportError) -> str | None:
     """
-    Return the one line to tell a user about an import that failed.
+    Return the one-line message for the user about a failed import.
 
-    None: nothing is missing that this package asks for, so the error is a defect. So is a module
-    that is missing inside of an installed package: to install that again would change nothing.
+    Returns None if the module is not a requirement of this package, so that the error is a defect.
+    So is a missing module inside an installed package, since installing it again would not help.
     """
     if not isinstance(error, ModuleNotFoundError) or error.name is None:
         return None
     package, _, inside = error.name.partition('.')
-    # Of `cuda`, several distributions have a part each: it has no file of its own.
+    # `cuda` is a namespace package of several distributions, without a file of its own.
     found = PathFinder.find_spec(package) if inside else None
     how = remedy(package)
     if how is None or (found and found.origin):

@@ -1,4 +1,4 @@
-"""Files read and written whole, with errors that name them; sizes are checked before reading."""
+"""Reading and writing whole files, with size limits and errors that name the file."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 from mtl_perception.errors import DataError
 
 MAX_TEXT_BYTES = 16 << 20
-"""Largest list, or annotation of one image, that is read."""
+"""Maximum size of a list, or of the annotation of one image."""
 
 
 def read_bytes(path: Path, limit: int) -> bytes:
-    """Return the content of `path`; DataError where it cannot be read or exceeds `limit`."""
+    """Return the content of `path`; DataError if it cannot be read or exceeds `limit`."""
     try:
         size = path.stat().st_size
         if size > limit:
@@ -22,7 +22,7 @@ def read_bytes(path: Path, limit: int) -> bytes:
 
 
 def read_text(path: Path, limit: int = MAX_TEXT_BYTES) -> str:
-    """Return the UTF-8 text in `path`; DataError where it cannot be read or exceeds `limit`."""
+    """Return the UTF-8 text in `path`; DataError if it cannot be read or exceeds `limit`."""
     try:
         return read_bytes(path, limit).decode('utf-8')
     except UnicodeDecodeError:
@@ -30,7 +30,7 @@ def read_text(path: Path, limit: int = MAX_TEXT_BYTES) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` as UTF-8; DataError where that fails."""
+    """Write `text` to `path` as UTF-8; DataError if that fails."""
     try:
         path.write_text(text, 'utf-8')
     except OSError as error:
@@ -38,9 +38,9 @@ def write_text(path: Path, text: str) -> None:
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder `path`, with its parents, unless it exists; DataError where that fails."""
+    """Create the folder `path`, with its parents, unless it exists; DataError if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DataError(
-            f'{path}: cannot be made: {error.strerror}; choose another folder') from None
+            f'{path}: cannot be created: {error.strerror}; select another folder') from None

@@ -1,14 +1,13 @@
 """
-The contract of the deployable graph: its inputs and outputs, the same in all runtimes.
+The contract of the deployable graph: its inputs and outputs, equal in all runtimes.
 
 Input `images`: uint8 [B, H, W, 3] RGB. Outputs: `boxes` float32 [B, K, 4] (x0, y0, x1, y1 in
 network pixels, inside the image), `scores` float32 [B, K] and `classes` int32 [B, K], best first;
-`label_map` uint8 [B, ceil(H / label_stride), ceil(W / label_stride)]. A task that is switched off
-has no outputs. B is the only dimension that may vary. K is ``ModelSpec.candidates``, or the number
-of all default boxes where a small input has fewer.
+`label_map` uint8 [B, ceil(H / label_stride), ceil(W / label_stride)]. A disabled task has no
+outputs. B is the only dynamic dimension. K is ``ModelSpec.candidates``, or the number of all
+default boxes if a small input has fewer.
 
-What exports a graph, what loads one and what runs one read the contract here; it needs neither
-torch nor a runtime.
+The exporter and all runtimes use this definition; it needs neither torch nor a runtime.
 """
 
 from __future__ import annotations
@@ -25,11 +24,11 @@ from mtl_perception.spec import ModelSpec
 INPUT = 'images'
 
 PAD_VALUE = 114
-"""Grey level, on all channels, of the input outside the image: in training and in deployment."""
+"""Grey level, on all channels, of the input outside the image, in training and deployment."""
 
 BATCH = 'batch'
 BOXES = 'boxes'
-"""Names of sizes that the spec leaves open: of the batch, and of the list of boxes."""
+"""Names of dynamic sizes: the batch, and the list of boxes."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class TensorContract:
     name: str
     dtype: np.dtype
     shape: tuple[int | str, ...]
-    """Sizes; text where the spec leaves one open, and the first is always `BATCH`."""
+    """Sizes; dynamic ones are names, and the first is always `BATCH`."""
 
     def __str__(self) -> str:
         return f'{self.dtype} [{", ".join(map(str, self.shape))}]'
@@ -90,7 +89,7 @@ def output_names(spec: ModelSpec) -> tuple[str, ...]:
 
 
 def check_batch(images: np.ndarray, spec: ModelSpec) -> None:
-    """Raise ValueError where `images` is not the graph's input: uint8 [B, H, W, 3], B >= 1."""
+    """Raise ValueError if `images` is not an input of the graph: uint8 [B, H, W, 3], B >= 1."""
     expected = input_of(spec)
     if images.dtype != expected.dtype or images.ndim != 4 or len(images) == 0 \
             or images.shape[1:] != expected.shape[1:]:
@@ -98,17 +97,16 @@ def check_batch(images: np.ndarray, spec: ModelSpec) -> None:
 
 
 Found = tuple[Any, Sequence[int | str | None]]
-"""A runtime's description of a tensor: its dtype (anything that names one) and its sizes."""
+"""A runtime's description of a tensor: its dtype (or the name of one) and its sizes."""
 
 
 def check_graph(where: object, spec: ModelSpec, inputs: Mapping[str, Found],
                 outputs: Mapping[str, Found]) -> None:
     """
-    Raise ModelError where `inputs` and `outputs` of a graph are not those of its spec.
+    Raise ModelError if `inputs` and `outputs` of a graph do not match its spec.
 
-    A dtype that NumPy does not know is given as the runtime's own name for it. A size that the
-    graph leaves open is None, a name or negative: the batch must be, others may be. `where` is
-    the path for the error.
+    A dtype without equivalent in NumPy is given by the runtime's name. A dynamic size is None, a
+    name or negative: the batch must be dynamic, others may be. `where` is the path in the error.
     """
     for kind, found, expected in (('inputs', inputs, (input_of(spec),)),
                                   ('outputs', outputs, outputs_of(spec))):
@@ -116,13 +114,13 @@ def check_graph(where: object, spec: ModelSpec, inputs: Mapping[str, Found],
         if set(found) != names:
             raise ModelError(
                 f'{where}: the graph\'s {kind} are {", ".join(sorted(found)) or "none"}; its spec '
-                f'asks for {", ".join(sorted(names))}; export it again with `mtl export`')
+                f'requires {", ".join(sorted(names))}; export it again with `mtl export`')
         for tensor in expected:
             dtype, shape = found[tensor.name]
             if not (_same(dtype, tensor.dtype) and _fits(shape, tensor.shape)):
                 sizes = ', '.join(str(size) if _known(size) else '?' for size in shape)
                 raise ModelError(
-                    f'{where}: {tensor.name} is {dtype} [{sizes}]; its spec asks for {tensor}; '
+                    f'{where}: {tensor.name} is {dtype} [{sizes}]; its spec requires {tensor}; '
                     f'export it again with `mtl export`')
 
 
@@ -138,7 +136,7 @@ def _known(size: int | str | None) -> bool:
 
 
 def _fits(found: Sequence[int | str | None], expected: tuple[int | str, ...]) -> bool:
-    """Return whether the sizes are those that are expected, as far as they are known."""
+    """Return whether the static sizes are as expected."""
     return len(found) == len(expected) and not _known(found[0]) and all(
         size == want for size, want in zip(found[1:], expected[1:], strict=True)
         if _known(size) and isinstance(want, int))

@@ -1,4 +1,4 @@
-"""Sizes of images as users write them."""
+"""Parsing of image sizes in options."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from mtl_perception.errors import ConfigError
 
 def parse_size(text: str, option: str) -> tuple[int, int]:
     """
-    Return (width, height) of a text like 640x480, both in 0..99999.
+    Return (width, height) of a text such as 640x480, both in 0..99999.
 
-    Smaller ranges are the caller's concern. Raises ConfigError, which names the `option`, for
+    Narrower ranges must be checked by the caller. Raises ConfigError, naming the `option`, for
     other texts.
     """
     found = re.fullmatch('([0-9]{1,5})[xX]([0-9]{1,5})', text)
     if not found:
-        raise ConfigError(f'{option} {text} is not of the form WIDTHxHEIGHT, like 640x480')
+        raise ConfigError(f'{option} {text} is not of the form WIDTHxHEIGHT, such as 640x480')
     return int(found[1]), int(found[2])

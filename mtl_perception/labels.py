@@ -1,9 +1,9 @@
 """
-Label sets: the names and colours of the classes that a task tells apart.
+Label sets: the names and colours of the classes of a task.
 
-A class index is a position in ``LabelSet.names``, the same in the network's outputs, in label
-maps and in ROS messages. The meaning of a data set's labels in these terms is given by a table of
-class *sets* (``mtl_perception.data.manifest``): an aerial map's `ground` may be ground or road.
+A class index is a position in ``LabelSet.names``, equal in the network's outputs, label maps and
+ROS messages. The meaning of a data set's labels is defined by a table of class *sets*
+(``mtl_perception.data.manifest``): an aerial map's `ground` may be ground or road.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import numpy as np
 from mtl_perception.errors import ConfigError
 
 IGNORE_LABEL = 255
-"""Value of a pixel of a label map or mask that belongs to no class."""
+"""Value of pixels of no class in a label map or mask."""
 
 MAX_CLASSES = 254
-"""Most classes of one label set: label maps are uint8 and 255 is `IGNORE_LABEL`."""
+"""Maximum number of classes of a label set: label maps are uint8 and 255 is `IGNORE_LABEL`."""
 
 Color = tuple[int, int, int]
 
 
 def distinct_colors(count: int) -> tuple[Color, ...]:
-    """Return `count` well separated RGB colours (0..255), the same ones every time."""
+    """Return `count` well separated RGB colours (0..255), always the same."""
     # Golden-ratio steps around the hue circle: neighbours in index are far apart in hue.
     hues = ((0.08 + 0.61803398875 * i) % 1.0 for i in range(count))
     return tuple(
@@ -43,7 +43,8 @@ class LabelSet:
 
     def __post_init__(self) -> None:
         if not 0 < len(self.names) <= MAX_CLASSES:
-            raise ConfigError(f'a label set has {len(self.names)} classes; 1..{MAX_CLASSES} fit')
+            raise ConfigError(
+                f'a label set has {len(self.names)} classes; the range is 1..{MAX_CLASSES}')
         if not all(isinstance(name, str) and name.strip() for name in self.names):
             raise ConfigError(f'class names must be non-empty text: {list(self.names)}')
         if len(set(self.names)) != len(self.names):
@@ -65,7 +66,7 @@ class LabelSet:
         """
         Return the label set in a mapping with `names` and, optionally, `colors`.
 
-        Raises ConfigError where it is not such a mapping.
+        Raises ConfigError if the mapping is invalid.
         """
         if not isinstance(value, dict) or not isinstance(value.get('names'), (list, tuple)):
             raise ConfigError(f'a label set is a mapping with a list `names`, not {value!r:.80}')

@@ -1,4 +1,4 @@
-"""The `mtl` command: one subcommand per job, each in the room that does it."""
+"""The `mtl` command: a table of its subcommands, each in its own module."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ COMMANDS = {
     'predict': ('mtl_perception.commands.predict', 'detect and segment images or a video'),
     'evaluate': ('mtl_perception.commands.evaluate', 'score models on labelled data'),
     'benchmark': ('mtl_perception.commands.benchmark',
-                  'measure one network against the two that it takes the place of'),
+                  'compare one network with the two that it replaces'),
     'data': ('mtl_perception.commands.data', 'check the data sets of a manifest'),
     'train': ('mtl_perception.commands.train', 'train a network on a manifest'),
     'distill': ('mtl_perception.commands.distill',
                 'train a network on labels and the outputs of single-task teachers'),
     'experiment': ('mtl_perception.commands.experiment',
-                   'train networks alike and compare them'),
+                   'train networks under equal conditions and compare them'),
     'export': ('mtl_perception.commands.export', 'write a checkpoint as ONNX'),
     'quantize': ('mtl_perception.commands.quantize',
                  'write an ONNX model in INT8'),
     'runtimes': ('mtl_perception.commands.runtimes',
-                 'list what can run a model on this machine'),
+                 'list the runtimes of this machine'),
     'build-engine': ('mtl_perception.commands.build_engine',
-                     'build a TensorRT engine before it is needed'),
-    'info': ('mtl_perception.commands.info', 'print what a model contains and costs'),
+                     'build a TensorRT engine in advance'),
+    'info': ('mtl_perception.commands.info', 'print the contents and cost of a model'),
 }
 """Subcommand -> its module, which has `add_arguments(parser)` and `run(args)`, and its help."""
 
@@ -52,7 +52,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with _ended_by_interrupt():
             for name, (module, text) in COMMANDS.items():
                 subparser = subparsers.add_parser(name, help=text, description=text)
-                # Only the command that is asked for is imported: predicting needs no torch.
+                # Only the requested command is imported: predicting needs no torch.
                 if arguments and arguments[0] == name:
                     command = import_module(module)
                     command.add_arguments(subparser)
@@ -64,11 +64,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f'mtl: error: {error}', file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # Such as `mtl runtimes | head`. What is still to be flushed would fail as well.
+        # Such as `mtl runtimes | head`. Flushing the rest would fail as well.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 128 + signal.SIGPIPE
     except (Exception, KeyboardInterrupt) as error:
-        # A module of C that is being imported makes an ImportError of KeyboardInterrupt.
+        # During the import of a C module, KeyboardInterrupt becomes an ImportError.
         if interrupted or isinstance(error, KeyboardInterrupt):
             print('mtl: interrupted', file=sys.stderr)
             return 130
@@ -83,14 +83,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @contextlib.contextmanager
 def _ended_by_interrupt() -> Iterator[None]:
     """
-    Let Ctrl-C end the process at once, by the signal and without a word.
+    Let Ctrl-C end the process at once by the signal, without a message.
 
-    What is imported meanwhile would take KeyboardInterrupt for a failure of its own.
+    Modules that are being imported would turn KeyboardInterrupt into another error.
     """
     change = _interrupt_is_pythons()
     if change:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-    # The script that started the process held it back.
+    # The script that started the process blocked it.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     try:
         yield

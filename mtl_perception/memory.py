@@ -1,9 +1,9 @@
 """
-Memory of a process that handles large arrays over and over.
+Settings of glibc's malloc for a process that repeatedly handles large arrays.
 
-glibc gives a large freed block back to the system at once and asks for it anew at the next frame
-or step, and the system then clears it page by page: that took most of the time of receiving an
-image and an eighth of a training step's.
+glibc returns large freed blocks to the system at once and allocates them again for the next frame
+or step, and the system then clears them page by page: this took most of the time of receiving an
+image and an eighth of that of a training step.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _NEVER = -1
 
 def give_back_freed_memory() -> None:
     """
-    Give what this process has freed back to the system, once: after a start, not between frames.
+    Return freed memory to the system, once after a start, not between frames.
 
-    What loading a model leaves behind would otherwise stay. Does nothing where the C library is
+    Memory freed after loading a model would otherwise be kept. Does nothing if the C library is
     not glibc.
     """
     try:
@@ -34,10 +34,10 @@ def give_back_freed_memory() -> None:
 
 def keep_freed_memory(everything: bool = False) -> None:
     """
-    Keep what this process frees for its next use: up to 256 MiB of it, in blocks up to 32 MiB.
+    Keep freed memory for reuse: up to 256 MiB, in blocks up to 32 MiB.
 
-    With `everything` there is no limit, for a process that may have the machine's memory. Does
-    nothing where the C library is not glibc.
+    With `everything` there is no limit, for a process that may use all memory of the machine. Does
+    nothing if the C library is not glibc.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

@@ -1,4 +1,4 @@
-"""What the user may have meant by a name that does not exist."""
+"""Suggestions for unknown names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import difflib
 
 def suggestion(name: str, known: Sequence[str], otherwise: str) -> str:
     """
-    Return `did you mean NEAREST?`, or all known names after `otherwise` where none is near.
+    Return `did you mean NEAREST?`, or all known names after `otherwise` if none is similar.
 
     >>> suggestion('runtim', ['model', 'runtime'], 'there are')
     'did you mean runtime?'

@@ -1,8 +1,8 @@
 """
-Where the files lie that come with the package: trained models, configurations, launch files.
+Locations of the files shipped with the package: models, configurations, launch files.
 
 They are beside the package in its source tree (which an editable install uses too), and in
-`share/mtl_perception` of the prefix that pip or colcon installed it to.
+`share/mtl_perception` of the prefix to which pip or colcon installed it.
 """
 
 from __future__ import annotations
@@ -21,31 +21,31 @@ _MARKER = 'package.xml'
 
 def model_path(name: str = DEFAULT_MODEL) -> Path:
     """
-    Return the path of a model that comes with the package, by its file name.
+    Return the path of a model shipped with the package, by its file name.
 
     :raises ModelError: there is none of that name.
     """
     path = _find('models', name)
     if path is None:
-        raise ModelError(f'{name}: no model of that name comes with {_PACKAGE}; name a file')
+        raise ModelError(f'{name}: no model of that name is shipped with {_PACKAGE}; give a path')
     return path
 
 
 def config_path(name: str) -> Path:
     """
-    Return the path of a configuration that comes with the package, by its file name.
+    Return the path of a configuration shipped with the package, by its file name.
 
     :raises ConfigError: there is none of that name.
     """
     path = _find('config', name)
     if path is None:
         raise ConfigError(
-            f'{name}: no configuration of that name comes with {_PACKAGE}; name a file')
+            f'{name}: no configuration of that name is shipped with {_PACKAGE}; give a path')
     return path
 
 
 def _find(kind: str, name: str) -> Path | None:
-    # A name with a folder in it would leave the folders that are searched here.
+    # A name with a folder in it could leave the searched folders.
     if name != Path(name).name:
         return None
     candidates = (folder / name for folder in _folders(kind))

@@ -1,8 +1,8 @@
 """
-Shared memory that killed processes left behind.
+Removal of shared memory of killed processes.
 
-Fast DDS removes the segment of a process when that ends in good order, and nobody does when it is
-killed: with our profile that is 17 MB of the machine's memory each time, until it is switched off.
+Fast DDS removes the segment of a process at its normal exit, but not when it is killed: with our
+profile each kill would leave 17 MB in use until a reboot.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import time
 SHARED_MEMORY = Path('/dev/shm')
 
 _LOCK = re.compile(r'(fastdds|fastrtps)_[0-9a-f]{16}_el')
-"""The file beside a segment that its process holds locked, of Fast DDS 3 and 2."""
+"""The file beside a segment that its process keeps locked, for Fast DDS 3 and 2."""
 
 _SETTLED = 10.0
-"""Seconds until a lock is checked: a process makes the file before it locks it."""
+"""Seconds until a lock is checked: a process creates the file before locking it."""
 
 
 def remove_dead_segments(folder: Path = SHARED_MEMORY) -> int:
     """
-    Remove this user's segments whose processes are gone; return the bytes that this set free.
+    Remove this user's segments of ended processes; return the number of freed bytes.
 
-    As `fastdds shm clean` does, by the locks: the system opens them when a process ends, however
-    it does.
+    They are detected by the locks, as in `fastdds shm clean`: the system releases these at the end
+    of a process in any case.
     """
     freed = 0
     try:
@@ -50,7 +50,7 @@ def remove_dead_segments(folder: Path = SHARED_MEMORY) -> int:
             freed += size
             lock.unlink()
         except OSError:
-            pass  # somebody's who lives, or who was quicker
+            pass  # in use, or already removed by another process
         finally:
             os.close(handle)
     return freed

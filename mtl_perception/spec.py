@@ -1,8 +1,8 @@
 """
-What a model is: the specification from which it is built and which its file carries.
+The specification of a model, from which it is built and which is stored in its file.
 
-The spec is a leaf that needs neither torch nor ROS: `models` builds a network from it and writes
-it into checkpoints and ONNX files, `inference` reads it back from there.
+This module needs neither torch nor ROS: `models` builds a network from the spec and writes it into
+checkpoints and ONNX files, from which `inference` reads it.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class ModelSpec:
     """
     Architecture, backbone, sizes and label sets of a model.
 
-    A task whose label set is None is switched off: its head is not built and the deployable
-    graph has no outputs for it.
+    A task whose label set is None is disabled: its head is not built and the deployable graph has
+    no outputs for it.
     """
 
     architecture: str = 'lean'
@@ -51,21 +51,21 @@ class ModelSpec:
     finest_level: int = 3
     """`lean`: finest level with default boxes: 3 is stride 8, 2 is stride 4 (small objects)."""
     fine_channels: int = 0
-    """`lean`: channels of the level of stride 4 and of its towers; 0: as many as the others."""
+    """`lean`: channels of the level of stride 4 and of its towers; 0: those of the others."""
     fine_towers: str = 'two'
     """`lean`, stride 4: 'two' towers, for classes and for boxes, or 'one' for both."""
     towers: str = 'full'
     """`lean`, other strides: towers of 'full' or of depthwise 'separable' 3x3 convolutions."""
     tower_channels: int = 0
-    """`lean`, other strides: channels of the towers; 0: as many as the pyramid's levels have."""
+    """`lean`, other strides: channels of the towers; 0: those of the pyramid's levels."""
     fcn_stride: int = 0
     """`thesis`: 8, 16 or 32 pixels per score (FCN-8s, -16s, -32s); 0 is the thesis's, 16."""
     candidates: int = 1000
-    """Number of boxes (K) that leave the deployable graph, best first, before NMS."""
+    """Number of boxes (K) in the outputs of the deployable graph, best first, before NMS."""
     label_stride: int = 4
     """Network pixels per pixel of the deployable graph's label map, one of `LABEL_STRIDES`."""
     provenance: dict[str, str] = field(default_factory=dict)
-    """How the weights came about: data, steps, date, version; free text by key."""
+    """Provenance of the weights: data, steps, date, version; free text by key."""
 
     def __post_init__(self) -> None:
         if self.detection is None and self.segmentation is None:
@@ -94,14 +94,14 @@ class ModelSpec:
 
     @property
     def tasks(self) -> tuple[str, ...]:
-        """Names of the tasks that are switched on."""
+        """Names of the enabled tasks."""
         return tuple(task for task in ('detection', 'segmentation') if getattr(self, task))
 
     def only(self, tasks: Collection[str]) -> ModelSpec:
         """
-        Return the spec with no other tasks switched on than `tasks`.
+        Return the spec with only `tasks` enabled.
 
-        Raises ValueError where there are none, or one that is not switched on here.
+        Raises ValueError if there are none, or one of them is not enabled here.
         """
         if not tasks or not set(tasks) <= set(self.tasks):
             raise ValueError(
@@ -120,7 +120,7 @@ class ModelSpec:
 
     @classmethod
     def from_json(cls, text: str) -> ModelSpec:
-        """Return the spec in `text`; ModelError where it is invalid."""
+        """Return the spec in `text`; ModelError if it is invalid."""
         try:
             values = json.loads(text)
         except ValueError as error:

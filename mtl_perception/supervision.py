@@ -1,8 +1,8 @@
 """
-What becomes of a launch when one of its nodes ends.
+Handling of the end of nodes in a launch.
 
-`ros2 launch` by itself goes on without a node that died, and returns 0. Here a node that fails is
-started again, or ends the launch with a non-zero exit code and its own error as the last line.
+`ros2 launch` by itself continues without a failed node and returns 0. Here a failed node is
+restarted, or ends the launch with a non-zero exit code and the node's error as the last line.
 """
 
 from __future__ import annotations
@@ -23,29 +23,29 @@ from launch_ros.actions import Node
 
 SHUTDOWN, IGNORE = 'shutdown', 'ignore'
 ON_EXIT = (SHUTDOWN, IGNORE)
-"""What the end of a node does to the others."""
+"""Effects of the end of a node on the others."""
 
 _MINUTE = 60.0
 
 _END_GRACE = 1.0
-"""Seconds from the end of a node that came to its end until that of the others, for what is still
-under way: the last image of a camera is processed and recorded."""
+"""Seconds between the normal end of a node and that of the others, so that the last image of a
+camera is processed and recorded."""
 
 _KEPT_OUTPUT = 8192
-"""Bytes of a process's last output that its error is looked for in."""
+"""Bytes of a process's last output that are searched for its error."""
 
 _ERROR = re.compile(r'^(?:error: |(?=[\w.]+(?:Error|Exception): ))(.*)$', re.MULTILINE)
 
 _ASKED_TO_END = {-signal.SIGINT, -signal.SIGTERM, 128 + signal.SIGINT, 128 + signal.SIGTERM}
-"""Exit codes of a process that a signal ended before it had its own handling of it."""
+"""Exit codes of a process ended by a signal before its own signal handling was set up."""
 
 
 class LaunchError(Exception):
-    """Raised in a handler, it makes launch return 1 and print this in one line."""
+    """Raised in a handler, it makes launch print the message in one line and return 1."""
 
 
 class Supervisor:
-    """Starts the nodes of a launch, and starts them again or ends the launch when they end."""
+    """Starts the nodes of a launch, and restarts them or ends the launch when they end."""
 
     def __init__(self, *, on_exit: str, respawn: bool, respawn_delay: float,
                  respawn_max_per_minute: int) -> None:
@@ -67,7 +67,7 @@ class Supervisor:
         self._failure = ''
 
     def handlers(self) -> list[Action]:
-        """Return the actions that have to come before those of the nodes."""
+        """Return the actions that must precede those of the nodes."""
         return [RegisterEventHandler(handler) for handler in (
             OnProcessStart(on_start=self._started),
             OnProcessIO(on_stdout=self._said, on_stderr=self._said),
@@ -75,7 +75,7 @@ class Supervisor:
 
     def watch(self, make: Callable[..., Node]) -> Node:
         """
-        Make a node and see to its end.
+        Create a node and handle its end.
 
         `make` is called once more, with `name=None`, for each new start.
         """
@@ -84,7 +84,7 @@ class Supervisor:
         return node
 
     def tolerate(self, node: Node) -> Node:
-        """Let a node's end have no consequences, but wait for it before the last line."""
+        """Ignore the end of a node, but wait for it before the last line."""
         self._makers[node] = None
         return node
 
@@ -136,8 +136,8 @@ class Supervisor:
                 self._logger.warning(
                     f'{text}; starts again in {self._delay:g} s (start {len(recent) + 1} of at '
                     f'most {self._max_per_minute} a minute)')
-                # launch_ros counts names for as long as the launch runs, and would warn of two
-                # nodes of one name; ours have theirs by themselves.
+                # launch_ros counts names during the whole launch and would warn about two nodes
+                # with the same name; our nodes set their names themselves.
                 again = self.watch(partial(make, name=None))
                 return [TimerAction(period=self._delay, actions=[again])]
             text += (f'; failure {len(recent) + 1} within a minute, more than '

@@ -1,13 +1,13 @@
 """
-How images get from process to process: the transports of Fast DDS, chosen before ROS starts.
+Transport of images between processes: settings of Fast DDS, chosen before ROS starts.
 
-A Fast DDS sender writes into a segment of shared memory of its own. By default it has 512 KiB,
-less than an image: what does not fit of a best-effort image is lost. The nodes therefore use a
-profile with a larger segment, `config/fastdds.xml`, unless their user has chosen otherwise. It
-keeps the default's kinds of transport, so that processes with and without it see each other; that
-is not so for `FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA`.
+A Fast DDS sender writes into its own segment of shared memory. The default size of 512 KiB is less
+than an image, and best-effort images that do not fit are lost. The nodes therefore use a profile
+with a larger segment, `config/fastdds.xml`, unless the user has chosen otherwise. It keeps the
+default transports, so that processes with and without it discover each other, unlike with
+`FASTDDS_BUILTIN_TRANSPORTS=LARGE_DATA`.
 
-Imports neither ROS nor anything heavy: nodes, launch file and demo share it.
+Imports neither ROS nor large packages; shared by nodes, launch file and demo.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mtl_perception.resources import config_path
 from mtl_perception.shared_memory import SHARED_MEMORY
 
 _VARIABLE, _OLDER_VARIABLE = 'FASTDDS_DEFAULT_PROFILES_FILE', 'FASTRTPS_DEFAULT_PROFILES_FILE'
-"""What names the file with the profile; of the distributions below, the older one alone."""
+"""Variables that name the profile file; the distributions below use only the older one."""
 
 _OLDER = ('humble', 'iron', 'jazzy')
 """Distributions with Fast DDS 2."""
@@ -35,26 +35,26 @@ _LOCAL_PROFILES = ('DEFAULT_FASTDDS_PROFILES.xml', 'DEFAULT_FASTRTPS_PROFILES.xm
 _SEGMENT = 16 << 20
 """Bytes of `segment_size` in the profiles."""
 _SPARE = 2 << 20
-"""Bytes that the ports and the segments of others need besides."""
+"""Bytes needed for ports and the segments of other processes."""
 
 
 @dataclass(frozen=True)
 class Transport:
-    """What to set for a process that is about to start ROS."""
+    """Settings for a process that is about to start ROS."""
 
     environment: dict[str, str] = field(default_factory=dict)
-    """Variables to set; empty where the user has chosen, or where Fast DDS is not used."""
+    """Variables to set; empty if the user has chosen, or if Fast DDS is not used."""
     warning: str = ''
-    """What will not work as it is, and the remedy."""
+    """Warning about a problem, with the remedy."""
 
 
 def choose_transport(environment: Mapping[str, str]) -> Transport:
     """
     Return the transport for a process with these environment variables.
 
-    The profile is that for one machine where the variables keep ROS to it. Fast DDS's own default
-    remains where another RMW, a profile or transports are chosen already, and where shared memory
-    has no room for the segment.
+    If the variables restrict ROS to this machine, the profile does so too. Fast DDS's default is
+    kept if another RMW, a profile or transports are already chosen, or if shared memory has no
+    room for the segment.
 
     :raises ConfigError: the profile is not where the package was installed.
     """
@@ -64,8 +64,8 @@ def choose_transport(environment: Mapping[str, str]) -> Transport:
     if chosen := environment.get('FASTDDS_BUILTIN_TRANSPORTS'):
         if chosen.startswith('LARGE_DATA'):
             return Transport(warning=(
-                f'FASTDDS_BUILTIN_TRANSPORTS={chosen}: processes without it are not seen and do '
-                'not see this one; unset it'))
+                f'FASTDDS_BUILTIN_TRANSPORTS={chosen}: processes without it are not discovered '
+                'and do not discover this one; unset it'))
         return Transport()
     if environment.get(variable) or environment.get(_OLDER_VARIABLE):
         return Transport()
@@ -82,18 +82,18 @@ def choose_transport(environment: Mapping[str, str]) -> Transport:
         return Transport({variable: str(config_path('fastdds.xml'))})
     return Transport({
         variable: str(config_path('fastdds_localhost.xml')),
-        # Either would add transports of its own, with a small segment, to the profile's. Empty
-        # and not '0', of which Jazzy warns that it is deprecated.
+        # Either would add its transports, with a small segment, to those of the profile. Empty
+        # instead of '0', which Jazzy reports as deprecated.
         'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SYSTEM_DEFAULT', 'ROS_LOCALHOST_ONLY': ''})
 
 
 def remedy(environment: Mapping[str, str]) -> str:
-    """Return what gives another process room for images: `VARIABLE=path of the profile`."""
+    """Return the setting for other processes with images: `VARIABLE=path of the profile`."""
     return f'{profile_variable(environment)}={config_path("fastdds.xml")}'
 
 
 def profile_variable(environment: Mapping[str, str]) -> str:
-    """Return the variable by which the installed Fast DDS finds its profile."""
+    """Return the variable from which the installed Fast DDS reads its profile."""
     if distribution := environment.get('ROS_DISTRO'):
         older = distribution in _OLDER
     else:  # wheels, which set no variable
@@ -105,8 +105,8 @@ def _is_older_rclpy() -> bool:
     """
     Return whether the installed rclpy is one of `_OLDER`.
 
-    By the name of the folder of its metadata: `importlib.metadata`, which looks there too, takes
-    3 MB and 20 ms of every node.
+    Determined by the name of its metadata folder, since `importlib.metadata` would take 3 MB and
+    20 ms in every node.
     """
     found = PathFinder.find_spec('rclpy')
     if found is None or found.origin is None:
@@ -120,13 +120,13 @@ def _is_older_rclpy() -> bool:
 def _keeps_to_machine(environment: Mapping[str, str]) -> bool:
     if environment.get('ROS_LOCALHOST_ONLY') == '1':
         return True
-    # Peers elsewhere that are named one by one come with the range only.
+    # Static peers on other machines are only reached with the range.
     return (environment.get('ROS_AUTOMATIC_DISCOVERY_RANGE', '').upper() == 'LOCALHOST'
             and not environment.get('ROS_STATIC_PEERS'))
 
 
 def _free_shared_memory() -> int:
-    """Return the bytes that are free for segments."""
+    """Return the number of free bytes for segments."""
     try:
         status = os.statvfs(SHARED_MEMORY)
     except OSError:

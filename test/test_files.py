@@ -36,5 +36,5 @@ def test_folder_is_created_with_parents(tmp_path: Path) -> None:
     make_folder(tmp_path / 'a' / 'b')
     write_text(tmp_path / 'a' / 'b' / 'c.txt', 'gr\u00fcn')
     assert read_text(tmp_path / 'a' / 'b' / 'c.txt') == 'gr\u00fcn'
-    with pytest.raises(DataError, match=r'c\.txt.d: cannot be made: Not a directory; choose'):
+    with pytest.raises(DataError, match=r'c\.txt.d: cannot be created: Not a directory; select'):
         make_folder(tmp_path / 'a' / 'b' / 'c.txt' / 'd')

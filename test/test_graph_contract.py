@@ -57,7 +57,7 @@ def test_dynamic_sizes_are_accepted(batch, boxes):
 def test_other_tensor_gives_one_line_error(name, dtype, shape):
     inputs, outputs = _tensors([input_of(SPEC)]), _tensors(outputs_of(SPEC))
     (inputs if name == 'images' else outputs)[name] = dtype, shape
-    with pytest.raises(ModelError, match=rf'm\.onnx: {name} is {dtype} \[.*its spec asks for') \
+    with pytest.raises(ModelError, match=rf'm\.onnx: {name} is {dtype} \[.*its spec requires') \
             as caught:
         check_graph('m.onnx', SPEC, inputs, outputs)
     assert '\n' not in str(caught.value)
@@ -66,9 +66,9 @@ def test_other_tensor_gives_one_line_error(name, dtype, shape):
 def test_other_names_are_rejected():
     outputs = _tensors(outputs_of(SPEC))
     del outputs['classes']
-    with pytest.raises(ModelError, match='outputs are boxes, label_map, scores; its spec asks'):
+    with pytest.raises(ModelError, match='outputs are boxes, label_map, scores; its spec'):
         check_graph('m.onnx', SPEC, _tensors([input_of(SPEC)]), outputs)
-    with pytest.raises(ModelError, match='inputs are none; its spec asks for images'):
+    with pytest.raises(ModelError, match='inputs are none; its spec requires images'):
         check_graph('m.onnx', SPEC, {}, _tensors(outputs_of(SPEC)))
 
 

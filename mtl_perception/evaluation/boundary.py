@@ -22,22 +22,22 @@ MAX_SIDE = 2048
 _PLANES = 64
 
 
-def boundary_f(truth: np.ndarray, seen: np.ndarray, labels: int) -> np.ndarray:
+def boundary_f(truth: np.ndarray, predicted: np.ndarray, labels: int) -> np.ndarray:
     """
     Return F of each label of one image: float64 [labels], NaN for one without a true border.
 
-    `truth` and `seen` are uint8 [H, W] of label indices; pixels with a `truth` of `labels` or more
-    are unknown and have no border; neither has the edge of the image. `seen` may have such values
-    too, for classes of no label.
+    `truth` and `predicted` are uint8 [H, W] of label indices; pixels with a `truth` of `labels` or
+    more are unknown and have no border; neither has the edge of the image. `predicted` may have
+    such values too, for classes of no label.
     """
     step = -(-max(truth.shape) // MAX_SIDE)
-    truth, seen = truth[::step, ::step], seen[::step, ::step]
+    truth, predicted = truth[::step, ::step], predicted[::step, ::step]
     known = truth < labels
-    true_edge, seen_edge = _edges(truth, known), _edges(seen, known)
-    seen_edge &= seen < labels
+    true_edge, predicted_edge = _edges(truth, known), _edges(predicted, known)
+    predicted_edge &= predicted < labels
     reach = max(1.0, TOLERANCE * math.hypot(*truth.shape))
-    recall, true = _within(truth, true_edge, seen, seen_edge, labels, reach)
-    precision, found = _within(seen, seen_edge, truth, true_edge, labels, reach)
+    recall, true = _within(truth, true_edge, predicted, predicted_edge, labels, reach)
+    precision, found = _within(predicted, predicted_edge, truth, true_edge, labels, reach)
     with np.errstate(invalid='ignore'):
         f = 2 * precision * recall / (precision + recall)
     f[(found == 0) | (precision + recall == 0)] = 0

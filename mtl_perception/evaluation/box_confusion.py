@@ -120,9 +120,9 @@ def _pairs(overlaps: np.ndarray) -> np.ndarray:
     partner = np.full(len(overlaps), -1)
     candidates = np.argwhere(overlaps >= IOUS[IOU_50])
     order = np.argsort(-overlaps[tuple(candidates.T)], kind='stable')
-    taken: set[int] = set()
+    matched: set[int] = set()
     for box, other in candidates[order].tolist():
-        if partner[box] < 0 and other not in taken:
+        if partner[box] < 0 and other not in matched:
             partner[box] = other
-            taken.add(other)
+            matched.add(other)
     return partner

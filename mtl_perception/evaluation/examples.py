@@ -96,11 +96,11 @@ class Examples:
     def chosen(self) -> tuple[Example, ...]:
         """Return the drawn images, each once."""
         result = []
-        taken: set[int] = set()
+        shown: set[int] = set()
         for kind, kept in self._kept.items():
             for candidate in kept:
-                if candidate.order not in taken:
-                    taken.add(candidate.order)
+                if candidate.order not in shown:
+                    shown.add(candidate.order)
                     result.append(self._draw(kind, candidate))
         return tuple(result)
 

@@ -155,18 +155,18 @@ def _match_coco(overlaps: np.ndarray, is_region: np.ndarray, left_out: np.ndarra
         ordered = {box: sorted(others, key=lambda other: out[other[0]])
                    for box, others in pairs.items()}
         for level, least in enumerate(IOUS.tolist()):
-            taken: set[int] = set()
+            matched: set[int] = set()
             for box, others in ordered.items():
                 best, best_overlap = -1, least
                 for other, value in others:
-                    if other in taken and not regions[other]:
+                    if other in matched and not regions[other]:
                         continue
                     if best >= 0 and out[other] and not out[best]:
                         break
                     if value >= best_overlap:
                         best, best_overlap = other, value
                 if best >= 0:
-                    taken.add(best)
+                    matched.add(best)
                     right[area, level, box] = not out[best]
                     ignored[area, level, box] = out[best]
 

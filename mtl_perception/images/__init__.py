@@ -1,1 +1,1 @@
-"""Images on disk: how they are found, measured and read. No other room opens an image file."""
+"""Listing, measuring and reading images on disk; no other package opens image files."""

@@ -1,4 +1,4 @@
-"""The images of an input that a user names: an image file, a folder of images or a video."""
+"""Images of an input path: an image file, a folder of images or a video."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from mtl_perception.images.reading import read_image
 
 VIDEO_SUFFIXES = ('.avi', '.m4v', '.mjpeg', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.mts', '.ts',
                   '.webm', '.wmv')
-"""By name, because FFmpeg would play text files and fetch what playlists name."""
+"""Restricted by suffix, because FFmpeg would play text files and open the entries of playlists."""
 
 
 @dataclass(frozen=True)
 class InputImage:
-    """An image that is not read yet."""
+    """An image that has not been read yet."""
 
     name: str
     """Base name for files about it, without suffix; unique within its input."""
     file_name: str
     read: Callable[[], np.ndarray]
-    """Return it as uint8 [H, W, 3] BGR; DataError where it cannot be read."""
+    """Return it as uint8 [H, W, 3] BGR; DataError if it cannot be read."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class InputImages:
     """The images of an input, in order."""
 
     count: int | None
-    """How many there are; None where only the end will tell."""
+    """Their number; None if unknown until the end."""
     items: Iterator[InputImage]
 
 
@@ -44,8 +44,8 @@ def open_images(path: Path) -> InputImages:
     """
     Return the images of `path`: an image, the images of a folder by name, or a video's frames.
 
-    An image `a.jpg` has the name `a`, or `a.jpg` where the folder has an `a.png` too; frame 1 of
-    `a.mp4` has the name `a_000001`. Raises DataError where there are none.
+    An image `a.jpg` has the name `a`, or `a.jpg` if the folder also has an `a.png`; frame 1 of
+    `a.mp4` has the name `a_000001`. Raises DataError if there are none.
     """
     if path.is_dir():
         files = list_images(path)

@@ -1,4 +1,4 @@
-"""Image files found by folder or by stem, with suffixes in any case."""
+"""Finding image files by folder or by stem, with suffixes in any case."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def is_image_name(path: Path) -> bool:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return the image files in `folder`, sorted by name; DataError where there are none."""
+    """Return the image files in `folder`, sorted by name; DataError if there are none."""
     return _images(folder, '*')
 
 
 def list_images_below(folder: Path) -> list[Path]:
-    """Return the image files in `folder` and its subfolders, sorted; DataError where none."""
+    """Return the image files in `folder` and its subfolders, sorted; DataError if none."""
     return _images(folder, '**/*')
 
 
@@ -30,7 +30,7 @@ def find_image(base: Path, where: str) -> Path:
     """
     Return the image `base` plus a suffix, in any case; DataError, naming `where`, if none exists.
 
-    With several suffixes, the first in `SUFFIXES` is taken.
+    With several suffixes, the first in `SUFFIXES` is used.
     """
     for suffix in (*SUFFIXES, *map(str.upper, SUFFIXES)):
         path = base.with_name(base.name + suffix)

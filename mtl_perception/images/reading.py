@@ -1,4 +1,4 @@
-"""Image files decoded: upright, with 8 bits a channel, and within limits of size."""
+"""Decoding of image files: upright, with 8 bits per channel, and within size limits."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import PIL.Image
 
 MAX_BYTES = 1 << 30
-"""Largest image file that is read."""
+"""Maximum size of an image file."""
 
 MAX_PIXELS = 1 << 28
-"""Most pixels of an image that is decoded: 805 MB in three channels."""
+"""Maximum number of pixels of a decoded image: 805 MB in three channels."""
 
 MAX_SIDE = 32766
 """Longest side of an image in pixels: OpenCV's `remap` and `warpAffine` use 16-bit coordinates."""
@@ -36,7 +36,7 @@ def image_size(path: Path) -> tuple[int, int]:
     """
     Return width and height in pixels, upright by the EXIF orientation, from the file's header.
 
-    Raises DataError where it is not an image or exceeds `MAX_PIXELS` or `MAX_SIDE`.
+    Raises DataError if it is not an image or exceeds `MAX_PIXELS` or `MAX_SIDE`.
     """
     with _header(path, path) as header:
         turned = header.getexif().get(_EXIF_ORIENTATION, 1) in _QUARTER_TURNS
@@ -47,12 +47,12 @@ def read_image(path: Path, order: Literal['rgb', 'bgr'] = 'rgb') -> np.ndarray:
     """
     Return the image as uint8 [H, W, 3] in the `order` of channels, upright by its EXIF.
 
-    A grey image has three equal channels; an alpha channel is dropped. Raises DataError where the
-    file cannot be decoded, exceeds a limit or has more than 8 bits a channel.
+    A grey image has three equal channels; an alpha channel is dropped. Raises DataError if the
+    file cannot be decoded, exceeds a limit or has more than 8 bits per channel.
     """
     image = _decode(path, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH)
     if image.dtype != np.uint8:
-        raise DataError(f'{path}: has {image.dtype} pixels; convert it to 8 bits a channel')
+        raise DataError(f'{path}: has {image.dtype} pixels; convert it to 8 bits per channel')
     return image if order == 'bgr' else cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
 
 
@@ -96,8 +96,8 @@ def _decode_bytes(path: Path, data: bytes, flags: int) -> np.ndarray:
 def _header(path: Path, source: Path | io.BytesIO) -> PIL.Image.Image:
     """Return the image, not decoded yet, after a check of its size."""
     import PIL.Image
-    # By default, Pillow itself rejects images that are smaller than our limit. What it warns of,
-    # here or OpenCV's decoder rejects.
+    # By default, Pillow rejects images that are smaller than our limit. Images of which it warns
+    # are rejected here or by OpenCV's decoder.
     PIL.Image.MAX_IMAGE_PIXELS = MAX_PIXELS
     warnings.filterwarnings('ignore', module=r'PIL\.')
     try:

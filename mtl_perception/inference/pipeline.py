@@ -175,12 +175,12 @@ class Pipeline:
                 run += done - loaded
                 for slot, (frame, tile) in enumerate(chunk):
                     frame.add(tile, letterboxes[slot], raw, slot)
-        seen = [(frame, frame.detections()) for frame in frames]
+        results = [(frame, frame.detections()) for frame in frames]
         timings = Timings(preprocess, run, time.perf_counter() - start - preprocess - run)
         return [
             Perception(frame.image.shape[1], frame.image.shape[0], detections, frame.label_map,
                        timings)
-            for frame, detections in seen]
+            for frame, detections in results]
 
 
 class _Frame:

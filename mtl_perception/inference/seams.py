@@ -130,11 +130,11 @@ def _twins(boxes: np.ndarray, classes: np.ndarray, some: np.ndarray, others: np.
     areas, common = _intersections(boxes, classes, some, others)
     iou = common / np.maximum(areas[0] + areas[1] - common, 1e-9)
     rows, columns = np.nonzero(iou >= TWIN_IOU)
-    taken: set[int] = set()
+    matched: set[int] = set()
     for k in np.argsort(-iou[rows, columns], kind='stable'):
         a, b = int(some[rows[k]]), int(others[columns[k]])
-        if a not in taken and b not in taken:
-            taken |= {a, b}
+        if a not in matched and b not in matched:
+            matched |= {a, b}
             yield a, b
 
 

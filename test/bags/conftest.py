@@ -1,4 +1,4 @@
-"""Bags and messages that are written and read without ROS."""
+"""Fixtures for bags and messages, written and read without ROS."""
 
 from collections.abc import Callable, Iterator
 import contextlib

@@ -35,7 +35,7 @@ class Calls:
 
 
 def write(path, strings, commits=6, step=4096, texts=range(5)):
-    """Write a file; yield what is committed before each commit."""
+    """Write a file; yield the committed data before each commit."""
     from mcap.writer import CompressionType, Writer
 
     random.seed(8)
@@ -51,7 +51,7 @@ def write(path, strings, commits=6, step=4096, texts=range(5)):
     for _ in range(commits):
         for _ in texts:
             number += 1
-            # Text that cannot be compressed, of lengths that bring headers to every place.
+            # Incompressible text, with lengths that place headers at all offsets.
             text = f'{number} ' + random.randbytes(random.randint(0, 400)).hex()
             writer.add_message(channel, number, strings.data(text), number)
         writer.flush()
@@ -79,7 +79,7 @@ def test_committed_data_is_readable_after_kill(tmp_path, strings, monkeypatch):
         with pytest.raises(CutError):
             for number in write(path, strings):
                 committed = number
-        # The new footer is there, and the padding still ends at the old one.
+        # The new footer is written, and the padding still ends at the old one.
         if cut.made[-1][1:2] == (crash_safe_file._FOOTER,):
             grown += 1
             continue
@@ -103,7 +103,7 @@ def test_headers_do_not_cross_blocks(tmp_path, strings, monkeypatch):
 
 
 def test_unsynced_data_may_be_lost_on_power_cut(tmp_path, strings, monkeypatch):
-    """Of the writes since the last sync, any may have reached the disk."""
+    """Any subset of the writes since the last sync may have reached the disk."""
     calls = Calls()
     monkeypatch.setattr(crash_safe_file, 'os', calls)
     steps = write(tmp_path / 'a.mcap', strings, step=1 << 16)

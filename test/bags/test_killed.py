@@ -60,7 +60,7 @@ def test_bag_is_readable_after_kill(tmp_path):
         assert len(found) > sent - 150
         with AnyReader([bag]) as reader:
             read = [number_of(data) for *_, data in reader.messages()]
-        # The metadata may not know yet of a file that has just been begun.
+        # The metadata may not yet contain a file that has just been started.
         assert read == found[:len(read)] and len(read) > sent - 150
         several += len(files) > 1
     assert several > 5

@@ -10,7 +10,7 @@ from mtl_perception.bags.writer import BagWriter
 
 @pytest.fixture
 def record(tmp_path):
-    """Return a function that makes a recording, and a list of what it warns of."""
+    """Return a function that creates a recording, and a list of its warnings."""
     made = []
 
     def make(**limits):

@@ -137,7 +137,7 @@ def test_results_are_matched_to_images(write_bag, tmp_path):
         result(bag, stamps[0], [(1.0, 2.0, 4.0, 6.0, 0.75, '3'), (0.0, 0.0, 1.0, 1.0, 0.5, '0')],
                labels, 250_000_000)
         bag.detections(TOPICS.detections, stamps[2], [], stamps[2] + SECOND // 2)
-        # Of frame 3 the recorder has the results alone, frame 4 came too late for any.
+        # The bag has only the results of frame 3, and only the image of frame 4.
         result(bag, stamps[3], [], labels, 7)
         bag.image(TOPICS.image, stamps[4], image(4), 'rgb8')
     frames = list(read_frames(tmp_path / 'bag', TOPICS))
@@ -175,7 +175,7 @@ def test_dropped_frames_do_not_accumulate(write_bag, tmp_path):
 
 
 def test_late_results_are_matched_to_images(write_bag, tmp_path):
-    """A large video in many tiles: a hundred images come while the network works on one."""
+    """A large video in many tiles: a hundred images arrive while the network processes one."""
     labels = np.ones((2, 2), np.uint8)
     with write_bag() as bag:
         for number in range(300):

@@ -1,4 +1,4 @@
-"""Values as `mtl benchmark` writes them, of an imagined machine: no figure is measured."""
+"""Example values in the format of `mtl benchmark`, for a fictitious machine; none is measured."""
 
 from typing import Any
 

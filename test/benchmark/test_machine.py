@@ -32,7 +32,7 @@ def test_load_of_other_processes_is_separated_from_own() -> None:
         finally:
             process.kill()
     assert 0 <= with_it <= 1 and 0 <= without_it <= 1
-    # It gets at least a fifth of a core, however busy the machine is.
+    # It gets at least a fifth of a core on a loaded machine.
     assert without_it - with_it > 0.2 / len(os.sched_getaffinity(0))
 
 

@@ -53,7 +53,7 @@ def test_peers_without_pair_are_rejected():
 
 
 def test_missing_torchvision_is_reported(monkeypatch):
-    # Also of what other tests have loaded of it, which would be found without its parent.
+    # Also submodules loaded by other tests, which would be found without their parent.
     for name in {'torchvision', *(name for name in sys.modules
                                   if name.startswith('torchvision.'))}:
         monkeypatch.setitem(sys.modules, name, None)
@@ -110,7 +110,7 @@ def test_threshold_keeps_a_small_share_of_boxes(name):
     shown = int((scores >= PipelineOptions().score_threshold).sum())
     assert SHOWN / 6 <= shown <= SHOWN * 10
     assert scores.shape == (1, 1000)
-    # The same weights each time, and the caller's random numbers are its own.
+    # The same weights each time, without changing the caller's random state.
     again = build_peer(peer)
     assert torch.equal(state, torch.random.get_rng_state())
     assert all(torch.equal(ours, theirs) for ours, theirs in zip(
@@ -125,7 +125,7 @@ def test_cost_agrees_with_torchvision():
     peer = Peer('lraspp_mobilenet_v3_large', '', 'segmentation', (520, 520), 21)
     cost = peer_cost(peer)
     assert cost.parameters == stated['num_params']
-    # Its figure is of a batch resized to 520 on the shorter side.
+    # The stated value is for a batch resized to 520 on the shorter side.
     assert cost.macs / 1e9 == pytest.approx(stated['_ops'], rel=0.05)
 
 

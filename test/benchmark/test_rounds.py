@@ -33,7 +33,7 @@ def test_every_round_runs_all_subjects(subjects, frames) -> None:
     with Group() as group:
         for subject in subjects:
             group.add(subject, frames)
-        assert len(set(group.pids)) == 4  # two at once are the processes of the two alone
+        assert len(set(group.pids)) == 4  # two at once use the processes of the single ones
         group.measure(Effort(4, 2, 60), made.append)
     assert made == [1, 2, 3, 4]
     for samples in group.samples.values():

@@ -25,7 +25,7 @@ def test_interval_has_stated_coverage() -> None:
 
 
 def test_ratios_are_paired_by_round() -> None:
-    # The machine got three times as slow in between: no ratio within a round knows of it.
+    # The machine became three times slower in between, without effect on ratios within a round.
     found = ratio(rounds(2, 6, 2, 6), rounds(1, 3, 1, 3))
     assert (found.median, found.low, found.high) == pytest.approx((2, 2, 2))
 

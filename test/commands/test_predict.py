@@ -131,7 +131,7 @@ def test_invalid_arguments_are_rejected_before_writing(paint_model, folder, tmp_
 def test_output_that_is_a_file_is_rejected(paint_model, folder, tmp_path):
     output = tmp_path / 'out'
     output.write_text('')
-    with pytest.raises(DataError, match='out/overlay: cannot be made: Not a directory'):
+    with pytest.raises(DataError, match='out/overlay: cannot be created: Not a directory'):
         _run('--model', paint_model(), '--input', folder, '--output', output)
 
 

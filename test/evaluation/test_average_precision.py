@@ -35,7 +35,7 @@ def random_matches(seed: int, images: int) -> Matches:
 
 
 def drawn(matches: Matches, images: np.ndarray) -> Matches:
-    """Return the matches of these images, some of them several times, the long way."""
+    """Return the matches of these images, repeated by their weights, computed directly."""
     items, scores = [], []
     for index in images:
         own = matches.image == index
@@ -78,7 +78,7 @@ def test_operating_points_of_small_example() -> None:
                          [np.array([0.9, 0.8, 0.5, 0.5], np.float32)])
     here, best = operating_points(matches, 0.6)
     assert (here.precision, here.recall, here.f1) == pytest.approx((1, 1 / 4, 2 / 5))
-    # One threshold takes both detections of 0.5: 2 right, 1 wrong, 4 objects.
+    # One threshold includes both detections of 0.5: 2 correct, 1 wrong, 4 objects.
     assert best.threshold == pytest.approx(0.5)
     assert (best.precision, best.recall, best.f1) == pytest.approx((2 / 3, 1 / 2, 4 / 7))
 
@@ -96,7 +96,8 @@ def test_calibration_of_small_example() -> None:
     matches = Matches.of([image([1, 1, 0, 0, 1], 4, ignored=(4,))],
                          [np.array([0.95, 0.85, 0.85, 0.15, 0.1], np.float32)])
     result = calibration(matches, 0.5)
-    # 0.95 is right (0.05 off), of two at 0.85 half are (0.35 off), 0.15 is wrong (0.15 off).
+    # 0.95 is correct (error 0.05), half of two at 0.85 are (error 0.35), 0.15 is wrong (error
+    # 0.15).
     assert result.ece == pytest.approx((0.05 + 2 * 0.35 + 0.15) / 4)
     assert result.ece_shown == pytest.approx((0.05 + 2 * 0.35) / 3)
     assert sum(result.detections) == 4

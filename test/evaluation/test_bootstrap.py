@@ -10,7 +10,7 @@ from mtl_perception.evaluation.segmentation import PixelCounts
 
 
 def evidence(right: list[bool], pixels: list[int]) -> SetEvidence:
-    """Return one object an image, found or not, and so many of 10 pixels right."""
+    """Return one object per image, detected or not, and a number of correct pixels of 10."""
     items = [ImageMatches(
         np.full((len(AREAS), len(IOUS), 1), hit), np.zeros((len(AREAS), len(IOUS), 1), bool),
         np.array([hit]), np.zeros(1, bool), np.ones(len(AREAS), np.int64)) for hit in right]

@@ -26,7 +26,7 @@ def test_border_matches_within_tolerance_only() -> None:
 
 def test_precision_and_recall_of_small_example() -> None:
     truth, seen = halves(50), halves(50)
-    # A border of its own in the prediction: of both labels a second column, far off.
+    # An additional border in the prediction: a second, distant column for both labels.
     seen[:, 80:] = 0
     assert boundary_f(truth, seen, 2) == pytest.approx(2 * 0.5 / 1.5)
 

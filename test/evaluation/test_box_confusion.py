@@ -26,8 +26,9 @@ def test_counts_of_small_example() -> None:
     outcome = counter.add(truth, found(
         [0, 20, 80, 100, 60, 40, 0.5], [CAR, CAR, BUS, CAR, TREE, CAR, CAR],
         [0.9, 0.8, 0.7, 0.6, 0.6, 0.2, 0.3]))
-    # A car found, a bus taken for a car, a car missed (0.2 is too low), a bus and a second box on
-    # the first car where nothing is; the tree is not labelled completely, the region is ignored.
+    # A car detected, a bus detected as car, a car missed (0.2 is too low), a bus and a second box
+    # on the first car as false positives; the tree is not labelled exhaustively, the region is
+    # ignored.
     assert counter.confusion().names == ('car', 'bus')
     assert counter.confusion().counts == ((1, 0, 1), (1, 0, 0), (1, 1, 0))
     assert outcome.right.tolist() == [True, False, False, False, False]

@@ -64,7 +64,7 @@ def test_duplicate_detection_is_false_positive() -> None:
 
 def test_score_depends_on_iou_threshold() -> None:
     s = scorer()
-    # An IoU of 0.701 is right at five of the ten thresholds: 0.5, 0.55, 0.6, 0.65 and 0.7.
+    # An IoU of 0.701 is a match at five of the ten thresholds: 0.5, 0.55, 0.6, 0.65 and 0.7.
     s.add(truth((A, CAR)), found(((0, 0, 7.01, 10), CAR, 0.9)))
     score = s.scores()['car']
     assert score.ap50 == pytest.approx(1)
@@ -79,7 +79,7 @@ def test_detections_are_ranked_over_all_images() -> None:
 
 
 def test_detection_in_ignore_region_is_not_counted() -> None:
-    # Both cars of the region are left out, although it is one box; C is not in it.
+    # Both cars in the region are ignored, although it is one box; C is outside.
     region = (18.0, 0.0, 42.0, 10.0)
     inside = ((20.0, 0.0, 28.0, 10.0), CAR, 0.9), ((30.0, 0.0, 38.0, 10.0), CAR, 0.8)
     s = scorer()

@@ -33,7 +33,7 @@ MANIFEST = {
 
 
 class FakePipeline:
-    """Sees a car in the left upper quarter and grass on the right half, with odd class indices."""
+    """Detects a car in the upper left quarter and grass on the right half; odd class indices."""
 
     def __init__(self, **changes: Any) -> None:
         self.spec = replace(ModelSpec(detection=LabelSet.of('tree', 'bus', 'car'),
@@ -94,7 +94,7 @@ def test_sets_are_scored_on_their_labels(manifest: Manifest) -> None:
     assert set(report.set_named('cars').detection) == {'car'}
     masked = report.set_named('masked')
     assert masked.detection == {}
-    # A quarter right, a quarter missed and a quarter taken for it, of either label.
+    # For each label a quarter is correct, a quarter missed and a quarter falsely predicted.
     assert masked.segmentation.iou == pytest.approx({'way': 1 / 3, 'rest': 1 / 3})
     assert masked.segmentation.mean == pytest.approx(1 / 3)
 
@@ -176,7 +176,7 @@ def test_means_of_a_set_and_over_all(manifest: Manifest) -> None:
     report = run(manifest)
     boxed = report.set_named('boxed')
     assert boxed.groups == {'vehicle': ('car', 'bus')}
-    # There is no bus: the mean is of what has objects.
+    # There is no bus: the mean is over classes with objects.
     assert boxed.detection_mean['classes']['ap50'] == pytest.approx(1)
     assert boxed.detection_mean['groups']['ap50'] == pytest.approx(1)
     assert set(report.set_named('cars').detection_mean) == {'classes'}

@@ -1,4 +1,4 @@
-"""Matching and AP against pycocotools itself, and VOC's AP against examples by hand."""
+"""Matching and AP compared with pycocotools, and VOC's AP with small examples."""
 
 import contextlib
 import io
@@ -26,7 +26,7 @@ def boxes(rng: np.random.Generator, count: int, side: float = 160) -> np.ndarray
 
 
 def images(seed: int, count: int) -> list[tuple[BoxTruth, Detections]]:
-    """Return crowded random images: true, shifted, doubled and made-up boxes, tied scores."""
+    """Return crowded random images: true, shifted, duplicate and false boxes, equal scores."""
     rng = np.random.default_rng(seed)
     result = []
     for _ in range(count):
@@ -47,7 +47,7 @@ def images(seed: int, count: int) -> list[tuple[BoxTruth, Detections]]:
 
 
 def reference(data: list[tuple[BoxTruth, Detections]], index: int) -> dict[str, float]:
-    """Return the scores of the class `index` that pycocotools gives."""
+    """Return pycocotools' scores of the class `index`."""
     annotations, results = [], []
     for image, (truth, found) in enumerate(data, 1):
         own = truth.classes == index
@@ -138,7 +138,8 @@ def row(*places: int) -> np.ndarray:
 
 
 def test_voc_scores_of_small_example() -> None:
-    # Right, wrong, right, of three objects: precision 1 to recall 1/3, then 2/3 to 2/3, then 0.
+    # Correct, wrong, correct, of three objects: precision 1 to recall 1/3, then 2/3 to 2/3, then
+    # 0.
     score = voc(row(0, 20, 40), row(0, 100, 20))
     assert score.voc12 == pytest.approx(1 / 3 + 1 / 3 * 2 / 3)
     # Recalls 0, 0.1, 0.2, 0.3 at precision 1; 0.4, 0.5, 0.6 at 2/3; four at 0.
@@ -146,7 +147,8 @@ def test_voc_scores_of_small_example() -> None:
 
 
 def test_voc_matches_largest_overlap_even_if_already_matched() -> None:
-    # The second overlaps both by half and more, the first object more; COCO gives it the other.
+    # The second overlaps both by half or more, the first object more; COCO matches it to the
+    # other.
     truth = np.array([[0, 0, 10, 10], [0, 0, 10, 16]], np.float32)
     found = np.array([[0, 0, 10, 10], [0, 0, 10, 10.4]], np.float32)
     score = voc(truth, found)

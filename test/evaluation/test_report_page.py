@@ -1,4 +1,4 @@
-"""The page of an evaluation, of models that are run for real on images with known contents."""
+"""The page of an evaluation of real models on images with known contents."""
 
 import base64
 from collections.abc import Callable
@@ -24,12 +24,12 @@ SIZE = (96, 64)
 
 @pytest.fixture(autouse=True)
 def relative_paths(monkeypatch):
-    """Have the manifests' own paths count, not the user's folder of data sets."""
+    """Use the paths of the manifests instead of the user's folder of data sets."""
     monkeypatch.delenv('MTL_DATA', raising=False)
 
 
 class Page(HTMLParser):
-    """Gathers elements, attributes and text, and fails on tags that do not close."""
+    """Collects elements, attributes and text, and fails on unclosed tags."""
 
     VOID = ('meta', 'link', 'img', 'br')
 
@@ -71,7 +71,7 @@ def data(tmp_path: Path) -> Path:
             image = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
             image[y:y + 16, x:x + 24] = (0, 0, int(rng.integers(150, 250)))
             cv2.imwrite(str(tmp_path / name / 'images' / f'{stem}.png'), image)
-            # The box of every image, and in some of them one that nobody can see.
+            # The box of each image, and in some of them an invisible one.
             boxes = [(x + 12, y + 8, 24, 16)] + ([(80, 50, 10, 10)] if x % 2 else [])
             (tmp_path / name / 'labels' / f'{stem}.txt').write_text(''.join(
                 f'0 {cx / SIZE[0]} {cy / SIZE[1]} {w / SIZE[0]} {h / SIZE[1]}\n'
@@ -139,7 +139,7 @@ def test_page_is_self_contained(data: Path, paint_model: Callable[..., Path],
     assert len(set(ids)) == len(ids)
     assert {str(link)[1:] for link in links} <= set(ids)
     images = [str(values['src']) for tag, values in page.tags if tag == 'img']
-    # Worst and best of two sets: at most three each, and an image, its truth and one model.
+    # Worst and best of two sets: at most three each, with image, ground truth and one model.
     assert len(images) == 2 * 5 * 3
     for source in images:
         jpeg = np.frombuffer(base64.b64decode(source.partition(',')[2]), np.uint8)
@@ -186,7 +186,7 @@ def test_two_models_are_compared(data: Path, paint_model: Callable[..., Path], t
                     row['models'][1]['value'] - row['models'][0]['value'])
     (iou,) = [row for row in values['bootstrap']['overall']
               if row['metric']['name'] == 'iou']
-    # Half the resolution costs it borders.
+    # Half the resolution lowers its boundary score.
     assert iou['differences'][0]['high'] < 0
     text = (tmp_path / 'report.html').read_text('utf-8')
     assert 'id="differences"' in text
@@ -209,7 +209,7 @@ def test_invalid_output_folder_is_rejected(data: Path, paint_model: Callable[...
     (tmp_path / 'file').write_text('')
     assert evaluate('--model', paint_model(), '--config', data, '--output',
                     tmp_path / 'file' / 'x') == 1
-    assert 'cannot be made' in capsys.readouterr().err
+    assert 'cannot be created' in capsys.readouterr().err
 
 
 @pytest.mark.parametrize('option', ['--bootstrap', '--images', '--seed'])

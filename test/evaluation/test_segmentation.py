@@ -7,7 +7,7 @@ from mtl_perception.data.set_spec import MaskLabels
 from mtl_perception.evaluation.segmentation import SegmentationScorer
 
 ROAD, GRASS, GROUND, SEA = range(4)
-# Source labels: tarmac is road, open is grass or ground, odd is not known.
+# Source labels: tarmac is road, open is grass or ground, odd is unknown.
 LABELS = MaskLabels(('tarmac', 'open', 'odd'), np.array(
     [[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]], bool))
 
@@ -18,9 +18,9 @@ def test_merged_iou_of_small_example() -> None:
     scorer = SegmentationScorer(LABELS)
     scorer.add(mask, seen)
     scores = scorer.scores()
-    # tarmac: 2 right, 2 missed, 1 `open` taken for it; the odd and the unlabelled do not count.
+    # tarmac: 2 correct, 2 missed, 1 false on `open`; odd and unlabelled pixels are not counted.
     assert scores.iou['tarmac'] == pytest.approx(2 / 5)
-    # open: grass and ground are both right: 2; 2 missed; 1 tarmac taken for it.
+    # open: grass and ground are both correct: 2; 2 missed; 1 false on tarmac.
     assert scores.iou['open'] == pytest.approx(2 / 5)
     assert set(scores.iou) == {'tarmac', 'open'}
     assert scores.pixels == {'tarmac': 4, 'open': 4}

@@ -1,4 +1,4 @@
-"""The size of a batch, chosen by rates that are known here."""
+"""Choice of the batch size with a runtime of known rates."""
 
 import time
 
@@ -14,7 +14,7 @@ SPEC = ModelSpec(detection=LabelSet.of('thing'), input_size=(32, 32))
 
 
 class Slow:
-    """A runtime whose runs take so many seconds by the number of images."""
+    """A runtime with given run times by number of images."""
 
     spec = SPEC
 

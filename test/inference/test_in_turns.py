@@ -13,7 +13,7 @@ def test_batch_equals_single_images(most, runs):
     def run(images):
         seen.append(len(images))
         label_map = memory[:len(images)]
-        label_map[:] = images[:, 0]  # written over by each run
+        label_map[:] = images[:, 0]  # overwritten by each run
         return RawOutputs(label_map=label_map)
 
     images = np.arange(3, dtype=np.uint8).reshape(3, 1, 1, 1)

@@ -54,7 +54,7 @@ def test_boxes_are_clipped_to_the_image():
        st.data())
 def test_drawn_box_maps_back_to_source(width, height, network, order, data):
     letterbox = Letterbox((width, height), network)
-    # At least three network pixels on a side, so that there is something to find.
+    # At least three network pixels on a side, so that it can be found.
     least = [math.ceil(3 / scale) for scale in letterbox.scale]
     if least[0] > width or least[1] > height:
         return
@@ -68,7 +68,7 @@ def test_drawn_box_maps_back_to_source(width, height, network, order, data):
     ys, xs = np.nonzero((seen[..., 0] > 127) & (seen[..., 1] < 60) & (seen[..., 2] < 60))
     found = letterbox.to_source(np.array(
         [[xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]], np.float32))[0]
-    # One network pixel: half for the edge that falls into a pixel, the rest for interpolation.
+    # One network pixel: half for an edge within a pixel, the rest for interpolation.
     tolerance = np.array([1 / scale for scale in letterbox.scale] * 2)
     assert (np.abs(found - [x0, y0, x1, y1]) <= tolerance + 1e-3).all()
 
@@ -84,16 +84,16 @@ def test_pixels_match_their_coordinates(width, height, network, upright):
     axis = 1 if upright else 0
     line = values[:, 0] if upright else values[0]
     expected = (np.arange(len(line)) + 0.5) / letterbox.scale[axis] - 0.5
-    inner = slice(1, -1)  # beyond the outermost centres there is nothing to interpolate
+    inner = slice(1, -1)  # there is no interpolation beyond the outermost centres
     assert np.abs(line - expected)[inner].max() <= 1.0
-    # Each of the steps, two where the image is halved first, may round a half up.
+    # Each of the steps (two if the image is halved first) may round a half up.
     steps = 1 if letterbox.scale[axis] > 0.5 else 2
     assert np.abs((line - expected)[inner].mean()) <= 0.5 * steps + 0.1
 
 
 def _labels(letterbox, label_map, stride, window=None, scratch=None):
     window = window or (0, 0, *letterbox.source)
-    # A part of a larger array, as that of a tile is.
+    # A part of a larger array, like a tile.
     whole = np.full((window[3] - window[1] + 2, window[2] - window[0] + 2), 251, np.uint8)
     labels = whole[1:-1, 1:-1]
     letterbox.labels_to_source(label_map, stride, window, labels, scratch or Scratch())
@@ -137,7 +137,7 @@ def test_image_of_input_format_is_not_copied():
     batch, (letterbox,) = canvas.load([(image, 'rgb')])
     assert batch.ctypes.data == image.ctypes.data and batch.shape == (1, 64, 96, 3)
     assert letterbox.size == letterbox.source == (96, 64)
-    # What is not: another order, rows with padding, grey, several.
+    # Copied: another order, padded rows, grey, several images.
     padded = np.zeros((64, 100, 3), np.uint8)[:, :96]
     padded[...] = image
     for images, order in (([image[..., ::-1]], 'bgr'), ([padded], 'rgb'), ([image] * 2, 'rgb')):
@@ -216,7 +216,7 @@ def test_source_is_not_modified():
 
 @pytest.mark.parametrize('size', [(1080, 1920), (1081, 1921), (720, 1280), (501, 700)])
 def test_shrinking_does_not_alias(size):
-    """A fine grid far beyond what the network's pixels can show turns to its mean."""
+    """A grid much finer than the network's pixels becomes its mean."""
     height, width = size
     image = np.zeros((height, width), np.uint8)
     image[(np.add.outer(np.arange(height), np.arange(width)) % 2) == 0] = 200

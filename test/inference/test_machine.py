@@ -38,7 +38,7 @@ def test_bf16_detection_agrees_with_openvino():
 def test_driver_is_detected_by_loading(monkeypatch):
     monkeypatch.setattr(machine, 'CUDA_DRIVER', 'libno_such_driver.so.1')
     assert not machine.has_cuda_driver()
-    # Any library that is there stands for the driver.
+    # Any existing library simulates the driver.
     monkeypatch.setattr(machine, 'CUDA_DRIVER', 'libc.so.6')
     assert machine.has_cuda_driver()
 

@@ -8,7 +8,7 @@ from mtl_perception.inference.model_file import check_model_file
 
 
 def _rejection(path) -> str:
-    """Return the one line with which `path` is rejected, quickly."""
+    """Return the one-line error for `path`, which must be fast."""
     start = time.perf_counter()
     with pytest.raises(ModelError) as caught:
         check_model_file(path)

@@ -1,4 +1,4 @@
-"""A runtime in one file of its own: registered, it is used like those of the package."""
+"""A runtime in a separate file is used like those of the package once it is registered."""
 
 import sys
 
@@ -52,7 +52,7 @@ def grey_runtime(tmp_path, monkeypatch):
     entry = Entry('.onnx', 'grey_runtime', 'GreyRuntime')
     register_runtime('grey', entry, ['cpu'])
     yield entry
-    # In place: others have imported them by name.
+    # In place, since other modules have imported them by name.
     registry.ENTRIES.clear()
     registry.ENTRIES.update(entries)
     registry.AUTO_ORDER[:] = order

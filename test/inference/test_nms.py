@@ -6,7 +6,7 @@ from mtl_perception.inference.nms import suppress
 
 
 def _reference(boxes, scores, classes, threshold):
-    """Return NMS as its definition says it, one box at a time."""
+    """Return NMS by its definition, one box at a time."""
     kept = []
     for i in sorted(range(len(boxes)), key=lambda i: (-scores[i], i)):
         for j in kept:

@@ -8,7 +8,7 @@ import pytest
 
 from mtl_perception.inference.onnx_arena import bind_outputs
 
-# Prints the MB by which the process grows from a session that is loaded to one that has run.
+# Prints the growth of the process in MB between loading a session and running it.
 PROGRAM = """
 import ctypes, sys
 import numpy as np
@@ -42,7 +42,7 @@ print(resident() - before)
 """
 
 
-@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='looks into /proc')
+@pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads /proc')
 def test_memory_of_first_run_is_freed(paint_model):
     def growth(setting):
         done = subprocess.run(

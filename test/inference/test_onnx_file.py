@@ -101,7 +101,7 @@ def _change_type(model):
 
 @pytest.mark.parametrize(('spoil', 'reason'), [
     (_rename_output, 'outputs are boxes, classes, labels, scores'),
-    (_drop_output, 'outputs are boxes, classes, scores; its spec asks for .*label_map'),
+    (_drop_output, 'outputs are boxes, classes, scores; its spec requires .*label_map'),
     (_fix_batch, r'images is uint8 \[1, 64, 96, 3\]'),
     (_change_size, r'images is .*128.* uint8 \[batch, 64, 96, 3\]'),
     (_change_type, r'label_map is int64')])

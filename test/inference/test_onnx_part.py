@@ -12,7 +12,7 @@ DETECTION, SEGMENTATION = ('boxes', 'scores', 'classes'), ('label_map',)
 
 
 def _onnx_part(path, outputs, folder):
-    """Return the part that the package `onnx` makes."""
+    """Return the part extracted by the package `onnx`."""
     onnx.utils.extract_model(str(path), str(folder / 'part.onnx'), ['images'], list(outputs))
     return onnx.load(folder / 'part.onnx').graph
 

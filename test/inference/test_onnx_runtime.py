@@ -129,7 +129,7 @@ def test_missing_driver_is_reported(monkeypatch):
     facts = OnnxRuntime.facts()
     assert facts.devices == ('cpu',)
     assert 'no CUDA driver (libcuda.so.1)' in str(facts.missing['cuda'])
-    # Any library that is there stands for the driver.
+    # Any existing library simulates the driver.
     monkeypatch.setattr(machine, 'CUDA_DRIVER', 'libc.so.6')
     assert OnnxRuntime.facts().devices == ('cuda', 'cpu')
 

@@ -69,7 +69,7 @@ def test_single_task_uses_separate_graph(paint_model, cache):
         for _ in range(2):  # by the whole graph, and by its own
             outputs = vars(runtime.run(_images(1), [task]))
             assert [name for name, values in outputs.items() if values is not None] == [*names]
-            # Of classes without a score, the order is anybody's.
+            # The order of classes without a score is undefined.
             assert all(np.array_equal(outputs[name], both[name])
                        for name in names if name != 'classes')
             runtime._graphs.wait()

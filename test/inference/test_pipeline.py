@@ -16,7 +16,7 @@ from mtl_perception.spec import ModelSpec
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
 DARK = 3
-"""Index of the label of whatever is not red, green or blue."""
+"""Index of the label of pixels that are not red, green or blue."""
 
 
 @pytest.fixture(scope='module')
@@ -32,7 +32,7 @@ def _image(width, height, **boxes):
 
 
 class Scripted:
-    """A runtime that answers what it is told to, and remembers what it was shown."""
+    """A runtime with given outputs that records its inputs."""
 
     name, device, precision = 'scripted', 'cpu', 'fp32'
     batch = 4
@@ -74,7 +74,7 @@ def test_results_are_in_source_pixels(pipeline, width, height, order, data):
     # One network pixel, and half a source pixel for rounding of the scaled size.
     assert np.abs(found.boxes[0] - [x0, y0, x1, y1]).max() <= 1 / scale + 0.5
     assert seen.label_map.shape == (height, width) and seen.label_map.dtype == np.uint8
-    # Cells are four network pixels: away from the box's edges by that much all is certain.
+    # Cells are four network pixels: beyond that distance from the box's edges labels are certain.
     margin = math.ceil(5 / scale) + 1
     inner = seen.label_map[y0 + margin:y1 - margin, x0 + margin:x1 - margin]
     assert (inner == 0).all()
@@ -244,7 +244,7 @@ def test_batch_size_is_bounded():
 
 def test_boxes_are_inside_image_and_not_empty():
     nan, inf = math.nan, math.inf
-    # The image fills 160x64 of the network's 160x128: below that is border.
+    # The image fills 160x64 of the network's 160x128; the rest is border.
     pipeline = _scripted(
         [[-20, -20, 30, 30], [10, 70, 40, 90], [50, 50, 50, 60], [60, 20, 55, 30],
          [nan, 0, 9, 9], [0, 0, inf, 9], [10, 40, 30, 64.5], [100, 63.5, 120, 90],
@@ -340,7 +340,7 @@ def test_run_allocates_no_image_sized_memory(paint_model, name):
         pipeline.run(image, order, None, labels)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        # The label map of the network alone has 614,400 bytes.
+        # The network's label map alone has 614,400 bytes.
         assert peak < 100_000
 
 

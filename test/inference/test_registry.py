@@ -14,7 +14,7 @@ from mtl_perception.inference.timing import startable
 
 
 def _without(monkeypatch, *packages):
-    """Have the packages look as if they were not installed."""
+    """Simulate that the packages are not installed."""
     for entry in ENTRIES.values():
         monkeypatch.delitem(sys.modules, entry.module, raising=False)
     for name in packages:

@@ -1,4 +1,4 @@
-"""All runtimes say of the shipped model what ONNX Runtime says of it in FP32."""
+"""Agreement of all runtimes with ONNX Runtime in FP32 on the shipped model."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,34 +17,34 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 COUNT = 20
 SURE = 0.35
-"""Detections from this score on must be there twice: others may fall below the threshold, 0.3."""
+"""Detections from this score on must match; others may fall below the threshold, 0.3."""
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """How far results may be from those of ONNX Runtime in FP32; docs/deployment.md."""
+    """Tolerances relative to ONNX Runtime in FP32; docs/deployment.md."""
 
     iou: float
     score: float
     labels: float
     """Share of equal pixels in the worst image ..."""
     mean_labels: float
-    """... and in the mean of all."""
+    """... and in the mean of all images."""
 
 
 EXACT = Tolerance(iou=0.98, score=0.002, labels=0.999, mean_labels=0.9995)
-# Its 8 bits of mantissa move the network's weakest decisions: labels of what it was not trained
-# for, such as upsampled thermal images. Scores on labelled images do not suffer.
+# Its 8 bits of mantissa change the network's least certain labels, such as those of upsampled
+# thermal images, which are not in the training data. Scores on labelled images do not degrade.
 BF16 = Tolerance(iou=0.5, score=0.1, labels=0.6, mean_labels=0.9)
 
 
 def real_images() -> list[np.ndarray]:
-    """Return images of all data sets that are here, BGR, as many of each."""
+    """Return images of all available data sets, BGR, the same number of each."""
     manifest = load_manifest(config_path('aerial.yaml'))
     folders = [path for spec in manifest.sets if (path := getattr(spec, 'path', None))
                and path.is_dir()]
     if not folders:
-        pytest.skip('the data sets are not here; MTL_DATA says where they are')
+        pytest.skip('the data sets are missing; set MTL_DATA to their folder')
     cv2 = pytest.importorskip('cv2')
     images = []
     for folder in folders:

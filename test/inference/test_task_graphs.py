@@ -15,7 +15,7 @@ IMAGES = np.zeros((1, 32, 64, 3), np.uint8)
 
 
 class Counting:
-    """A graph whose outputs are all its own name, and which counts its runs."""
+    """A graph whose outputs are its name, and which counts its runs."""
 
     def __init__(self, spec):
         self.name = '+'.join(spec.tasks)
@@ -52,7 +52,7 @@ def test_whole_graph_is_used_until_task_graph_is_ready():
         assert _said(graphs.run(IMAGES, {'segmentation'})) == {'label_map': 'segmentation'}
     assert [(graph.name, graph.runs) for graph in made] == [('segmentation', 2)]
     assert whole.runs == 4
-    # All of them together are the whole, in whatever order.
+    # All tasks in any order use the whole graph.
     graphs.run(IMAGES, ['segmentation', 'detection'])
     assert whole.runs == 5 and len(made) == 1 and not lines
 

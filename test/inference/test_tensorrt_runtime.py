@@ -36,7 +36,7 @@ with_tensorrt = pytest.mark.skipif(not flavour.installed(), reason='no TensorRT 
 
 @pytest.fixture
 def as_if_rtx_3090(monkeypatch):
-    """Have it look as if there was a GPU; TensorRT itself still finds none."""
+    """Simulate a GPU, which TensorRT itself does not find."""
     pytest.importorskip('tensorrt_rtx')
     if flavour.installed()[0] != flavour.RTX or not NO_GPU:
         pytest.skip('this is for TensorRT for RTX without a GPU')
@@ -102,7 +102,7 @@ def test_precision_other_than_models_is_rejected(paint_model, as_if_rtx_3090):
 
 
 def test_start_fails_at_engine_loading_without_gpu(paint_model, as_if_rtx_3090, tmp_path, capfd):
-    """The engine is built, kept, found again, and rejected for want of a driver."""
+    """The engine is built, cached, reused, and rejected because there is no driver."""
     lines = []
     options = RuntimeOptions('tensorrt', cache=tmp_path)
     for _ in range(2):
@@ -129,7 +129,7 @@ def test_runtime_finds_engine_of_build_engine(paint_model, as_if_rtx_3090, tmp_p
 
     def load(self, data):
         loaded.append(bytes(data))
-        raise KeyboardInterrupt  # further than a machine without a GPU gets
+        raise KeyboardInterrupt  # a machine without a GPU cannot get further
 
     monkeypatch.setattr(contexts.Loader, 'load', load)
     monkeypatch.setattr(building, 'build', lambda *_: pytest.fail('it was built again'))
@@ -150,7 +150,7 @@ def test_build_engine_builds_engine_for_each_task(paint_model, as_if_rtx_3090, t
     assert len(list(folder.path.glob('*.engine'))) == 3
 
     class Executor:
-        """Stands in for what needs a GPU; answers with its engine."""
+        """Replaces the parts that need a GPU; its outputs are its engine."""
 
         def __init__(self, engine, _, spec, say):
             self.engine, self.names = engine, output_names(spec)
@@ -181,7 +181,7 @@ def test_contract_is_checked_before_cuda(paint_proto, tmp_path, monkeypatch):
     model = paint_proto()
     model.graph.output[0].name = 'corners'
     onnx.save(model, tmp_path / 'other.onnx')
-    with pytest.raises(ModelError, match='its spec asks for'):
+    with pytest.raises(ModelError, match='its spec requires'):
         TensorRtRuntime(tmp_path / 'other.onnx', 'cuda', RuntimeOptions(), silent)
 
 
@@ -193,7 +193,7 @@ def test_engine_tensors_are_checked_against_contract(paint_model):
     from mtl_perception.inference.trt.library import trt
 
     class Engine:
-        """Says of its tensors what an engine of the painted model says."""
+        """Has the tensors of an engine of the painted model."""
 
         def __init__(self, **changes):
             self.tensors = {

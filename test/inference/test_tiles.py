@@ -48,7 +48,7 @@ def test_neighbours_overlap_enough(source, network, tiles):
     for axis in (0, 1):
         starts = sorted({tile.box[axis] for tile in plan})
         side = _size(plan[0])[axis]
-        # Starts are whole pixels: half a pixel either way.
+        # Starts are whole pixels: tolerance of half a pixel.
         least = min(max(MIN_OVERLAP * side, MIN_OVERLAP_PIXELS), side / 2) - 1.5
         for start, following in pairwise(starts):
             assert start + side - following >= least

@@ -9,7 +9,7 @@ from mtl_perception.inference.timing import startable, time_side_by_side, WARM_U
 
 
 class Sleeper:
-    """A runtime that takes so long, and notes in what order it was asked."""
+    """A runtime with a given run time that records the order of runs."""
 
     def __init__(self, spec, seconds, order) -> None:
         self.spec, self.seconds, self.order = spec, seconds, order

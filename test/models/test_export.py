@@ -22,7 +22,7 @@ from mtl_perception.models import export  # noqa: E402
 from mtl_perception.models.checkpoint import save_checkpoint  # noqa: E402
 from mtl_perception.models.network import build_model  # noqa: E402
 
-# Tracing a graph takes its time where the machine is busy.
+# Tracing a graph takes long on a loaded machine.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 # Of the backbones, the one with the fewest layers: it is exported several times.

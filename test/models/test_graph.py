@@ -23,7 +23,7 @@ from mtl_perception.models.outputs import (  # noqa: E402
 
 
 class Fixed(torch.nn.Module):
-    """A network that always says the same."""
+    """A network with constant outputs."""
 
     def __init__(self, outputs: NetworkOutputs) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ def test_outputs_follow_the_tasks_of_the_spec():
 
 
 class CopiesFromPython(TorchDispatchMode):
-    """Notes each tensor that is made of numbers of Python."""
+    """Records each tensor that is created from Python numbers."""
 
     def __init__(self) -> None:
         super().__init__()

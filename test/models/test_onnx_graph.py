@@ -22,7 +22,7 @@ from mtl_perception.models.export import export_onnx  # noqa: E402
 from mtl_perception.models.network import build_model  # noqa: E402
 from mtl_perception.models.onnx_graph import fold  # noqa: E402
 
-# Tracing a graph takes its time where the machine is busy.
+# Tracing a graph takes long on a loaded machine.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]
 
 BOXES, LABELS = LabelSet.of('car', 'person'), LabelSet.of('a', 'b', 'c')

@@ -173,7 +173,7 @@ def open_engine(folder: EngineFolder, name: str, build: Callable[[], memoryview]
     Concurrent processes build it once. If it cannot be cached, `say` receives the reason. Raises
     StartError if a newly built engine does not load, and the errors of `build`.
     """
-    seen = folder.changed(name)
+    before = folder.changed(name)
     engine = _load(folder, name, load, say)
     if engine is not None:
         return engine
@@ -184,7 +184,7 @@ def open_engine(folder: EngineFolder, name: str, build: Callable[[], memoryview]
         data = build()
     else:
         with lock:
-            if folder.changed(name) != seen:
+            if folder.changed(name) != before:
                 # Another process built it while this one waited.
                 engine = _load(folder, name, load, say)
                 if engine is not None:

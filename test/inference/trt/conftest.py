@@ -3,7 +3,7 @@ import pytest
 
 @pytest.fixture(scope='session')
 def library():
-    """Return the module with the real TensorRT; skip where none is installed."""
+    """Return the module with the real TensorRT; skip if none is installed."""
     flavour = pytest.importorskip('mtl_perception.inference.trt.flavour')
     if not flavour.installed():
         pytest.skip('no TensorRT is installed')

@@ -1,9 +1,9 @@
 """
-A CUDA whose GPU is this process's own memory, to see in which order it is called.
+A fake CUDA whose GPU memory is that of this process, to test the order of calls.
 
-What is put into a stream waits there until the stream is waited for, as on a GPU: who reads a
-result before that reads what was there earlier. What is put into a stream that is captured goes
-into a graph instead. Codes and other constants are those of the real `cuda.bindings.runtime`.
+Work in a stream is deferred until the stream is synchronised, as on a GPU: reading a result
+earlier gives the previous content. Work in a captured stream is added to a graph instead. Codes
+and other constants are those of the real `cuda.bindings.runtime`.
 """
 
 from collections import Counter
@@ -16,16 +16,16 @@ from mtl_perception.graph_contract import INPUT
 
 
 class FakeRuntime:
-    """The functions of `cuda.bindings.runtime` that are used."""
+    """The used functions of `cuda.bindings.runtime`."""
 
     def __init__(self, real):
         self.real = real
         self.calls = Counter()
         self.fails = {}
-        """Name of a function -> the code that it returns; what it should do, it does not."""
+        """Name of a function -> the error code that it returns without any effect."""
         self.memory = {}
         self.live = set()
-        """Handles and addresses that were made and not freed yet."""
+        """Handles and addresses that are not freed yet."""
         self.queue = []
         self.captured = None
         self.graphs = {}

@@ -27,7 +27,7 @@ ENGINE = bytes(range(256)) * 100
 
 
 class Case:
-    """A folder, what is told, and an engine that can be built and loaded."""
+    """A folder, the reported lines, and an engine that can be built and loaded."""
 
     def __init__(self, path):
         self.lines = []
@@ -173,7 +173,7 @@ def test_engine_in_read_only_folder_is_used(case, tmp_path):
 
 
 def full(case):
-    """See that a full disk stops nothing and leaves nothing behind."""
+    """Check that a full disk is not fatal and that no file remains."""
     assert case.open() == ENGINE
     assert case.lines == [f'{case.folder.path}: the engine is not cached there (No space left on '
                           f'device)']

@@ -1,8 +1,8 @@
 """
-How an engine is run, on a CUDA that is this process's memory.
+Execution of an engine on a fake CUDA in this process's memory.
 
-It shows the order of calls, whose memory is whose and what becomes of error codes; what a GPU
-computes is in test_tensorrt_runtime.py, for machines that have one.
+It tests the order of calls, the ownership of memory and the handling of error codes; results of a
+real GPU are tested in test_tensorrt_runtime.py.
 """
 
 import gc
@@ -47,7 +47,7 @@ def start(runtime, paint_model):
 
 
 def batch(count, offset=0):
-    """Return images of which each says its number in its first pixel."""
+    """Return images with their number in the first pixel."""
     images = np.zeros((count, 64, 96, 3), np.uint8)
     images[:, 0, 0] = np.arange(count)[:, None] + np.array([offset + 1, offset + 2, offset + 3])
     return images

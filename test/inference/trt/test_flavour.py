@@ -9,7 +9,7 @@ from mtl_perception.inference.trt.flavour import Flavour
 
 @pytest.fixture
 def packages(tmp_path, monkeypatch):
-    """Return a function that puts a package's source where Python finds it; it starts empty."""
+    """Return a function that adds a package's source to the import path, which starts empty."""
     for name in flavour.MODULES:
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setattr(sys, 'path', [str(tmp_path)])

@@ -88,7 +88,7 @@ def test_invalid_file_is_rejected_before_tensorrt(paint_proto, tmp_path, monkeyp
     model = paint_proto()
     model.graph.output[0].name = 'corners'
     model.graph.node[-1].output[0] = 'label_map'
-    with pytest.raises(ModelError, match=r'outputs are classes, corners, .*; its spec asks for'):
+    with pytest.raises(ModelError, match=r'outputs are classes, corners, .*; its spec requires'):
         check_parses(save(model, tmp_path / 'other.onnx'))
     model = paint_proto()
     onnx.save(model, tmp_path / 'outside.onnx', save_as_external_data=True, size_threshold=0,
@@ -99,7 +99,7 @@ def test_invalid_file_is_rejected_before_tensorrt(paint_proto, tmp_path, monkeyp
 
 def test_network_that_contradicts_spec_is_rejected(paint_model, library):
     other = read_onnx_header(paint_model(size=(64, 64))).spec
-    with pytest.raises(ModelError, match=r'images is uint8 \[\?, 64, 96, 3\]; its spec asks for'):
+    with pytest.raises(ModelError, match=r'images is uint8 \[\?, 64, 96, 3\]; its spec requires'):
         parse(library.new_builder(), paint_model().read_bytes(), other, paint_model())
 
 
