@@ -462,7 +462,7 @@ def test_a_playlist_reads_no_file_of_this_machine(serve, start_node, tmp_path):
     server.start()
     camera = start_node('camera_node', source=server.url, timeout=1.0)
     camera.wait_for_words('cannot be opened; trying again')
-    assert 'is available' not in camera.said()
+    assert f'{server.name} is available' not in camera.said()
     camera.end()
 
 
