@@ -248,7 +248,7 @@ def test_a_stream_is_waited_for_and_comes_back(
     assert statuses[-1].name == 'camera_node: stream'
     server.start()
     wait_until(lambda: len(images) >= 5)
-    assert f'{server.name} has come after' in camera.said()
+    assert f'{server.name} is available after' in camera.said()
     wait_until(lambda: statuses[-1].level == DiagnosticStatus.OK)
     server.stop()
     camera.wait_for_words('trying again until it is available', 5.0)
