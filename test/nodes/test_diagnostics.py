@@ -6,6 +6,7 @@ import re
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticStatus
+import pytest
 
 from mtl_perception.nodes.diagnostics import (
     CameraState,
