@@ -16,7 +16,7 @@ import threading
 import time
 from typing import Any, Protocol
 
-from mtl_perception.errors import MtlError
+from mtl_perception.errors import MtlError, one_line
 from mtl_perception.extras import missing_package
 from mtl_perception.memory import keep_freed_memory
 from mtl_perception.nodes.early_signals import ENDING_SIGNALS, hold_signals
@@ -111,7 +111,7 @@ def _spin(make: Callable[[Stop], RunnableNode], stop: Stop, args: list[str] | No
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # rclpy's own errors for command lines have no common class
-        raise MtlError(' '.join(str(error).split())[:500]) from None
+        raise MtlError(one_line(error, 500)) from None
     with contextlib.ExitStack() as undo:
         undo.callback(rclpy.try_shutdown)
         if stop.asked():

@@ -25,7 +25,7 @@ from mtl_perception.bags.metadata import (
 )
 from mtl_perception.bags.recording import Recording, RecordingLimits, Source
 from mtl_perception.bags.writer import BagWriter, SplitRule
-from mtl_perception.errors import ConfigError, MtlError
+from mtl_perception.errors import ConfigError, MtlError, one_line
 from mtl_perception.nodes import qos
 from mtl_perception.nodes.bag_types import empty_typestore, message_class, register_type
 from mtl_perception.nodes.diagnostics import present
@@ -123,7 +123,7 @@ class RecorderNode(AcceptsSameValues):
             return RecordedTopic(self.resolve_topic_name(name), kind)
         except Exception as error:  # rclpy's errors for names have no common class
             raise ConfigError(
-                f'parameter topics: {name!r} is not a topic name: {" ".join(str(error).split())}',
+                f'parameter topics: {name!r} is not a topic name: {one_line(error)}',
                 ) from None
 
     def _look(self) -> None:
