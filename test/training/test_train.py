@@ -44,7 +44,7 @@ def one_thread():
 
 
 def test_losses_fall(small_config, read_losses, tmp_path):
-    train(small_config(tmp_path, training={'steps': 60}, optimizer={'learning_rate': 4e-3},
+    train(small_config(tmp_path, training={'steps': 100}, optimizer={'learning_rate': 4e-3},
                        batches={'crop_size': 96}))
     found = read_losses(tmp_path)
     # Single steps differ much: stretches are compared.
