@@ -12,8 +12,8 @@ from pathlib import Path
 import platform
 
 _EXTRAS = {
-    'run': ('cv2', 'mcap', 'numpy', 'onnxruntime', 'PIL', 'pycocotools', 'rosbags', 'simplejpeg',
-            'tqdm', 'yaml'),
+    'run': ('cv2', 'lxml', 'mcap', 'numpy', 'onnxruntime', 'PIL', 'pycocotools', 'pydantic',
+            'pydantic_core', 'rosbags', 'simplejpeg', 'tqdm', 'yaml'),
     'train': ('jinja2', 'lightning_fabric', 'matplotlib', 'onnx', 'onnxscript', 'tensorboard',
               'torch', 'torchmetrics', 'torchvision'),
     'openvino': ('openvino',),

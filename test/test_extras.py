@@ -106,6 +106,17 @@ def test_the_package_itself_needs_no_other():
     assert (done.returncode, done.stderr) == (0, '')
 
 
+@pytest.mark.parametrize('module', [
+    'commands.predict', 'commands.demo', 'demo.run', 'nodes.camera_node', 'nodes.perception_node',
+    'nodes.recorder_node'])
+def test_robot_needs_no_package_of_the_data_sets(module):
+    """ROS has no key for pydantic 2, and nothing on a robot reads annotations."""
+    if module.startswith('nodes'):
+        pytest.importorskip('rclpy')
+    done = run_without('pydantic,pydantic_core,lxml', f'import mtl_perception.{module}')
+    assert (done.returncode, done.stderr) == (0, '')
+
+
 @pytest.mark.parametrize(('missing', 'command'), [
     ('numpy', 'predict'), ('cv2', 'demo'), ('yaml', 'evaluate'), ('torch', 'train')])
 def test_a_command_says_in_one_line_what_is_missing(missing, command):

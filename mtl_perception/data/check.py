@@ -1,4 +1,4 @@
-"""What a manifest's sets hold: counts, sizes, shares, and everything that is broken in them."""
+"""Check of the sets of a manifest: counts, sizes, shares, and everything that is broken."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from typing import Any
 import numpy as np
 
 from mtl_perception.data.broken import Broken, read_good
-from mtl_perception.data.manifest import Manifest, SetSpec
 from mtl_perception.data.readers import DataSet, open_set
 from mtl_perception.data.samples import Sample
+from mtl_perception.data.set_spec import Manifest, SetSpec
 from mtl_perception.errors import ConfigError, MtlError
+from mtl_perception.images.listing import spread
 from mtl_perception.labels import IGNORE_LABEL
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-"""Quantiles of box sizes that are told."""
+"""Quantiles of box sizes in the report."""
 
 
 @dataclass
@@ -26,20 +27,20 @@ class SplitReport:
 
     spec: SetSpec
     split: str
-    pictures: int = 0
-    """Those that can be used."""
+    images: int = 0
+    """Number of images that can be used."""
     sizes: tuple[int, int, int, int] | None = None
     """Smallest and largest width, smallest and largest height."""
     ignore_regions: int = 0
     sides: dict[int, list[float]] = field(default_factory=dict)
-    """Our class -> root of the area of each of its boxes, in pixels of the picture."""
+    """Our class -> root of the area of each of its boxes, in pixels of the image."""
     fitted: dict[int, list[float]] = field(default_factory=dict)
-    """The same in pixels of the network's input that the whole picture is fitted into."""
+    """The same in pixels of the network's input that the whole image is fitted into."""
     pixels: np.ndarray = field(default_factory=lambda: np.zeros(256, np.int64))
     """Number of pixels by source label; `IGNORE_LABEL`: unlabelled."""
     broken: list[Broken] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
-    """Some pictures with their truth, evenly spread."""
+    """Some images with their ground truth, evenly spread."""
 
     @property
     def training_scale(self) -> float:
@@ -47,12 +48,12 @@ class SplitReport:
         return math.sqrt(self.spec.scale[0] * self.spec.scale[1])
 
     def add(self, sample: Sample, input_size: tuple[int, int]) -> None:
-        """Count a picture."""
+        """Count an image."""
         height, width = sample.image.shape[:2]
         low_w, high_w, low_h, high_h = self.sizes or (width, width, height, height)
         self.sizes = (min(low_w, width), max(high_w, width),
                       min(low_h, height), max(high_h, height))
-        self.pictures += 1
+        self.images += 1
         if sample.boxes is not None:
             fit = min(input_size[0] / width, input_size[1] / height)
             extent = sample.boxes.boxes[:, 2:] - sample.boxes.boxes[:, :2]
@@ -67,7 +68,7 @@ class SplitReport:
 
 @dataclass(frozen=True)
 class CheckReport:
-    """What was found in a manifest's sets."""
+    """Result of checking the sets of a manifest."""
 
     manifest: Manifest
     input_size: tuple[int, int]
@@ -88,7 +89,7 @@ class CheckReport:
 
     def _split(self, report: SplitReport) -> dict[str, Any]:
         result: dict[str, Any] = {
-            'set': report.spec.name, 'split': report.split, 'pictures': report.pictures,
+            'set': report.spec.name, 'split': report.split, 'pictures': report.images,
             'broken': [{'entry': item.stem, 'reason': item.reason} for item in report.broken]}
         if report.sizes:
             result['width'], result['height'] = list(report.sizes[:2]), list(report.sizes[2:])
@@ -121,7 +122,7 @@ class CheckReport:
                 low_w, high_w, low_h, high_h = report.sizes
                 sizes = f', {low_w}x{low_h}' + (
                     f' to {high_w}x{high_h}' if (low_w, low_h) != (high_w, high_h) else '')
-            lines.append(f'{report.spec.name} {report.split}: {report.pictures} pictures{sizes}, '
+            lines.append(f'{report.spec.name} {report.split}: {report.images} images{sizes}, '
                          f'{len(report.broken)} broken')
             for _, name, sides in self.classes(report):
                 trained = quantiles(sides, report.training_scale)
@@ -139,17 +140,17 @@ def check(manifest: Manifest, splits: Sequence[str] | None = None,
           samples: int = 4,
           progress: Callable[[DataSet, str], None] | None = None) -> CheckReport:
     """
-    Read all pictures of a manifest's sets and return what is in them.
+    Read all images of a manifest's sets and return their counts and faults.
 
     Args:
         manifest: the sets and what their labels mean.
         splits: only these; None takes all that a set has.
         sets: names of the sets; None takes all.
         input_size: width and height of the network's input, for the boxes' sizes in it.
-        samples: so many pictures of each split are kept to be shown.
-        progress: is told which split comes next.
+        samples: number of images of each split that are kept to be shown.
+        progress: called with the set and the split that is read next.
 
-    Raises ConfigError for an unknown set or split; what is broken is in the report.
+    Raises ConfigError for an unknown set or split; broken entries are in the report.
 
     """
     specs = manifest.sets if sets is None else tuple(manifest.set_named(name) for name in sets)
@@ -179,9 +180,9 @@ def _check_split(data_set: DataSet, split: str, input_size: tuple[int, int],
     for index, sample in read_good(data_set, split, report.broken.append):
         if wanted is None:
             count = len(data_set.stems(split))
-            wanted = sorted({(2 * k + 1) * count // (2 * samples) for k in range(samples)})
+            wanted = list(spread(count, samples))
         report.add(sample, input_size)
-        # A broken picture's place among the samples goes to the next good one.
+        # A broken image's place among the samples goes to the next good one.
         if wanted and index >= wanted[0]:
             wanted = [place for place in wanted if place > index]
             report.samples.append(sample)
@@ -196,7 +197,7 @@ def quantiles(values: Sequence[float], factor: float = 1.0) -> list[float]:
 
 
 def label_shares(report: SplitReport) -> list[tuple[str, float]]:
-    """Return the shares of the set's labels, and of what is unlabelled, of its pixels."""
+    """Return each label's share of the pixels, and that of unlabelled pixels."""
     total = int(report.pixels.sum())
     if report.spec.masks is None or not total:
         return []

@@ -1,4 +1,4 @@
-"""The page of `mtl data check`: one HTML file with tables, what is broken, and samples."""
+"""The page of `mtl data check`: one HTML file with tables, faults and samples."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import jinja2
 import numpy as np
 
 from mtl_perception.data.check import CheckReport, label_shares, QUANTILES, quantiles, SplitReport
-from mtl_perception.data.manifest import Manifest, MaskLabels
 from mtl_perception.data.samples import Sample
+from mtl_perception.data.set_spec import Manifest, MaskLabels
 from mtl_perception.labels import Color, IGNORE_LABEL
 
 SAMPLE_SIDE = 480
@@ -33,7 +33,7 @@ figure { display: inline-block; margin: 0 .6em .8em 0; vertical-align: top }
 figcaption { font-size: .8em; color: #666; max-width: 480px; overflow-wrap: anywhere }
 </style></head><body>
 <h1>Data check</h1>
-<p>{{ pictures }} pictures in {{ splits | length }} splits,
+<p>{{ images }} images in {{ splits | length }} splits,
 <span{% if broken %} class="broken"{% endif %}>{{ broken }} broken</span>.</p>
 {% if unopened %}<ul class="broken">{% for reason in unopened %}<li>{{ reason }}</li>
 {% endfor %}</ul>{% endif %}
@@ -54,11 +54,11 @@ figcaption { font-size: .8em; color: #666; max-width: 480px; overflow-wrap: anyw
 {% endif %}
 {% if split.broken %}<ul class="broken">{% for item in split.broken %}<li>{{ item }}</li>
 {% endfor %}</ul>{% endif %}
-{% for sample in split.samples %}<figure><img alt="{{ sample.name }}" src="{{ sample.picture }}">
+{% for sample in split.samples %}<figure><img alt="{{ sample.name }}" src="{{ sample.image }}">
 <figcaption>{{ sample.name }}</figcaption></figure>{% endfor %}
 {% endfor %}
 <p class="muted">A side is the root of a box's area; in training, at the middle of the set's
-<code>scale</code>; otherwise with the whole picture fitted into the network's input. Dashed
+<code>scale</code>; otherwise with the whole image fitted into the network's input. Dashed
 regions are ignored.</p>
 </body></html>
 """
@@ -69,7 +69,7 @@ def render_page(report: CheckReport) -> str:
     template = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined,
                                   trim_blocks=True).from_string(_PAGE)
     page: str = template.render(
-        pictures=sum(split.pictures for split in report.splits), broken=len(report.reasons),
+        images=sum(split.images for split in report.splits), broken=len(report.reasons),
         unopened=report.unopened, input_size='x'.join(map(str, report.input_size)),
         quantiles=[f'{100 * q:g} %' for q in QUANTILES],
         splits=[_split(report, split) for split in report.splits])
@@ -82,12 +82,12 @@ def _split(report: CheckReport, split: SplitReport) -> dict[str, Any]:
         sizes = '; {}x{} to {}x{} pixels'.format(*(split.sizes[k] for k in (0, 2, 1, 3)))
     return {
         'title': f'{split.spec.name}, {split.split}',
-        'summary': f'{split.pictures} pictures{sizes}; {split.ignore_regions} ignore regions; '
+        'summary': f'{split.images} images{sizes}; {split.ignore_regions} ignore regions; '
                    f'{len(split.broken)} broken',
         'boxes': _boxes(report, split),
         'labels': _labels(report.manifest, split),
         'broken': [item.reason for item in split.broken],
-        'samples': [{'name': sample.name, 'picture': _data_uri(
+        'samples': [{'name': sample.name, 'image': _data_uri(
             draw_sample(sample, report.manifest, split.spec.masks))} for sample in split.samples]}
 
 
@@ -120,7 +120,7 @@ def _labels(manifest: Manifest, split: SplitReport) -> list[dict[str, Any]]:
 
 def draw_sample(sample: Sample, manifest: Manifest, masks: MaskLabels | None) -> np.ndarray:
     """
-    Return the picture, uint8 [h, w, 3] RGB and at most `SAMPLE_SIDE` long, with its truth on it.
+    Return the image, uint8 [h, w, 3] RGB and at most `SAMPLE_SIDE` long, with its ground truth.
 
     Labels tint it in the colour of the class that they are, or the mean of those that they may be.
     """

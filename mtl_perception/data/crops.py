@@ -1,46 +1,35 @@
-"""Large pictures of a set as many smaller ones, cut when they are read and never on disk."""
+"""Large images of a set as many smaller ones, cut when they are read and never on disk."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 import math
-from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from mtl_perception.data.manifest import Crops
-from mtl_perception.data.readers import DataSet
-from mtl_perception.data.readers.files import image_size
+from mtl_perception.data.data_set import FileSet
 from mtl_perception.data.samples import BoxTruth, Sample
+from mtl_perception.data.set_spec import Crops
 from mtl_perception.data.transforms import AugmentOptions
 from mtl_perception.errors import DataError
-
-
-@runtime_checkable
-class FileSet(DataSet, Protocol):
-    """A data set whose pictures are files."""
-
-    def picture_file(self, split: str, index: int) -> Path:
-        """Return the file of the split's picture `index`; DataError where it has none."""
-        ...
+from mtl_perception.images.reading import image_size
 
 
 @dataclass(frozen=True)
 class _Crop:
-    picture: int
+    image: int
     name: str
     window: tuple[int, int, int, int] | None
-    """x0, y0, x1, y1 in pixels; None: the whole picture."""
+    """x0, y0, x1, y1 in pixels; None: the whole image."""
 
 
 class CroppedSet:
     """
-    A data set whose large pictures are read in crops.
+    A data set whose large images are read in crops.
 
-    The sizes come from the headers of the files. The last picture is kept, so that reading the
-    crops in order decodes each picture once.
+    The sizes come from the headers of the files. The last image is kept, so that reading the
+    crops in order decodes each image once.
     """
 
     def __init__(self, data_set: FileSet, crops: Crops) -> None:
@@ -51,15 +40,15 @@ class CroppedSet:
         self._last: tuple[str, int, Sample] | None = None
 
     def stems(self, split: str) -> Sequence[str]:
-        """Return the names of the crops, '<stem>@<x>,<y>', and of pictures that stay whole."""
+        """Return the names of the crops, '<stem>@<x>,<y>', and of images that stay whole."""
         return [crop.name for crop in self._crops(split)]
 
     def read(self, split: str, index: int) -> Sample:
-        """Return the split's crop `index`; DataError where its picture is broken."""
+        """Return the split's crop `index`; DataError where its image is broken."""
         crop = self._crops(split)[index]
-        if self._last is None or self._last[:2] != (split, crop.picture):
-            self._last = None  # Two large pictures need not be in memory at once.
-            self._last = split, crop.picture, self._set.read(split, crop.picture)
+        if self._last is None or self._last[:2] != (split, crop.image):
+            self._last = None  # Two large images need not be in memory at once.
+            self._last = split, crop.image, self._set.read(split, crop.image)
         sample = self._last[2]
         if crop.window is None:
             return sample
@@ -72,20 +61,20 @@ class CroppedSet:
     def _crops(self, split: str) -> list[_Crop]:
         if split not in self._splits:
             self._splits[split] = [
-                crop for picture, stem in enumerate(self._set.stems(split))
-                for crop in self._cut_up(split, picture, stem)]
+                crop for image, stem in enumerate(self._set.stems(split))
+                for crop in self._cut_up(split, image, stem)]
         return self._splits[split]
 
-    def _cut_up(self, split: str, picture: int, stem: str) -> list[_Crop]:
-        whole = [_Crop(picture, stem, None)]
+    def _cut_up(self, split: str, image: int, stem: str) -> list[_Crop]:
+        whole = [_Crop(image, stem, None)]
         try:
-            width, height = image_size(self._set.picture_file(split, picture))
+            width, height = image_size(self._set.image_file(split, image))
         except DataError:
-            return whole  # Reading it will say what is wrong.
+            return whole  # Reading it reports what is wrong.
         side, overlap = self._options.side, self._options.overlap
         if max(width, height) <= side:
             return whole
-        return [_Crop(picture, f'{stem}@{x},{y}',
+        return [_Crop(image, f'{stem}@{x},{y}',
                       (x, y, min(x + side, width), min(y + side, height)))
                 for y in _starts(height, side, overlap) for x in _starts(width, side, overlap)]
 

@@ -9,9 +9,9 @@ from tqdm import tqdm
 
 from mtl_perception.data.broken import Broken, read_good
 from mtl_perception.data.crops import CroppedSet, FileSet
-from mtl_perception.data.manifest import Manifest, SetSpec
 from mtl_perception.data.readers import DataSet, open_set
 from mtl_perception.data.samples import Sample
+from mtl_perception.data.set_spec import Manifest, SetSpec
 from mtl_perception.errors import DataError
 
 

@@ -1,7 +1,7 @@
 """
-Augmentation: a sample to a square crop of one size, pictures, boxes and masks together.
+Augmentation: a sample to a square crop of one size, image, boxes and masks together.
 
-One affine map does scale, crop, quarter turns, a little rotation and flip, so that a picture is
+One affine map does scale, crop, quarter turns, a little rotation and flip, so that an image is
 resampled once. Everything is drawn from the generator that is passed in: the same generator state
 gives the same crop.
 """
@@ -25,7 +25,7 @@ class AugmentOptions:
     crop_size: int = 320
     """Side of the square crop in pixels."""
     focus_probability: float = 0.75
-    """Share of crops of pictures with boxes that are laid around one of the boxes."""
+    """Share of crops of images with boxes that are laid around one of the boxes."""
     turn_probability: float = 0.5
     """Share of crops that are turned by 90, 180 or 270 degrees."""
     tilt_probability: float = 0.4
@@ -41,12 +41,12 @@ class AugmentOptions:
     noise: float = 6.0
     """Largest standard deviation of the noise, in grey levels."""
     grey_probability: float = 0.05
-    """Share of colour pictures that lose their colour."""
+    """Share of colour images that lose their colour."""
     visible_share: float = 0.6
     """
-    A box of which less lies in the crop is ignored: neither object nor background. Many sets leave
-    objects unlabelled that the border of the picture cuts; asking for those that a crop cuts would
-    teach to find the others too.
+    A box with a smaller share in the crop is ignored: neither object nor background. Many sets
+    leave objects unlabelled that the border of the image cuts; training on those that a crop cuts
+    would make the network detect the others too.
     """
     min_side: float = 2.5
     """A box with a shorter side in the crop, in pixels, is ignored likewise."""
@@ -60,7 +60,7 @@ class Crop:
     """uint8 [S, S, 3], RGB."""
     boxes: BoxTruth | None
     mask: np.ndarray | None
-    """uint8 [S, S]: the set's own labels; IGNORE_LABEL outside the picture."""
+    """uint8 [S, S]: the set's own labels; IGNORE_LABEL outside the image."""
 
 
 def augment(sample: Sample, scale_range: tuple[float, float], options: AugmentOptions,
@@ -84,7 +84,7 @@ def augment(sample: Sample, scale_range: tuple[float, float], options: AugmentOp
 
 def _draw_map(sample: Sample, scale_range: tuple[float, float], options: AugmentOptions,
               random: np.random.Generator) -> np.ndarray:
-    """Return the affine map [2, 3] from the picture's pixels to the crop's."""
+    """Return the affine map [2, 3] from the image's pixels to the crop's."""
     height, width = sample.image.shape[:2]
     scale = float(np.exp(random.uniform(*np.log(scale_range))))
     degrees = 0.0
@@ -110,7 +110,7 @@ def _draw_focus(sample: Sample, half: float, options: AugmentOptions,
     height, width = sample.image.shape[:2]
     truth = sample.boxes
     if truth is not None and len(truth.boxes) and random.random() < options.focus_probability:
-        # First a class, then a box of it: rare classes are seen as often as common ones.
+        # First a class, then a box of it: rare classes are drawn like common ones.
         wanted = random.choice(np.unique(truth.classes))
         x0, y0, x1, y1 = truth.boxes[random.choice(np.flatnonzero(truth.classes == wanted))]
         jitter = random.uniform(-0.7 * half, 0.7 * half, 2)
@@ -119,7 +119,7 @@ def _draw_focus(sample: Sample, half: float, options: AugmentOptions,
 
 
 def _clip_focus(focus: float, half: float, side: int, random: np.random.Generator) -> float:
-    """Return `focus` such that the crop lies inside the picture or the picture inside the crop."""
+    """Return `focus` such that the crop lies inside the image or the image inside the crop."""
     if side > 2 * half:
         return float(np.clip(focus, half, side - half))
     return float(random.uniform(side - half, half))
@@ -142,8 +142,8 @@ def map_boxes(boxes: np.ndarray, matrix: np.ndarray, round_objects: bool = True)
     """
     Return upright boxes float32 [N, 4] around `boxes` [N, 4] after the affine map `matrix`.
 
-    For rotations that are no quarter turns an object's box grows less than its corners say:
-    with `round_objects` the ellipse inside the box is mapped, without it the corners.
+    For rotations other than quarter turns, an object's box grows less than its corners do: with
+    `round_objects` the ellipse inside the box is mapped, without it the corners.
     """
     boxes = boxes.reshape(-1, 4).astype(np.float64)
     linear, shift = matrix[:, :2], matrix[:, 2]

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from mtl_perception.bags.results import RecordedFrame
-from mtl_perception.data.manifest import MaskLabels
 from mtl_perception.data.samples import BoxTruth
+from mtl_perception.data.set_spec import MaskLabels
 from mtl_perception.evaluation.detection import DetectionScore, DetectionScorer
 from mtl_perception.evaluation.segmentation import SegmentationScore, SegmentationScorer
 from mtl_perception.inference.results import Detections

@@ -9,9 +9,9 @@ import time
 
 import numpy as np
 
-from mtl_perception.data.manifest import Manifest
 from mtl_perception.data.readers import DataSet, open_set
 from mtl_perception.data.samples import Sample
+from mtl_perception.data.set_spec import Manifest
 from mtl_perception.errors import ConfigError, DataError
 from mtl_perception.evaluation.bootstrap import Bootstrap, bootstrap
 from mtl_perception.evaluation.detection import detection_score, MAX_DETECTIONS

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from mtl_perception.data.manifest import Manifest, MaskLabels, SetSpec
 from mtl_perception.data.samples import BoxTruth, Sample
+from mtl_perception.data.set_spec import Manifest, MaskLabels, SetSpec
 from mtl_perception.drawing import draw_overlay
 from mtl_perception.evaluation.set_scorer import ImageResult
 from mtl_perception.inference.results import Perception, Timings

@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from mtl_perception.data.manifest import Manifest
+from mtl_perception.data.set_spec import Manifest
 from mtl_perception.evaluation.average_precision import RECALLS
 from mtl_perception.evaluation.bootstrap import Bootstrap, Comparison
 from mtl_perception.evaluation.detection import DetectionScore

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from mtl_perception.data.manifest import MaskLabels
+from mtl_perception.data.set_spec import MaskLabels
 from mtl_perception.evaluation.boundary import boundary_f
 
 _CODES = 256

@@ -6,8 +6,8 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from mtl_perception.data.manifest import Manifest, SetSpec
 from mtl_perception.data.samples import Sample
+from mtl_perception.data.set_spec import Manifest, SetSpec
 from mtl_perception.evaluation.box_confusion import BoxConfusionCounter, Outcome
 from mtl_perception.evaluation.detection import (
     detection_score,

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl_perception.data.manifest import Manifest
 from mtl_perception.data.readers import open_set
+from mtl_perception.data.set_spec import Manifest
 from mtl_perception.errors import ConfigError
 from mtl_perception.images.inputs import open_images
 from mtl_perception.images.listing import spread

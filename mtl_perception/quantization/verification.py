@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mtl_perception.data.manifest import Manifest
+from mtl_perception.data.set_spec import Manifest
 from mtl_perception.evaluation.evaluate import evaluate_models
 from mtl_perception.evaluation.report import SetReport
 from mtl_perception.inference.pipeline import Pipeline, PipelineOptions

@@ -1,18 +1,21 @@
 """The manifest that the repository ships, and the data that it describes where they are."""
 
 from collections import Counter
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 import pytest
+import yaml
 
-from mtl_perception.data.manifest import FlightSplit, load_manifest, Manifest
+from mtl_perception.data.manifest import load_manifest
 from mtl_perception.data.readers import open_set
+from mtl_perception.data.set_spec import FlightSplit, Manifest
+from mtl_perception.main import main
 
 CONFIG = Path(__file__).parents[2] / 'config' / 'aerial.yaml'
 
-# By set: pictures of train and val, and boxes or labels that the data's own table counts.
-PICTURES = {'cars_madison': (272, 32), 'cars_minsk_munich': (77, 25),
+# By set: images of train and val, and boxes or labels from the table of the data.
+IMAGES = {'cars_madison': (272, 32), 'cars_minsk_munich': (77, 25),
             'thermal_hituav': (2029, 290), 'land_dronedeploy': (196, 32),
             'roads_epfl': (80, 10), 'city_tiles': (78, 10)}
 BOXES = {'cars_madison': {'car': 1281 + 141},
@@ -36,7 +39,7 @@ def test_classes(manifest: Manifest) -> None:
     assert manifest.pixel_weights == (1, 1, 1, 2, 1, 4)
 
 
-def test_every_class_is_taught_by_a_set(manifest: Manifest) -> None:
+def test_every_class_is_labelled_by_a_set(manifest: Manifest) -> None:
     assert manifest.detection is not None
     complete = [set(spec.boxes.complete) for spec in manifest.sets if spec.boxes]
     assert set.union(*complete) == set(range(len(manifest.detection)))
@@ -55,13 +58,13 @@ def test_seeds_of_training_and_validation_differ(manifest: Manifest) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('name', PICTURES)
+@pytest.mark.parametrize('name', IMAGES)
 def test_reads_all_of_the_data(manifest: Manifest, name: str) -> None:
     spec = manifest.set_named(name)
     if not spec.path.is_dir():
-        pytest.skip(f'{name} is not here; MTL_DATA says where the data are')
+        pytest.skip(f'{name} is not here; MTL_DATA names the folder of the data sets')
     data = open_set(spec, manifest)
-    assert tuple(len(data.stems(split)) for split in ('train', 'val')) == PICTURES[name]
+    assert tuple(len(data.stems(split)) for split in ('train', 'val')) == IMAGES[name]
     classes: Counter[str] = Counter()
     names: set[str] = set()
     labels: set[int] = set()
@@ -82,7 +85,7 @@ def test_reads_all_of_the_data(manifest: Manifest, name: str) -> None:
             if sample.mask is not None:
                 assert sample.mask.shape == (height, width)
                 labels.update(np.unique(sample.mask).tolist())
-    assert len(names) == sum(PICTURES[name])
+    assert len(names) == sum(IMAGES[name])
     if spec.masks:
         assert labels - {255} == set(range(len(spec.masks.names)))
     if name == 'thermal_hituav':
@@ -91,3 +94,21 @@ def test_reads_all_of_the_data(manifest: Manifest, name: str) -> None:
         # Some of the source's cars are our large vehicles.
         assert classes.total() == BOXES[name]['car']
         assert classes['large_vehicle'] > 0
+
+
+@pytest.mark.parametrize('path', sorted(CONFIG.parent.glob('*.yaml')), ids=lambda path: path.name)
+def test_shipped_files_name_no_folder_outside_of_themselves(path: Path) -> None:
+    content = yaml.safe_load(path.read_text('utf-8'))
+    for entry in (content, *content.get('sets', {}).values()):
+        for key in ('root', 'path'):
+            folder = PurePosixPath(entry.get(key, '.'))
+            assert not folder.is_absolute() and '..' not in folder.parts
+
+
+def test_missing_data_are_reported_with_the_options_that_name_them(
+        monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv('MTL_DATA', raising=False)
+    assert main(['data', 'check', str(CONFIG), '--sets', 'cars_madison']) == 1
+    assert capsys.readouterr().err.splitlines()[0] == (
+        f'broken: {CONFIG.parent}/cars_madison: no such folder, where data set cars_madison is '
+        'expected; name the folder of the data sets with --data or $MTL_DATA')

@@ -6,13 +6,8 @@ from typing import Any
 import pytest
 import yaml
 
-from mtl_perception.data.manifest import (
-    Crops,
-    FlightSplit,
-    ListSplit,
-    load_manifest,
-    Manifest,
-)
+from mtl_perception.data.manifest import load_manifest
+from mtl_perception.data.set_spec import Crops, FlightSplit, ListSplit, Manifest
 from mtl_perception.errors import ConfigError, DataError
 
 MANIFEST: dict[str, Any] = {
@@ -95,7 +90,7 @@ def test_set_with_boxes(load: Loader, tmp_path: Path) -> None:
     assert spec.box_class_pixels == {0: 2}
     assert (spec.detection_weight, spec.segmentation_weight) == (2, 0)
     assert spec.scale == (0.5, 1)
-    assert spec.options == {
+    assert spec.options.model_dump() == {
         'images': 'images', 'annotations': 'annotations', 'masks': 'masks', 'one_based': True}
     assert spec.crops is None
     assert spec.masks is None
@@ -115,7 +110,7 @@ def test_set_with_masks_and_defaults(load: Loader, tmp_path: Path) -> None:
     assert spec.box_class_pixels == {}
 
 
-def test_splits_may_be_lists_and_leave_pictures_out(load: Loader) -> None:
+def test_splits_may_be_lists_and_leave_images_out(load: Loader) -> None:
     splits = {'train': {'list': 'all.txt', 'without': 'val.txt'}, 'val': ['a', 'b']}
     spec = load(changed('sets', 'masked', 'splits', value=splits)).set_named('masked')
     assert spec.splits == {'train': ListSplit('all.txt', 'val.txt'), 'val': ListSplit(('a', 'b'))}
@@ -164,19 +159,23 @@ def test_unknown_set_lists_the_known(load: Loader) -> None:
     (changed('detection', 'score_groups', 'vehicle', value=['tank']),
      "detection.score_groups.vehicle names no class: 'tank'; the classes are car, bus, person"),
     (changed('detection', 'score_groups', 'vehicle', value=[]), 'vehicle names no class'),
-    (changed('segmentation', 'weights', 'sea', value=2), "weights names no class: 'sea'"),
+    (changed('segmentation', 'weights', 'sea', value=2), "weights.sea names no class: 'sea'"),
     (changed('segmentation', 'weights', 'vehicle', value=0), 'weights.vehicle is a weight in'),
     (changed('segmentation', 'weights', 'vehicle', value=True), 'of type float, not True'),
-    (changed('sets', 'a/b', value={'reader': 'voc'}), 'sets.a/b is no name of a set'),
-    (changed('sets', 'boxed', 'reader', value='txt'), "sets.boxed.reader is one of voc, .* 'txt'"),
+    (changed('sets', 'a/b', value={'reader': 'voc'}), 'sets.a/b is not a valid name of a set'),
+    (changed('sets', 'boxed', 'reader', value='txt'),
+     "sets.boxed.reader is one of .*'voc', .* not 'txt'"),
     (changed('sets', 'boxed', 'lables', value={}), 'sets.boxed.lables is not a known key'),
-    (changed('sets', 'boxed', 'reader', value='mask_folder'), 'boxes do not go with .*mask_fo'),
-    (changed('sets', 'boxed', 'colors', value={}), 'boxed.colors go with `masks` and the reader'),
+    (changed('sets', 'boxed', 'reader', value='mask_folder'),
+     "sets.boxed.boxes are not supported by the reader 'mask_folder', only by .*voc"),
+    (changed('sets', 'boxed', 'colors', value={}),
+     "boxed.colors are not supported by the reader 'voc', only by mask_folder"),
     (changed('sets', 'masked', 'colors', value={'odd': [0, 0, 0]}),
      'masked.colors must name the labels of `masks`, not car, ground'),
     (changed('sets', 'masked', 'colors', value={**COLORS, 'odd': [0, 256, 0]}), 'colors.odd is'),
     (changed('sets', 'masked', 'colors', value={**COLORS, 'odd': [1, 1, 1]}), 'another label has'),
-    (changed('sets', 'drawn', 'crops', value={'side': 512}), 'crops do not go with .*synthetic'),
+    (changed('sets', 'drawn', 'crops', value={'side': 512}),
+     "drawn.crops are not supported by the reader 'synthetic'"),
     (changed('sets', 'boxed', 'crops', value={'side': 8}), 'crops.side is a length in 32'),
     (changed('sets', 'boxed', 'crops', value={'side': 64, 'overlap': 33}), 'crops.overlap is a'),
     (changed('sets', 'boxed', 'splits', 'train', value=[]), 'splits.train is the name of a file'),
@@ -189,19 +188,27 @@ def test_unknown_set_lists_the_known(load: Loader) -> None:
         'reader': 'coco', 'boxes': {'classes': {'a': 'car'}, 'complete': []},
         'splits': {'train': ['a']}}), 'splits.train is the name of a file, not'),
     (changed('sets', 'masked', value={'reader': 'mask_folder'}), 'sets.masked needs `masks`'),
-    (changed('sets', 'drawn', value={'reader': 'synthetic'}), 'drawn needs `boxes` or `masks`'),
+    (changed('sets', 'drawn', value={'reader': 'synthetic'}), 'sets.drawn.splits is missing'),
+    (changed('sets', 'boxed', value={'reader': 'voc'}), 'boxed needs `boxes` or `masks`'),
+    (changed('sets', 'boxed', value={}), 'sets.boxed.reader is missing'),
+    (changed('sets', 'boxed', value=[]), r'sets.boxed is a mapping, not \[\]'),
+    (changed('sets', 'boxed', 'reader', value=['voc']), r"boxed.reader is one of .*\['voc'\]"),
+    (changed('sets', 'boxed', 'boxes', value=None), 'sets.boxed.boxes has no value; write one or'),
+    (changed('sets', 'boxed', 'path', value=3), 'sets.boxed.path is of type str, not 3'),
     (changed('sets', 'boxed', 'boxes', value={'classes': {'a': 'car'}}),
      'sets.boxed.boxes.complete is missing'),
     (changed('sets', 'boxed', 'boxes', 'classes', value={}), 'classes maps no class'),
     (changed('sets', 'boxed', 'boxes', 'classes', 'auto', value='tank'),
      "sets.boxed.boxes.classes.auto names no class: 'tank'"),
-    (changed('sets', 'boxed', 'boxes', 'classes', 'auto', value=['car']), 'names no class'),
+    (changed('sets', 'boxed', 'boxes', 'classes', 'auto', value=['car']),
+     r"boxes.classes.auto is of type str, not \['car'\]"),
     (changed('sets', 'boxed', 'boxes', 'complete', value='car'), 'is a list of class names'),
     (changed('sets', 'boxed', 'boxes', 'complete', value=['car', 'car']), 'names a class twice'),
-    (changed('sets', 'boxed', 'boxes', 'by_length', 'x', value={}), 'by_length.x is no source'),
+    (changed('sets', 'boxed', 'boxes', 'by_length', 'x',
+             value={'at_least': 9, 'class': 'bus'}), 'by_length.x is no source'),
     (changed('sets', 'boxed', 'boxes', 'by_length', 'auto', 'at_least', value=0), 'is a length'),
     (changed('sets', 'boxed', 'boxes_as_masks', 'person', value='vehicle'),
-     'boxes_as_masks.person is not among the classes that the set labels completely'),
+     'boxes_as_masks.person is not in `boxes.complete`, the classes .* labels exhaustively'),
     (changed('sets', 'boxed', 'boxes_as_masks', 'car', value='sea'), "names no class: 'sea'"),
     (changed('sets', 'masked', 'boxes_as_masks', value={}), 'boxes_as_masks needs boxes'),
     (changed('sets', 'masked', 'masks', 'odd', value='grass'),
@@ -211,7 +218,8 @@ def test_unknown_set_lists_the_known(load: Loader) -> None:
     (changed('sets', 'masked', 'masks', value={}), 'maps 0 labels'),
     (changed('sets', 'boxed', 'splits', value={}), 'splits names no split'),
     (changed('sets', 'boxed', 'splits', 'train', value=1), 'splits.train is the name of a file'),
-    (changed('sets', 'drawn', 'splits', 'val', 'frames', value=0), 'splits.val needs first_seed'),
+    (changed('sets', 'drawn', 'splits', 'val', 'frames', value=0),
+     'splits.val.frames is at least 1, not 0'),
     (changed('sets', 'drawn', 'splits', 'val', 'x', value=0), 'splits.val.x is not a known key'),
     (changed('sets', 'drawn', 'splits', 'val', value='val.txt'), 'splits.val is a mapping'),
     (changed('sets', 'boxed', 'weight', value=-1), 'weight.detection is a weight in'),
@@ -227,7 +235,7 @@ def test_unknown_set_lists_the_known(load: Loader) -> None:
     ('[1, 2]', r'the file is a mapping, not \[1, 2\]'),
     ('', 'the file is a mapping, not None'),
 ])
-def test_impossible_value_names_file_and_key(
+def test_invalid_value_names_file_and_key(
         load: Loader, tmp_path: Path, content: Any, problem: str) -> None:
     with pytest.raises(ConfigError, match=rf'^{tmp_path}/m.yaml: .*{problem}'):
         load(content)
@@ -250,10 +258,10 @@ def test_missing_file(tmp_path: Path) -> None:
         load_manifest(tmp_path / 'x.yaml')
 
 
-def test_huge_file_is_refused(tmp_path: Path) -> None:
+def test_huge_file_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / 'm.yaml'
     path.write_bytes(b'#' * ((1 << 20) + 1))
-    with pytest.raises(DataError, match='larger than 1048576 bytes'):
+    with pytest.raises(DataError, match='has 1048577 bytes, above the limit of 1048576'):
         load_manifest(path)
 
 

@@ -159,6 +159,6 @@ def test_iterates_over_all_frames_and_ends():
     ({'seed': 1, 'rate_hz': 0.0}, 'rate 0.0'),
     ({'seed': 1, 'rate_hz': float('nan')}, 'rate nan'),
 ])
-def test_impossible_arguments_are_named(arguments, named):
+def test_invalid_arguments_are_named(arguments, named):
     with pytest.raises(ConfigError, match=named):
         SyntheticFlight(**arguments)

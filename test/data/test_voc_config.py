@@ -6,8 +6,9 @@ import cv2
 import numpy as np
 import pytest
 
-from mtl_perception.data.manifest import load_manifest, Manifest
+from mtl_perception.data.manifest import load_manifest
 from mtl_perception.data.readers import open_set
+from mtl_perception.data.set_spec import Manifest
 from mtl_perception.main import main
 
 CONFIG = Path(__file__).parents[2] / 'config' / 'voc.yaml'
@@ -31,8 +32,8 @@ def palette() -> list[int]:
     return colors
 
 
-def write_picture(year: Path, stem: str, masked: bool) -> None:
-    """Write a picture of a red car and a difficult dog, with its annotations."""
+def write_image(year: Path, stem: str, masked: bool) -> None:
+    """Write an image of a red car and a difficult dog, with its annotations."""
     pillow = pytest.importorskip('PIL.Image')
     image = np.full((HEIGHT, WIDTH, 3), 90, np.uint8)
     image[10:20, 5:25] = 0, 0, 220
@@ -76,7 +77,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         for key, stems in lists.items():
             (year / 'ImageSets' / f'{key}.txt').write_text(''.join(f'{s}\n' for s in stems))
             for stem in stems:
-                write_picture(year, stem, stem in masked)
+                write_image(year, stem, stem in masked)
     return top
 
 
@@ -90,7 +91,7 @@ def test_splits_of_both_years(manifest: Manifest) -> None:
                          for split in spec.splits} for spec in manifest.sets}
     assert found == {
         'voc2007': {'train': ['000001', '000002'], 'val': ['000003']},
-        # The picture that segmentation is scored on is not trained on for its boxes.
+        # The image that segmentation is scored on is not used to train detection.
         'voc2012': {'train': ['2008_000001', '2008_000002']},
         'voc2012_segmentation': {'train': ['2008_000001', '2008_000002'],
                                  'val': ['2008_000003']}}

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import yaml
 
-from mtl_perception.data.manifest import load_manifest, Manifest
+from mtl_perception.data.manifest import load_manifest
+from mtl_perception.data.set_spec import Manifest
 from mtl_perception.errors import ConfigError, DataError
 from mtl_perception.evaluation.evaluate import evaluate, evaluate_models
 from mtl_perception.inference.pipeline import PipelineOptions

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from mtl_perception.data.manifest import MaskLabels
+from mtl_perception.data.set_spec import MaskLabels
 from mtl_perception.evaluation.segmentation import SegmentationScorer
 
 ROAD, GRASS, GROUND, SEA = range(4)

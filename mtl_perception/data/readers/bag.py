@@ -1,4 +1,4 @@
-"""Bags with truth: images, and detections and label maps that somebody corrected."""
+"""Bags with ground truth: images, and detections and label maps that somebody corrected."""
 
 from __future__ import annotations
 
@@ -18,11 +18,12 @@ from mtl_perception.bags.reading import (
     message_stamp,
     opened_bag,
 )
-from mtl_perception.data.manifest import ListSplit, SetSpec
 from mtl_perception.data.readers.boxes import BoxList
-from mtl_perception.data.readers.files import inside, Listed, read_list, split_of
 from mtl_perception.data.readers.index_masks import check_labels, check_size
+from mtl_perception.data.readers.lists import inside, Listed, read_list, split_of
+from mtl_perception.data.readers.registry import ReaderOptions, register_reader
 from mtl_perception.data.samples import BoxTruth, Sample
+from mtl_perception.data.set_spec import ListSplit, SetSpec
 from mtl_perception.encodings import check_image, FrameError, RawImage
 from mtl_perception.errors import DataError
 from mtl_perception.labels import IGNORE_LABEL
@@ -53,44 +54,55 @@ class _Names:
         return self.known.get(class_id, class_id)
 
 
+class BagOptions(ReaderOptions):
+    """Options of the reader `bag`."""
+
+    image_topic: str = '/image'
+    detections_topic: str = '/truth/detections'
+    segmentation_topic: str = '/truth/segmentation'
+
+
+@register_reader('bag', BagOptions, boxes=True, masks=True, image_files=False,
+                 default_splits={'train': 'train', 'val': 'val'})
 class BagSet:
     """
-    Bags with images and their truth, as the recorder node writes them.
+    Bags with images and their ground truth, as the recorder node writes them.
 
-    The truth has the message types of the perception node's results (vision_msgs/Detection2DArray
-    and a `mono8` sensor_msgs/Image), the stamps of the images, and the topics of the set's
-    options. `<topic>/label_info`, where the bag has it, says what numeric class ids mean;
-    otherwise a class is called by its id, and mask values count the labels of the manifest. An
-    image without all of the truth that the set has in the manifest is left out. A split is a bag,
-    or a list of bags, in the path of the set.
+    The ground truth has the message types of the perception node's results
+    (vision_msgs/Detection2DArray and a `mono8` sensor_msgs/Image), the stamps of the images, and
+    the topics of the set's options. `<topic>/label_info`, where the bag has it, names the numeric
+    class ids; otherwise the id is the name of the class, and mask values are indices of the labels
+    in the manifest. An image without all of the ground truth that the set has in the manifest is
+    left out. A split is a bag, or a list of bags, in the path of the set.
     """
 
     def __init__(self, spec: SetSpec) -> None:
         self.spec = spec
+        self._options = BagOptions.of(spec)
         self._splits: dict[str, list[_Frame]] = {}
         self._names: dict[tuple[Path, str], _Names] = {}
 
     def stems(self, split: str) -> Sequence[str]:
-        """Return '<bag>/<stamp in nanoseconds>' of the split's images that have truth."""
+        """Return '<bag>/<stamp in nanoseconds>' of the split's images with ground truth."""
         return [frame.name for frame in self._load(split)]
 
     def read(self, split: str, index: int) -> Sample:
-        """Return the split's image `index` with its truth; DataError where it is broken."""
+        """Return the split's image `index` with its ground truth; DataError where it is broken."""
         frame = self._load(split)[index]
         if frame.problem:
             raise DataError(frame.problem)
         where = f'bag {frame.bag}: image {frame.stamp}'
-        image_topic = self.spec.options['image_topic']
+        image_topic = self._options.image_topic
         messages = _messages(frame, {image_topic: frame.image_time, **frame.truth_times})
         image = image_pixels(messages[image_topic], where)
         height, width = image.shape[:2]
         boxes = mask = None
         if self.spec.boxes is not None:
-            topic = self.spec.options['detections_topic']
+            topic = self._options.detections_topic
             boxes = self._boxes(messages[topic], self._names[frame.bag, topic],
                                 width, height, where)
         if self.spec.masks is not None:
-            topic = self.spec.options['segmentation_topic']
+            topic = self._options.segmentation_topic
             mask = self._mask(messages[topic], self._names[frame.bag, topic], where)
             check_size(mask, where, width, height)
         return Sample(f'{self.spec.name}/{frame.name}', np.ascontiguousarray(image), boxes, mask)
@@ -111,7 +123,7 @@ class BagSet:
         raw = RawImage.of(message)
         try:
             if check_image(raw).pixel_bytes != 1 or raw.encoding not in ('mono8', '8UC1'):
-                raise FrameError(f'encoding {raw.encoding!r:.40} is no label map; use mono8')
+                raise FrameError(f'encoding {raw.encoding!r:.40} is not of a label map; use mono8')
         except FrameError as error:
             raise DataError(f'{where}: label map: {error}') from None
         mask = raw.view(np.uint8)
@@ -159,25 +171,25 @@ class BagSet:
         return [item for item in found if item.name not in left_out]
 
     def _scan(self, name: str, path: Path) -> list[_Frame]:
-        """Return the images of the bag that have truth; DataError where there are none."""
-        options = self.spec.options
-        truth = [options[key] for key, labels in (
-            ('detections_topic', self.spec.boxes), ('segmentation_topic', self.spec.masks))
-            if labels is not None]
+        """Return the images of the bag with ground truth; DataError where there are none."""
+        options = self._options
+        truth = [topic for topic, labels in (
+            (options.detections_topic, self.spec.boxes),
+            (options.segmentation_topic, self.spec.masks)) if labels is not None]
         infos = {topic: f'{topic}{_INFO}' for topic in truth}
-        times: dict[str, dict[int, int]] = {topic: {} for topic in (options['image_topic'],
-                                                                     *truth)}
+        times: dict[str, dict[int, int]] = {
+            topic: {} for topic in (options.image_topic, *truth)}
         with opened_bag(path) as reader:
             kinds = {item.topic: item.msgtype for item in reader.connections}
             for topic in times:
                 if topic not in kinds:
                     raise DataError(f'bag {path} has no {topic}; it has '
                                     + ', '.join(sorted(kinds)))
-            for key, types in (('image_topic', (IMAGE, COMPRESSED_IMAGE)),
-                               ('detections_topic', (_DETECTIONS,)),
-                               ('segmentation_topic', (IMAGE,))):
-                if kinds.get(options[key], types[0]) not in types:
-                    raise DataError(f'bag {path}: {options[key]} has {kinds[options[key]]}, not '
+            for topic, types in ((options.image_topic, (IMAGE, COMPRESSED_IMAGE)),
+                                 (options.detections_topic, (_DETECTIONS,)),
+                                 (options.segmentation_topic, (IMAGE,))):
+                if kinds.get(topic, types[0]) not in types:
+                    raise DataError(f'bag {path}: {topic} has {kinds[topic]}, not '
                                     + ' or '.join(types))
             known: dict[str, dict[str, str]] = {topic: {} for topic in truth}
             chosen = [item for item in reader.connections
@@ -195,11 +207,11 @@ class BagSet:
         frames = [
             _Frame(f'{name}/{stamp}', path, time, stamp,
                    {topic: times[topic][stamp] for topic in truth})
-            for stamp, time in sorted(times[options['image_topic']].items())
+            for stamp, time in sorted(times[options.image_topic].items())
             if all(stamp in times[topic] for topic in truth)]
         if not frames:
-            raise DataError(f'bag {path}: no image of {options["image_topic"]} has truth of its '
-                            f'stamp on {" and ".join(truth)}')
+            raise DataError(f'bag {path}: no image of {options.image_topic} has ground truth of '
+                            f'its stamp on {" and ".join(truth)}')
         return frames
 
 

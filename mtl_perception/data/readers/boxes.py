@@ -1,4 +1,4 @@
-"""Checking the boxes of one picture and translating their classes."""
+"""Checking the boxes of one image and translating their classes."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import math
 
 import numpy as np
 
-from mtl_perception.data.manifest import BoxLabels
 from mtl_perception.data.samples import BoxTruth
+from mtl_perception.data.set_spec import BoxLabels
 from mtl_perception.errors import DataError
 
 TOLERANCE = 2.0
 """
-Pixels by which a box may reach over the picture's edge and is clipped: annotation tools round,
-and write x1 = width or width + 1. More is an error, since it means a wrong unit or picture.
+Pixels by which a box may reach over the image's edge and is clipped: annotation tools round,
+and write x1 = width or width + 1. More is an error, since it means a wrong unit or image.
 """
 
 
 class BoxList:
-    """Gathers the boxes of one picture of `width` x `height` pixels."""
+    """Gathers the boxes of one image of `width` x `height` pixels."""
 
     def __init__(self, labels: BoxLabels, width: int, height: int) -> None:
         self._labels = labels
@@ -34,8 +34,8 @@ class BoxList:
         Add the box x0, y0, x1, y1 in pixels; a source class mapped to None is an ignore region.
 
         Raises DataError, beginning with `where`, for a class without a mapping, a box without
-        area and one that leaves the picture by more than `TOLERANCE`; with `clip`, only where
-        nothing of it lies in the picture.
+        area and one that leaves the image by more than `TOLERANCE`; with `clip`, only where
+        nothing of it lies in the image.
         """
         if source_class not in self._labels.mapping:
             raise DataError(f'{where}: class {source_class!r:.60} has no mapping; add it to '
@@ -71,11 +71,11 @@ class BoxList:
         if not (x1 > x0 and y1 > y0):
             raise DataError(f'{where}: box {text} (x0, y0, x1, y1) has no area; remove it')
         if not beyond and max(-x0, -y0, x1 - self._width, y1 - self._height) > TOLERANCE:
-            raise DataError(f'{where}: box {text} (x0, y0, x1, y1) lies outside the picture of '
+            raise DataError(f'{where}: box {text} (x0, y0, x1, y1) lies outside the image of '
                             f'{self._width}x{self._height} pixels; correct or remove it')
         x0, x1 = max(x0, 0.0), min(x1, float(self._width))
         y0, y1 = max(y0, 0.0), min(y1, float(self._height))
         if not (x1 > x0 and y1 > y0):
-            raise DataError(f'{where}: box {text} (x0, y0, x1, y1) has no area in the picture of '
+            raise DataError(f'{where}: box {text} (x0, y0, x1, y1) has no area in the image of '
                             f'{self._width}x{self._height} pixels; remove it')
         return x0, y0, x1, y1

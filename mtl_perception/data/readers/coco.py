@@ -1,4 +1,4 @@
-"""COCO: one JSON file of boxes and shapes a split."""
+"""COCO: one JSON file of boxes and shapes for each split."""
 
 from __future__ import annotations
 
@@ -10,37 +10,48 @@ from typing import Any
 
 import numpy as np
 
-from mtl_perception.data.manifest import SetSpec
 from mtl_perception.data.readers.boxes import BoxList
-from mtl_perception.data.readers.files import inside, read_image, read_text, split_file
+from mtl_perception.data.readers.lists import inside, split_file
+from mtl_perception.data.readers.registry import register_reader
 from mtl_perception.data.readers.shapes import (
     coco_runs,
     MaskPainter,
     polygons_region,
     Region,
     runs_mask,
+    ShapeOptions,
 )
+from mtl_perception.data.readers.splits import OneFileSplit
 from mtl_perception.data.samples import BoxTruth, Sample
+from mtl_perception.data.set_spec import SetSpec
 from mtl_perception.errors import DataError
+from mtl_perception.files import read_text
+from mtl_perception.images.reading import read_image
 
 MAX_JSON_BYTES = 1 << 30
 """Largest annotation file that is read; COCO's own training file has 450 MB."""
 
 
 @dataclass
-class _Picture:
+class _Entry:
     stem: str
     path: Path = Path()
     width: int = 0
     height: int = 0
     annotations: list[dict[str, Any]] = field(default_factory=list)
     problem: str = ''
-    """What is wrong with the entry; it has no picture then."""
+    """What is wrong with the entry; it has no image then."""
 
 
+class CocoOptions(ShapeOptions):
+    """Options of the reader `coco`."""
+
+
+@register_reader('coco', CocoOptions, boxes=True, masks=True, split=OneFileSplit,
+                 default_splits={'train': 'train.json', 'val': 'val.json'})
 class CocoSet:
     """
-    Pictures listed and annotated by `<split>.json`.
+    Images listed and annotated by `<split>.json`.
 
     `bbox` is x, y, width, height in pixels from 0. An annotation with `iscrowd` 1 becomes an
     ignore region, as does one of a class mapped to null. Where the set has `masks` in the
@@ -51,41 +62,42 @@ class CocoSet:
 
     def __init__(self, spec: SetSpec) -> None:
         self.spec = spec
-        self._splits: dict[str, tuple[dict[int, str], list[_Picture]]] = {}
+        self._options = CocoOptions.of(spec)
+        self._splits: dict[str, tuple[dict[int, str], list[_Entry]]] = {}
 
     def stems(self, split: str) -> Sequence[str]:
-        """Return the stems of the split's pictures, in the order of the JSON file."""
-        return [picture.stem for picture in self._load(split)[1]]
+        """Return the stems of the split's images, in the order of the JSON file."""
+        return [entry.stem for entry in self._load(split)[1]]
 
     def read(self, split: str, index: int) -> Sample:
-        """Return the split's picture `index` with its truth; DataError where it is broken."""
-        picture = self._picture(split, index)
-        image = read_image(picture.path)
+        """Return the split's image `index` with its ground truth; DataError where it is broken."""
+        entry = self._entry(split, index)
+        image = read_image(entry.path)
         height, width = image.shape[:2]
-        if (picture.width, picture.height) != (width, height):
+        if (entry.width, entry.height) != (width, height):
             raise DataError(
-                f'{split_file(self.spec, split)}: says that {picture.path.name} has '
-                f'{picture.width}x{picture.height} pixels, but it has {width}x{height}')
-        boxes, mask = self._truth(split, picture)
-        return Sample(f'{self.spec.name}/{picture.stem}', image, boxes, mask)
+                f'{split_file(self.spec, split)}: lists {entry.path.name} with '
+                f'{entry.width}x{entry.height} pixels, but it has {width}x{height}')
+        boxes, mask = self._truth(split, entry)
+        return Sample(f'{self.spec.name}/{entry.stem}', image, boxes, mask)
 
-    def picture_file(self, split: str, index: int) -> Path:
-        """Return the file of the split's picture `index`; DataError where it has none."""
-        return self._picture(split, index).path
+    def image_file(self, split: str, index: int) -> Path:
+        """Return the file of the split's image `index`; DataError where it has none."""
+        return self._entry(split, index).path
 
-    def _picture(self, split: str, index: int) -> _Picture:
-        picture = self._load(split)[1][index]
-        if picture.problem:
-            raise DataError(picture.problem)
-        return picture
+    def _entry(self, split: str, index: int) -> _Entry:
+        entry = self._load(split)[1][index]
+        if entry.problem:
+            raise DataError(entry.problem)
+        return entry
 
     def _truth(self, split: str,
-               picture: _Picture) -> tuple[BoxTruth | None, np.ndarray | None]:
+               entry: _Entry) -> tuple[BoxTruth | None, np.ndarray | None]:
         categories = self._load(split)[0]
-        width, height = picture.width, picture.height
+        width, height = entry.width, entry.height
         boxes = BoxList(self.spec.boxes, width, height) if self.spec.boxes else None
         shapes: list[tuple[int, str, Region]] = []
-        for annotation in picture.annotations:
+        for annotation in entry.annotations:
             where = f'{split_file(self.spec, split)}: annotation {annotation.get("id")!r:.40}'
             identity = _value(annotation, 'category_id', int, where)
             if identity not in categories:
@@ -101,7 +113,7 @@ class CocoSet:
         mask = None
         if self.spec.masks is not None:
             painter = MaskPainter(self.spec.masks.names, width, height,
-                                  self.spec.options['background'])
+                                  self._options.background)
             for _, name, region in sorted(shapes, key=lambda shape: -shape[0]):
                 painter.paint(name, region)
             mask = painter.mask
@@ -112,39 +124,39 @@ class CocoSet:
         return (name not in self.spec.boxes.mapping and self.spec.masks is not None
                 and name in self.spec.masks.names)
 
-    def _load(self, split: str) -> tuple[dict[int, str], list[_Picture]]:
+    def _load(self, split: str) -> tuple[dict[int, str], list[_Entry]]:
         if split not in self._splits:
             self._splits[split] = self._parse(split_file(self.spec, split))
         return self._splits[split]
 
-    def _parse(self, path: Path) -> tuple[dict[int, str], list[_Picture]]:
+    def _parse(self, path: Path) -> tuple[dict[int, str], list[_Entry]]:
         text = read_text(path, MAX_JSON_BYTES)
         try:
             root = json.loads(text)
         except json.JSONDecodeError as error:
             raise DataError(f'{path}: line {error.lineno}: is not JSON: {error.msg}') from None
         except (RecursionError, ValueError) as error:
-            raise DataError(f'{path}: is not JSON that can be read: {error}') from None
+            raise DataError(f'{path}: is not JSON that is supported: {error}') from None
         categories = self._categories(root, path)
 
-        pictures: list[_Picture] = []
-        by_identity: dict[int, _Picture] = {}
+        entries: list[_Entry] = []
+        by_identity: dict[int, _Entry] = {}
         names: set[str] = set()
         for number, image in enumerate(_items(root, 'images', path)):
             where = f'{path}: images[{number}]'
             try:
-                identity, picture = self._image(image, where)
+                identity, entry = self._image(image, where)
                 if identity in by_identity:
                     raise DataError(f'{where}: id {identity} occurs twice')
-                if picture.stem in names:
-                    raise DataError(f'{where}: {picture.path.name} occurs twice')
-                by_identity[identity] = picture
-                names.add(picture.stem)
+                if entry.stem in names:
+                    raise DataError(f'{where}: {entry.path.name} occurs twice')
+                by_identity[identity] = entry
+                names.add(entry.stem)
             except DataError as error:
-                picture = _Picture(f'images[{number}]', problem=str(error))
-            pictures.append(picture)
-        if not pictures:
-            raise DataError(f'{path}: lists no picture')
+                entry = _Entry(f'images[{number}]', problem=str(error))
+            entries.append(entry)
+        if not entries:
+            raise DataError(f'{path}: lists no image')
 
         strays = []
         for number, annotation in enumerate(_items(root, 'annotations', path)):
@@ -158,8 +170,8 @@ class CocoSet:
                 strays.append(str(error))
         if strays:
             more = f' (and {len(strays) - 1} more like it)' if len(strays) > 1 else ''
-            pictures.append(_Picture('annotations', problem=strays[0] + more))
-        return categories, pictures
+            entries.append(_Entry('annotations', problem=strays[0] + more))
+        return categories, entries
 
     def _categories(self, root: Any, path: Path) -> dict[int, str]:
         categories: dict[int, str] = {}
@@ -176,12 +188,12 @@ class CocoSet:
             categories[identity] = name
         return categories
 
-    def _image(self, image: Any, where: str) -> tuple[int, _Picture]:
+    def _image(self, image: Any, where: str) -> tuple[int, _Entry]:
         identity = _value(image, 'id', int, where)
         name = _value(image, 'file_name', str, where)
-        return identity, _Picture(
+        return identity, _Entry(
             str(PurePosixPath(name).with_suffix('')) if name else '',
-            inside(self.spec.path / self.spec.options['images'], name, where),
+            inside(self.spec.path / self._options.images, name, where),
             _value(image, 'width', int, where), _value(image, 'height', int, where))
 
 
@@ -233,7 +245,7 @@ def _region(annotation: dict[str, Any], width: int, height: int, where: str) -> 
         raise DataError(f'{where}: segmentation {shape!r:.60} is neither polygons nor run lengths')
     if shape.get('size') != [height, width]:
         raise DataError(f'{where}: run lengths of a mask of {shape.get("size")!r:.40} (height, '
-                        f'width), but its picture has {height}, {width}')
+                        f'width), but its image has {height}, {width}')
     counts = shape.get('counts')
     if isinstance(counts, str):
         counts = coco_runs(counts, where)

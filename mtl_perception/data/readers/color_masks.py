@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl_perception.data.readers.files import read_image
 from mtl_perception.errors import DataError
+from mtl_perception.images.reading import read_image
 from mtl_perception.labels import Color, IGNORE_LABEL
 
 TOLERANCE = 4

@@ -1,4 +1,4 @@
-"""CVAT for images 1.1: one XML file of boxes, polygons and masks a split."""
+"""CVAT for images 1.1: one XML file of boxes, polygons and masks for each split."""
 
 from __future__ import annotations
 
@@ -9,13 +9,22 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mtl_perception.data.manifest import SetSpec
 from mtl_perception.data.readers.boxes import BoxList
-from mtl_perception.data.readers.files import inside, read_image, split_file
-from mtl_perception.data.readers.shapes import MaskPainter, polygons_region, Region, runs_mask
+from mtl_perception.data.readers.lists import inside, split_file
+from mtl_perception.data.readers.registry import register_reader
+from mtl_perception.data.readers.shapes import (
+    MaskPainter,
+    polygons_region,
+    Region,
+    runs_mask,
+    ShapeOptions,
+)
+from mtl_perception.data.readers.splits import OneFileSplit
 from mtl_perception.data.readers.xml import Element, read_xml
 from mtl_perception.data.samples import BoxTruth, Sample
+from mtl_perception.data.set_spec import SetSpec
 from mtl_perception.errors import DataError
+from mtl_perception.images.reading import read_image
 
 MAX_XML_BYTES = 256 << 20
 """Largest annotation file that is read."""
@@ -25,16 +34,22 @@ _OTHERS = ('polyline', 'points', 'cuboid', 'skeleton')
 
 
 @dataclass
-class _Picture:
+class _Entry:
     stem: str
     path: Path = Path()
     element: Element | None = None
     problem: str = ''
 
 
+class CvatOptions(ShapeOptions):
+    """Options of the reader `cvat`."""
+
+
+@register_reader('cvat', CvatOptions, boxes=True, masks=True, split=OneFileSplit,
+                 default_splits={'train': 'train.xml', 'val': 'val.xml'})
 class CvatSet:
     """
-    Pictures listed and annotated by `<split>.xml`, as CVAT exports a task "for images".
+    Images listed and annotated by `<split>.xml`, as CVAT exports a task "for images".
 
     A box, also a rotated one, and the upright rectangle around a polygon, mask or ellipse are
     boxes where `boxes` of the manifest maps their label. Polygons, masks and ellipses are painted
@@ -45,72 +60,71 @@ class CvatSet:
 
     def __init__(self, spec: SetSpec) -> None:
         self.spec = spec
-        self._splits: dict[str, list[_Picture]] = {}
+        self._options = CvatOptions.of(spec)
+        self._splits: dict[str, list[_Entry]] = {}
 
     def stems(self, split: str) -> Sequence[str]:
-        """Return the stems of the split's pictures, in the order of the file."""
-        return [picture.stem for picture in self._load(split)]
+        """Return the stems of the split's images, in the order of the file."""
+        return [entry.stem for entry in self._load(split)]
 
     def read(self, split: str, index: int) -> Sample:
-        """Return the split's picture `index` with its truth; DataError where it is broken."""
-        picture = self._picture(split, index)
-        assert picture.element is not None
-        file = split_file(self.spec, split)
-        image = read_image(picture.path)
-        given = tuple(round(picture.element.attribute_number(key, file))
-                      for key in ('width', 'height'))
-        if given != (image.shape[1], image.shape[0]):
+        """Return the split's image `index` with its ground truth; DataError where it is broken."""
+        entry = self._entry(split, index)
+        assert entry.element is not None
+        image = read_image(entry.path)
+        width, height = (round(entry.element.attribute_number(key)) for key in ('width', 'height'))
+        if (width, height) != (image.shape[1], image.shape[0]):
             raise DataError(
-                f'{file}: line {picture.element.line}: says that {picture.path.name} has '
-                f'{given[0]}x{given[1]} pixels, but it has {image.shape[1]}x{image.shape[0]}')
-        boxes, mask = self._truth(picture.element, file, *given)
-        return Sample(f'{self.spec.name}/{picture.stem}', image, boxes, mask)
+                f'{entry.element.where}: lists {entry.path.name} with {width}x{height} pixels, '
+                f'but it has {image.shape[1]}x{image.shape[0]}')
+        boxes, mask = self._truth(entry.element, width, height)
+        return Sample(f'{self.spec.name}/{entry.stem}', image, boxes, mask)
 
-    def picture_file(self, split: str, index: int) -> Path:
-        """Return the file of the split's picture `index`; DataError where it has none."""
-        return self._picture(split, index).path
+    def image_file(self, split: str, index: int) -> Path:
+        """Return the file of the split's image `index`; DataError where it has none."""
+        return self._entry(split, index).path
 
-    def _picture(self, split: str, index: int) -> _Picture:
-        picture = self._load(split)[index]
-        if picture.problem:
-            raise DataError(picture.problem)
-        return picture
+    def _entry(self, split: str, index: int) -> _Entry:
+        entry = self._load(split)[index]
+        if entry.problem:
+            raise DataError(entry.problem)
+        return entry
 
-    def _load(self, split: str) -> list[_Picture]:
+    def _load(self, split: str) -> list[_Entry]:
         if split not in self._splits:
             self._splits[split] = self._parse(split_file(self.spec, split))
         return self._splits[split]
 
-    def _parse(self, path: Path) -> list[_Picture]:
-        pictures: list[_Picture] = []
+    def _parse(self, path: Path) -> list[_Entry]:
+        entries: list[_Entry] = []
         first_line: dict[str, int] = {}
         for element in read_xml(path, 'annotations', MAX_XML_BYTES).all('image'):
-            where = f'{path}: line {element.line}'
             try:
-                name = element.attribute('name', path)
-                file = inside(self.spec.path / self.spec.options['images'], name, where)
+                name = element.attribute('name')
+                file = inside(self.spec.path / self._options.images, name, element.where)
                 stem = str(PurePosixPath(name).with_suffix(''))
                 if stem in first_line:
-                    raise DataError(f'{where}: {name} is on line {first_line[stem]} already')
+                    raise DataError(
+                        f'{element.where}: {name} is on line {first_line[stem]} already')
                 first_line[stem] = element.line
-                pictures.append(_Picture(stem, file, element))
+                entries.append(_Entry(stem, file, element))
             except DataError as error:
-                pictures.append(_Picture(f'line {element.line}', problem=str(error)))
-        if not pictures:
-            raise DataError(f'{path}: lists no picture (a video task must be exported as images)')
-        return pictures
+                entries.append(_Entry(f'line {element.line}', problem=str(error)))
+        if not entries:
+            raise DataError(f'{path}: lists no image (a video task must be exported as images)')
+        return entries
 
-    def _truth(self, element: Element, path: Path, width: int,
+    def _truth(self, element: Element, width: int,
                height: int) -> tuple[BoxTruth | None, np.ndarray | None]:
         boxes = BoxList(self.spec.boxes, width, height) if self.spec.boxes else None
         painted: list[tuple[float, str, Region]] = []
         for shape in element.children:
-            where = f'{path}: line {shape.line}'
+            where = shape.where
             if shape.tag in _OTHERS:
                 raise DataError(f'{where}: a {shape.tag} has no area; remove it')
-            if shape.tag not in _SHAPES:  # tags of the whole picture
+            if shape.tag not in _SHAPES:  # tags of the whole image
                 continue
-            label = shape.attribute('label', path)
+            label = shape.attribute('label')
             in_boxes = self.spec.boxes is not None and label in self.spec.boxes.mapping
             in_masks = self.spec.masks is not None and label in self.spec.masks.names
             if not in_boxes and not in_masks:
@@ -118,30 +132,29 @@ class CvatSet:
                                 '`boxes.classes` or `masks` of the set in the manifest')
             region = None
             if shape.tag != 'box':
-                region = _region(shape, path, width, height)
+                region = _region(shape, width, height)
             if boxes is not None and in_boxes:
-                rectangle = _rectangle(region, where) if region else _box(shape, path)
+                rectangle = _rectangle(region, where) if region else _box(shape)
                 boxes.add(label, rectangle, where, clip='rotation' in shape.attributes)
             if region is not None and self.spec.masks is not None:
-                order = shape.attribute_number('z_order', path) \
-                    if 'z_order' in shape.attributes else 0.0
+                order = shape.attribute_number('z_order') if 'z_order' in shape.attributes else 0.0
                 painted.append((order, label, region))
         mask = None
         if self.spec.masks is not None:
             painter = MaskPainter(self.spec.masks.names, width, height,
-                                  self.spec.options['background'])
+                                  self._options.background)
             for _, label, region in sorted(painted, key=lambda item: item[0]):
                 painter.paint(label, region)
             mask = painter.mask
         return boxes.truth() if boxes is not None else None, mask
 
 
-def _box(shape: Element, path: Path) -> tuple[float, float, float, float]:
-    x0, y0, x1, y1 = (shape.attribute_number(key, path) for key in ('xtl', 'ytl', 'xbr', 'ybr'))
+def _box(shape: Element) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = (shape.attribute_number(key) for key in ('xtl', 'ytl', 'xbr', 'ybr'))
     if 'rotation' not in shape.attributes or x1 <= x0 or y1 <= y0:
         return x0, y0, x1, y1
     # Degrees around the middle; the upright box around the turned corners.
-    angle = math.radians(shape.attribute_number('rotation', path))
+    angle = math.radians(shape.attribute_number('rotation'))
     half_x, half_y = (x1 - x0) / 2, (y1 - y0) / 2
     reach_x = abs(half_x * math.cos(angle)) + abs(half_y * math.sin(angle))
     reach_y = abs(half_x * math.sin(angle)) + abs(half_y * math.cos(angle))
@@ -149,27 +162,27 @@ def _box(shape: Element, path: Path) -> tuple[float, float, float, float]:
     return x - reach_x, y - reach_y, x + reach_x, y + reach_y
 
 
-def _region(shape: Element, path: Path, width: int, height: int) -> Region:
-    where = f'{path}: line {shape.line}'
+def _region(shape: Element, width: int, height: int) -> Region:
+    where = shape.where
     if shape.tag == 'polygon':
-        return polygons_region([_points(shape, path)], width, height, where)
+        return polygons_region([_points(shape)], width, height, where)
     if shape.tag == 'ellipse':
-        cx, cy, rx, ry = (shape.attribute_number(key, path) for key in ('cx', 'cy', 'rx', 'ry'))
-        turn = math.radians(shape.attribute_number('rotation', path)) \
+        cx, cy, rx, ry = (shape.attribute_number(key) for key in ('cx', 'cy', 'rx', 'ry'))
+        turn = math.radians(shape.attribute_number('rotation')) \
             if 'rotation' in shape.attributes else 0.0
         steps = np.linspace(0, 2 * math.pi, 64, endpoint=False)
         x, y = rx * np.cos(steps), ry * np.sin(steps)
         points = np.stack((cx + x * math.cos(turn) - y * math.sin(turn),
                            cy + x * math.sin(turn) + y * math.cos(turn)), axis=1)
         return polygons_region([points], width, height, where)
-    left, top, across, down = (shape.attribute_number(key, path)
+    left, top, across, down = (shape.attribute_number(key)
                                for key in ('left', 'top', 'width', 'height'))
     if min(left, top) < 0 or min(across, down) < 1 or left + across > width \
             or top + down > height:
         raise DataError(f'{where}: a mask of {across:g}x{down:g} pixels at {left:g}, {top:g} lies '
-                        f'outside the picture of {width}x{height}')
+                        f'outside the image of {width}x{height}')
     try:
-        runs = [int(run) for run in shape.attribute('rle', path).split(',')]
+        runs = [int(run) for run in shape.attribute('rle').split(',')]
     except ValueError:
         raise DataError(f'{where}: rle is no list of run lengths') from None
     # CVAT's runs go along the rows of the mask's own rectangle.
@@ -177,13 +190,13 @@ def _region(shape: Element, path: Path, width: int, height: int) -> Region:
     return Region(pixels, int(left), int(top))
 
 
-def _points(shape: Element, path: Path) -> np.ndarray:
-    text = shape.attribute('points', path)
+def _points(shape: Element) -> np.ndarray:
+    text = shape.attribute('points')
     try:
         return np.array([[float(number) for number in pair.split(',')]
                          for pair in text.split(';')], np.float64).reshape(-1, 2)
     except ValueError:
-        raise DataError(f'{path}: line {shape.line}: points {text!r:.60} are not '
+        raise DataError(f'{shape.where}: points {text!r:.60} are not '
                         'x,y;x,y;...') from None
 
 

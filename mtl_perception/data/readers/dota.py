@@ -1,30 +1,38 @@
-"""DOTA: one text file of oriented boxes a picture, reduced to upright ones."""
+"""DOTA: one text file of oriented boxes for each image, reduced to upright ones."""
 
 from __future__ import annotations
 
 from mtl_perception.data.readers.boxes import BoxList
-from mtl_perception.data.readers.files import read_text
-from mtl_perception.data.readers.listed import Entry, ListedSet
+from mtl_perception.data.readers.listed import Entry, ListedOptions, ListedSet
+from mtl_perception.data.readers.registry import register_reader
 from mtl_perception.data.samples import BoxTruth
 from mtl_perception.errors import DataError
+from mtl_perception.files import read_text
 
 _HEADERS = ('imagesource:', 'gsd:')
 
 
+class DotaOptions(ListedOptions):
+    """Options of the reader `dota`."""
+
+    labels: str = 'labelTxt'
+
+
+@register_reader('dota', DotaOptions, boxes=True, default_splits={'train': 'train', 'val': 'val'})
 class DotaSet(ListedSet):
     """
-    Pictures with oriented boxes in the text format of DOTA, `<labels>/<stem>.txt`.
+    Images with oriented boxes in the text format of DOTA, `<labels>/<stem>.txt`.
 
     A line is the four corners (x and y in pixels), the class, and whether it is difficult (0, 1
     or, in later versions, 2); difficult ones become ignore regions. The upright box around the
-    corners is taken, cut at the picture's edge, over which oriented boxes of cut pictures reach.
+    corners is taken, cut at the image's edge, over which oriented boxes of cut images reach.
     Source: G.-S. Xia and others, DOTA, CVPR 2018.
     """
 
     def _truth(self, entry: Entry, width: int, height: int) -> tuple[BoxTruth, None]:
         assert self.spec.boxes is not None
         boxes = BoxList(self.spec.boxes, width, height)
-        path = entry.beside(self.spec.options['labels'], '.txt')
+        path = entry.beside(DotaOptions.of(self.spec).labels, '.txt')
         for number, line in enumerate(read_text(path).splitlines(), 1):
             text = line.strip()
             if not text or text.lower().startswith(_HEADERS):

@@ -1,4 +1,4 @@
-"""Masks of label indices: reading them and checking them against picture and labels."""
+"""Masks of label indices: reading them and checking them against image and labels."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl_perception.data.readers.files import read_mask
 from mtl_perception.errors import DataError
+from mtl_perception.images.reading import read_index_image
 from mtl_perception.labels import IGNORE_LABEL
 
 
@@ -15,18 +15,18 @@ def read_index_mask(path: Path, labels: int, width: int, height: int) -> np.ndar
     """
     Return the mask uint8 [height, width] of indices below `labels`, or IGNORE_LABEL.
 
-    Raises DataError where the file is no such mask of a picture of `width` x `height` pixels.
+    Raises DataError where the file is no such mask of an image of `width` x `height` pixels.
     """
-    mask = read_mask(path)
+    mask = read_index_image(path)
     check_size(mask, path, width, height)
     check_labels(mask, path, labels)
     return mask
 
 
 def check_size(mask: np.ndarray, where: Path | str, width: int, height: int) -> None:
-    """Raise DataError where `mask` [H, W, ...] is not as large as its picture."""
+    """Raise DataError where `mask` [H, W, ...] is not as large as its image."""
     if mask.shape[:2] != (height, width):
-        raise DataError(f'{where}: has {mask.shape[1]}x{mask.shape[0]} pixels, but its picture '
+        raise DataError(f'{where}: has {mask.shape[1]}x{mask.shape[0]} pixels, but its image '
                         f'{width}x{height}')
 
 

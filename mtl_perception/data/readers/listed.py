@@ -1,4 +1,4 @@
-"""Sets with an annotation file for each picture, in folders beside each other."""
+"""Sets with an annotation file for each image, in folders beside each other."""
 
 from __future__ import annotations
 
@@ -8,35 +8,36 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mtl_perception.data.manifest import ListSplit, SetSpec
-from mtl_perception.data.readers.files import (
-    find_image,
-    inside,
-    Listed,
-    pictures_below,
-    read_image,
-    read_list,
-    split_of,
-)
+from mtl_perception.data.readers.lists import inside, Listed, read_list, split_of
+from mtl_perception.data.readers.registry import ReaderOptions
 from mtl_perception.data.samples import BoxTruth, Sample
+from mtl_perception.data.set_spec import ListSplit, SetSpec
 from mtl_perception.errors import DataError
+from mtl_perception.images.listing import find_image, list_images_below
+from mtl_perception.images.reading import read_image
+
+
+class ListedOptions(ReaderOptions):
+    """What the options of the formats with one annotation file for each image have in common."""
+
+    images: str = 'images'
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A picture of a split, with the way to the files about it."""
+    """An image of a split, with the way to its annotation files."""
 
     root: Path
     stem: str
-    """Path of the picture in `root`, without the ending of its name."""
+    """Path of the image in `root`, without the ending of its name."""
     where: str
     images: str
-    """The folder of the pictures, which the annotations' folders lie beside."""
+    """The folder of the images, which the annotations' folders lie beside."""
     in_folder: bool
-    """Whether `stem` leads through `images` already, as it does where a split is a folder."""
+    """Whether `stem` includes `images`, as it does where a split is a folder."""
 
     def beside(self, folder: str, ending: str) -> Path:
-        """Return the picture's file in `folder` that has this ending."""
+        """Return the annotation file in `folder` that has the image's stem and this ending."""
         if not self.in_folder:
             return inside(self.root / folder, self.stem + ending, self.where)
         parts = PurePosixPath(self.stem).parts
@@ -47,45 +48,45 @@ class Entry:
         return inside(self.root, f'{swapped}{ending}', self.where)
 
     def image(self, ending: str) -> Path:
-        """Return the picture's file, whatever its suffix; DataError where there is none."""
+        """Return the image file, whatever its suffix; DataError where there is none."""
         base = self.root if self.in_folder else self.root / self.images
-        return find_image(base, self.stem + ending, self.where)
+        return find_image(inside(base, self.stem + ending, self.where), self.where)
 
 
 class ListedSet:
     """
-    What the formats with one annotation file a picture have in common.
+    What the formats with one annotation file for each image have in common.
 
-    A split is a file that lists stems, a list of stems, or a folder: then it has all pictures in
-    folders named as the option `images` says, and annotations are in the folder beside it.
+    A split is a file that lists stems, a list of stems, or a folder: then it has all images in
+    folders of the name in the option `images`, and annotations are in the folder beside it.
     """
 
-    def __init__(self, spec: SetSpec) -> None:
+    def __init__(self, spec: SetSpec, image_ending: str = '') -> None:
+        """Open the set; `image_ending` is what follows the stem in the names of its images."""
         self.spec = spec
+        self._images = ListedOptions.of(spec).images
+        self._image_ending = image_ending
         self._splits: dict[str, list[Entry | Listed]] = {}
 
     def stems(self, split: str) -> Sequence[str]:
-        """Return the stems of the split's pictures."""
+        """Return the stems of the split's images."""
         return [item.stem if isinstance(item, Entry) else item.name
                 for item in self._entries(split)]
 
     def read(self, split: str, index: int) -> Sample:
-        """Return the split's picture `index` with its truth; DataError where it is broken."""
+        """Return the split's image `index` with its ground truth; DataError where it is broken."""
         entry = self._entry(split, index)
-        image = read_image(entry.image(self._image_ending()))
+        image = read_image(entry.image(self._image_ending))
         boxes, mask = self._truth(entry, image.shape[1], image.shape[0])
         return Sample(f'{self.spec.name}/{entry.stem}', image, boxes, mask)
 
-    def picture_file(self, split: str, index: int) -> Path:
-        """Return the file of the split's picture `index`; DataError where it has none."""
-        return self._entry(split, index).image(self._image_ending())
-
-    def _image_ending(self) -> str:
-        return str(self.spec.options.get('image_ending', ''))
+    def image_file(self, split: str, index: int) -> Path:
+        """Return the file of the split's image `index`; DataError where it has none."""
+        return self._entry(split, index).image(self._image_ending)
 
     def _truth(self, entry: Entry, width: int,
                height: int) -> tuple[BoxTruth | None, np.ndarray | None]:
-        """Return what the annotation files say about their picture of this size."""
+        """Return the boxes and the mask of an image of this size, from its annotation files."""
         raise NotImplementedError
 
     def _entry(self, split: str, index: int) -> Entry:
@@ -114,18 +115,18 @@ class ListedSet:
             left_out = {item.name for item in read_list(self.spec.path / entry.without)}
             listed = [item for item in listed if item.name not in left_out]
             if not listed:
-                raise DataError(f'{self.spec.path / entry.without}: lists all pictures of the '
+                raise DataError(f'{self.spec.path / entry.without}: lists all images of the '
                                 f'split {split}, so that none is left')
         return [item if item.problem else Entry(
-            self.spec.path, item.name, item.where, self.spec.options['images'], in_folder)
+            self.spec.path, item.name, item.where, self._images, in_folder)
             for item in listed]
 
     def _in_folder(self, folder: Path) -> list[Listed]:
-        images = PurePosixPath(self.spec.options['images']).parts
-        ending = self._image_ending()
+        images = PurePosixPath(self._images).parts
+        ending = self._image_ending
         listed: list[Listed] = []
         seen: dict[str, Path] = {}
-        for path in pictures_below(folder):
+        for path in list_images_below(folder):
             relative = PurePosixPath(path.relative_to(self.spec.path).as_posix())
             parts = relative.parts[:-1]
             stem = str(relative.with_suffix(''))
@@ -139,6 +140,6 @@ class ListedSet:
             seen.setdefault(stem, path)
             listed.append(Listed(stem, str(path), problem))
         if not listed:
-            raise DataError(f'{folder}: has no pictures *{ending} in folders named '
-                            f'{self.spec.options["images"]}')
+            raise DataError(f'{folder}: has no images *{ending} in folders named '
+                            f'{self._images}')
         return listed

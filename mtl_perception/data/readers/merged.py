@@ -24,18 +24,18 @@ class MergedSet:
             self._values[label] = first
 
     def stems(self, split: str) -> Sequence[str]:
-        """Return the names of the split's entries."""
+        """Return the stems of the split's entries."""
         stems: Sequence[str] = self._set.stems(split)
         return stems
 
     def read(self, split: str, index: int) -> Sample:
-        """Return the split's picture `index`; DataError where it is broken."""
+        """Return the split's image `index`; DataError where it is broken."""
         sample: Sample = self._set.read(split, index)
         if sample.mask is None:
             return sample
         return replace(sample, mask=self._values[sample.mask])
 
-    def picture_file(self, split: str, index: int) -> Path:
-        """Return the file of the picture, in a set whose pictures are files."""
-        path: Path = self._set.picture_file(split, index)
+    def image_file(self, split: str, index: int) -> Path:
+        """Return the file of the image, in a set whose images are files."""
+        path: Path = self._set.image_file(split, index)
         return path

@@ -7,12 +7,29 @@ from collections.abc import Sequence
 import numpy as np
 
 from mtl_perception.data.readers.boxes import TOLERANCE
+from mtl_perception.data.readers.registry import ReaderOptions
+from mtl_perception.data.set_spec import MaskLabels
+from mtl_perception.data.yaml_file import Place
 from mtl_perception.errors import DataError
 from mtl_perception.labels import IGNORE_LABEL
 
 
+class ShapeOptions(ReaderOptions):
+    """What the options of the formats with shapes have in common."""
+
+    images: str = 'images'
+    background: str = ''
+    """Label of pixels outside all shapes; empty: they are unlabelled."""
+
+    def check_labels(self, masks: MaskLabels | None, place: Place) -> None:
+        """Raise ConfigError where `background` is no label of `masks`."""
+        if self.background and (masks is None or self.background not in masks.names):
+            raise (place / 'background').error(
+                f'names no label of `masks`: {self.background!r:.60}')
+
+
 class MaskPainter:
-    """A mask of source labels, painted shape by shape; what is painted later lies on top."""
+    """A mask of source labels, painted shape by shape; later shapes lie on top."""
 
     def __init__(self, names: Sequence[str], width: int, height: int, background: str) -> None:
         """Begin with all pixels of the label `background`, or unlabelled where it is empty."""
@@ -28,7 +45,7 @@ class MaskPainter:
 
 
 class Region:
-    """Pixels of a picture: a bool array [h, w] whose first one lies at x, y."""
+    """Pixels of an image: a bool array [h, w] whose first one lies at x, y."""
 
     def __init__(self, pixels: np.ndarray, x: int = 0, y: int = 0) -> None:
         self.pixels = pixels
@@ -47,7 +64,7 @@ def polygons_region(polygons: Sequence[np.ndarray], width: int, height: int,
     Return the pixels in any of the polygons (each float [N, 2], x and y in pixels from 0).
 
     They are those that COCO's own tools find. Raises DataError, beginning with `where`, for a
-    polygon of less than three points, one that is not finite or one that leaves the picture.
+    polygon of less than three points, one that is not finite or one that leaves the image.
     """
     from pycocotools import mask as coco
     for points in polygons:
@@ -57,14 +74,14 @@ def polygons_region(polygons: Sequence[np.ndarray], width: int, height: int,
             raise DataError(f'{where}: a polygon has a point that is not finite')
         away = max(-points.min(), (points - (width, height)).max())
         if away > TOLERANCE:
-            raise DataError(f'{where}: a polygon leaves the picture of {width}x{height} pixels by '
+            raise DataError(f'{where}: a polygon leaves the image of {width}x{height} pixels by '
                             f'{away:g}; correct or remove it')
     clipped = [points.clip(0, (width, height)) for points in polygons]
     corners = np.concatenate(clipped)
     x0, y0 = np.floor(corners.min(axis=0)).astype(int)
     x1, y1 = np.minimum(np.ceil(corners.max(axis=0)).astype(int) + 1, (width, height))
     x0, y0 = min(x0, width - 1), min(y0, height - 1)
-    # Painted in the smallest rectangle, which for most objects is a small part of the picture.
+    # Painted in the smallest rectangle, which for most objects is a small part of the image.
     encoded = coco.frPyObjects(
         [(points - (x0, y0)).ravel().tolist() for points in clipped], int(y1 - y0), int(x1 - x0))
     return Region(coco.decode(coco.merge(encoded)).astype(bool), int(x0), int(y0))

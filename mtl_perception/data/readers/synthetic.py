@@ -6,13 +6,27 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from mtl_perception.data.manifest import FlightSplit, SetSpec
 from mtl_perception.data.readers.boxes import BoxList
+from mtl_perception.data.readers.registry import ReaderOptions, register_reader
+from mtl_perception.data.readers.splits import FlightsSplit
 from mtl_perception.data.samples import BoxTruth, Sample
+from mtl_perception.data.set_spec import FlightSplit, SetSpec
 from mtl_perception.data.synthetic import BOX_NAMES, MASK_NAMES, SyntheticFlight
 from mtl_perception.errors import ConfigError
+from mtl_perception.images.listing import spread
 
 
+class SyntheticOptions(ReaderOptions):
+    """Options of the reader `synthetic`."""
+
+    width: int = 640
+    height: int = 480
+    flight_frames: int = 300
+    """Frames of a whole flight, of which a split takes some."""
+
+
+@register_reader('synthetic', SyntheticOptions, boxes=True, masks=True, split=FlightsSplit,
+                 default_splits={}, image_files=False, on_disk=False)
 class SyntheticSet:
     """
     Frames of synthetic flights, spread evenly over each flight.
@@ -23,6 +37,7 @@ class SyntheticSet:
 
     def __init__(self, spec: SetSpec) -> None:
         self.spec = spec
+        self._options = SyntheticOptions.of(spec)
         if spec.boxes and set(spec.boxes.mapping) != set(BOX_NAMES):
             raise ConfigError(f'data set {spec.name}: `boxes.classes` must map exactly '
                               + ', '.join(BOX_NAMES))
@@ -31,9 +46,9 @@ class SyntheticSet:
                               + ', '.join(MASK_NAMES))
         for split in spec.splits.values():
             assert isinstance(split, FlightSplit)
-            if split.frames > spec.options['flight_frames']:
+            if split.frames > self._options.flight_frames:
                 raise ConfigError(f'data set {spec.name}: {split.frames} frames of a flight of '
-                                  f'{spec.options["flight_frames"]}; lower `frames`')
+                                  f'{self._options.flight_frames}; lower `frames`')
         self._seed: int | None = None
         self._flight: SyntheticFlight | None = None
 
@@ -50,16 +65,15 @@ class SyntheticSet:
             raise IndexError(index)
         seed = flights.first_seed + index // flights.frames
         number = self._frames(flights)[index % flights.frames]
-        options = self.spec.options
         if self._flight is None or self._seed != seed:
             self._flight = SyntheticFlight(
-                seed, options['width'], options['height'], options['flight_frames'])
+                seed, self._options.width, self._options.height, self._options.flight_frames)
             self._seed = seed
         frame = self._flight[number]
         name = f'{self.spec.name}/{seed}_{number:04}'
         boxes: BoxTruth | None = None
         if self.spec.boxes:
-            found = BoxList(self.spec.boxes, options['width'], options['height'])
+            found = BoxList(self.spec.boxes, self._options.width, self._options.height)
             for box, label in zip(frame.boxes.tolist(), frame.classes.tolist(), strict=True):
                 found.add(BOX_NAMES[label], tuple(box), name)
             boxes = found.truth()
@@ -73,7 +87,5 @@ class SyntheticSet:
                               + ', '.join(self.spec.splits))
         return flights
 
-    def _frames(self, flights: FlightSplit) -> list[int]:
-        # The middles of equal stretches: as far apart as the flight allows.
-        length = self.spec.options['flight_frames']
-        return [(2 * k + 1) * length // (2 * flights.frames) for k in range(flights.frames)]
+    def _frames(self, flights: FlightSplit) -> Sequence[int]:
+        return spread(self._options.flight_frames, flights.frames)

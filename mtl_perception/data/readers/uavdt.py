@@ -1,4 +1,4 @@
-"""UAVDT: sequences of pictures, one text file of boxes a sequence."""
+"""UAVDT: sequences of images, one text file of boxes for each sequence."""
 
 from __future__ import annotations
 
@@ -7,19 +7,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 import re
 
-from mtl_perception.data.manifest import ListSplit, SetSpec
 from mtl_perception.data.readers.boxes import BoxList
-from mtl_perception.data.readers.files import (
-    inside,
-    Listed,
-    pictures_below,
-    read_image,
-    read_list,
-    split_of,
-)
+from mtl_perception.data.readers.lists import inside, Listed, read_list, split_of
 from mtl_perception.data.readers.numbers import number_lines
+from mtl_perception.data.readers.registry import ReaderOptions, register_reader
 from mtl_perception.data.samples import Sample
+from mtl_perception.data.set_spec import ListSplit, SetSpec
 from mtl_perception.errors import DataError
+from mtl_perception.images.listing import list_images_below
+from mtl_perception.images.reading import read_image
 
 CATEGORIES = ('', 'car', 'truck', 'bus')
 """Names of the categories, by the number in the files."""
@@ -39,6 +35,17 @@ class _Frame:
     problem: str = ''
 
 
+class UavdtOptions(ReaderOptions):
+    """Options of the reader `uavdt`."""
+
+    images: str = 'UAV-benchmark-M'
+    labels: str = 'UAV-benchmark-MOTD_v1.0/GT'
+    every: int = 1
+    """Only every n-th frame of a sequence is read."""
+
+
+@register_reader('uavdt', UavdtOptions, boxes=True,
+                 default_splits={'train': 'M_attr/train', 'val': 'M_attr/test'})
 class UavdtSet:
     """
     Sequences in the layout of UAVDT (the benchmark for detection and tracking of many objects).
@@ -47,16 +54,17 @@ class UavdtSet:
     `<labels>/<sequence>_gt_whole.txt` (frame, target, left, top, width, height, out of view,
     occlusion, category of `CATEGORIES`), its ignore regions in `<sequence>_gt_ignore.txt`, which
     may be missing. A split is a folder of `<sequence>_attr.txt`, a file that lists sequences, or a
-    list of them. The option `every` takes only each so many frames: neighbours hardly differ.
+    list of them. With the option `every`, only every n-th frame is read: neighbours hardly differ.
     Source: D. Du and others, ECCV 2018.
     """
 
     def __init__(self, spec: SetSpec) -> None:
         self.spec = spec
+        self._options = UavdtOptions.of(spec)
         self._splits: dict[str, list[_Frame]] = {}
 
     def stems(self, split: str) -> Sequence[str]:
-        """Return '<sequence>/<picture>' of the split's frames."""
+        """Return '<sequence>/<image>' of the split's frames."""
         return [frame.stem for frame in self._load(split)]
 
     def read(self, split: str, index: int) -> Sample:
@@ -72,7 +80,7 @@ class UavdtSet:
                 boxes.ignore(box, where)
         return Sample(f'{self.spec.name}/{frame.stem}', image, boxes.truth(), None)
 
-    def picture_file(self, split: str, index: int) -> Path:
+    def image_file(self, split: str, index: int) -> Path:
         """Return the file of the split's frame `index`; DataError where it has none."""
         return self._frame(split, index).path
 
@@ -113,19 +121,18 @@ class UavdtSet:
         return [item for item in found if item.name not in left_out]
 
     def _read_sequence(self, item: Listed) -> list[_Frame]:
-        options = self.spec.options
-        folder = inside(self.spec.path / options['images'], item.name, item.where)
+        folder = inside(self.spec.path / self._options.images, item.name, item.where)
         frames: dict[int, _Frame] = {}
-        for path in pictures_below(folder):
+        for path in list_images_below(folder):
             match = _NUMBER.search(path.stem)
             if match:
                 frames[int(match[1])] = _Frame(f'{item.name}/{path.stem}', path)
-        labels = self.spec.path / options['labels']
+        labels = self.spec.path / self._options.labels
         self._add(frames, inside(labels, f'{item.name}_gt_whole.txt', item.where), True)
         ignored = inside(labels, f'{item.name}_gt_ignore.txt', item.where)
         if ignored.is_file():
             self._add(frames, ignored, False)
-        return [frames[number] for number in sorted(frames)][::max(1, options['every'])]
+        return [frames[number] for number in sorted(frames)][::max(1, self._options.every)]
 
     def _add(self, frames: dict[int, _Frame], path: Path, objects: bool) -> None:
         meaning = 'frame, target, left, top, width, height' + (
@@ -133,7 +140,7 @@ class UavdtSet:
         for where, values in number_lines(path, 9 if objects else 6, meaning):
             number, _, x, y, w, h = values[:6]
             if number not in frames:
-                raise DataError(f'{where}: there is no picture of frame {number:g}')
+                raise DataError(f'{where}: there is no image of frame {number:g}')
             name = ''
             if objects:
                 if values[8] not in range(1, len(CATEGORIES)):

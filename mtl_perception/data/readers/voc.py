@@ -1,4 +1,4 @@
-"""Pascal VOC: one XML file of boxes a picture, and palette masks of some pictures."""
+"""Pascal VOC: one XML file of boxes for each image, and palette masks of some images."""
 
 from __future__ import annotations
 
@@ -7,33 +7,48 @@ from pathlib import Path
 import numpy as np
 
 from mtl_perception.data.readers.boxes import BoxList
-from mtl_perception.data.readers.files import MAX_TEXT_BYTES
 from mtl_perception.data.readers.index_masks import read_index_mask
-from mtl_perception.data.readers.listed import Entry, ListedSet
+from mtl_perception.data.readers.listed import Entry, ListedOptions, ListedSet
+from mtl_perception.data.readers.registry import register_reader
 from mtl_perception.data.readers.xml import read_xml
 from mtl_perception.data.samples import BoxTruth
+from mtl_perception.data.set_spec import SetSpec
 from mtl_perception.errors import DataError
+from mtl_perception.files import MAX_TEXT_BYTES
 
 
+class VocOptions(ListedOptions):
+    """Options of the reader `voc`."""
+
+    annotations: str = 'annotations'
+    masks: str = 'masks'
+    one_based: bool = False
+    """Whether coordinates are the first and last pixel, counted from 1."""
+
+
+@register_reader('voc', VocOptions, boxes=True, masks=True)
 class VocSet(ListedSet):
     """
-    Pictures with Pascal VOC annotations, `<annotations>/<stem>.xml` and `<masks>/<stem>.png`.
+    Images with Pascal VOC annotations, `<annotations>/<stem>.xml` and `<masks>/<stem>.png`.
 
-    Coordinates are edges of the box in pixels from 0, x1 = width at the right edge of the picture;
+    Coordinates are edges of the box in pixels from 0, x1 = width at the right edge of the image;
     with the option `one_based` they are the first and last pixel counted from 1, as in the
     original VOC sets. An object marked `difficult` becomes an ignore region. Masks are palette or
     grey PNGs of label indices, 255 where void. Only what the set has in the manifest (`boxes`,
     `masks`) is read.
     """
 
+    def __init__(self, spec: SetSpec) -> None:
+        super().__init__(spec)
+        self._options = VocOptions.of(spec)
+
     def _truth(self, entry: Entry, width: int,
                height: int) -> tuple[BoxTruth | None, np.ndarray | None]:
         boxes = mask = None
         if self.spec.boxes is not None:
-            boxes = self._boxes(
-                entry.beside(self.spec.options['annotations'], '.xml'), width, height)
+            boxes = self._boxes(entry.beside(self._options.annotations, '.xml'), width, height)
         if self.spec.masks is not None:
-            mask = read_index_mask(entry.beside(self.spec.options['masks'], '.png'),
+            mask = read_index_mask(entry.beside(self._options.masks, '.png'),
                                    len(self.spec.masks.names), width, height)
         return boxes, mask
 
@@ -42,16 +57,15 @@ class VocSet(ListedSet):
         root = read_xml(path, 'annotation', MAX_TEXT_BYTES)
         for size in root.all('size'):
             # Some tools write 0 for a size they do not know.
-            given = tuple(round(size.number(key, path)) for key in ('width', 'height'))
+            given = tuple(round(size.number(key)) for key in ('width', 'height'))
             if any(given) and given != (width, height):
-                raise DataError(f'{path}: line {size.line}: annotates a picture of '
-                                f'{given[0]}x{given[1]} pixels, but it has {width}x{height}')
+                raise DataError(f'{size.where}: annotates an image of {given[0]}x{given[1]} '
+                                f'pixels, but it has {width}x{height}')
         boxes = BoxList(self.spec.boxes, width, height)
-        shift = 1.0 if self.spec.options['one_based'] else 0.0
+        shift = 1.0 if self._options.one_based else 0.0
         for item in root.all('object'):
-            bounds = item.only('bndbox', path)
-            x0, y0, x1, y1 = (bounds.number(key, path) for key in ('xmin', 'ymin', 'xmax', 'ymax'))
-            boxes.add(item.only('name', path).text.strip(), (x0 - shift, y0 - shift, x1, y1),
-                      f'{path}: line {item.line}',
-                      ignore=any(d.text.strip() == '1' for d in item.all('difficult')))
+            bounds = item.only('bndbox')
+            x0, y0, x1, y1 = (bounds.number(key) for key in ('xmin', 'ymin', 'xmax', 'ymax'))
+            boxes.add(item.only('name').text, (x0 - shift, y0 - shift, x1, y1), item.where,
+                      ignore=any(mark.text == '1' for mark in item.all('difficult')))
         return boxes.truth()

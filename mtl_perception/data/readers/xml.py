@@ -1,106 +1,115 @@
-"""XML annotations: elements with the lines on which they begin, and no entities."""
+"""
+XML annotations, read with lxml.
+
+A file may come from a stranger. Entities make a small file large (billion laughs) or read other
+files; no annotation needs the DOCTYPE that declares them, so that it is rejected before anything
+is parsed. libxml2 bounds the depth of a document and the length of its names and values.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+import io
 import math
 from pathlib import Path
 from typing import Any
-from xml.parsers import expat
 
-from mtl_perception.data.readers.files import read_bytes
+from lxml import etree
+
 from mtl_perception.errors import DataError
+from mtl_perception.files import read_bytes
 
-_MAX_DEPTH = 32
+_OPTIONS: dict[str, Any] = {
+    'resolve_entities': False, 'load_dtd': False, 'no_network': True, 'huge_tree': False,
+    'remove_comments': True, 'remove_pis': True}
 
 
-@dataclass
+@dataclass(frozen=True, slots=True)
 class Element:
-    """An XML element with the line on which it begins, which ElementTree does not keep."""
+    """An element of a file; its methods raise DataError, with file and line, for what is wrong."""
 
-    tag: str
+    path: Path
     line: int
-    attributes: dict[str, str] = field(default_factory=dict)
-    text: str = ''
-    children: list[Element] = field(default_factory=list)
+    """Line on which the start tag ends; above 65534, libxml2 may be a few lines off."""
+    tag: str
+    attributes: dict[str, str]
+    text: str
+    """The text before the first child, without outer spaces."""
+    children: tuple[Element, ...]
+
+    @property
+    def where(self) -> str:
+        """File and line, with which an error message begins."""
+        return f'{self.path}: line {self.line}'
 
     def all(self, tag: str) -> list[Element]:
         """Return the children of this tag."""
         return [child for child in self.children if child.tag == tag]
 
-    def only(self, tag: str, path: Path) -> Element:
-        """Return the one child of this tag; DataError where there are none or several."""
+    def only(self, tag: str) -> Element:
+        """Return the one child of this tag."""
         found = self.all(tag)
         if len(found) != 1:
-            raise DataError(f'{path}: line {self.line}: <{self.tag}> has {len(found)} <{tag}> '
-                            'elements; it needs one')
+            raise DataError(
+                f'{self.where}: <{self.tag}> has {len(found)} <{tag}> elements; it needs one')
         return found[0]
 
-    def number(self, tag: str, path: Path) -> float:
-        """Return the finite number in the one child of this tag; DataError otherwise."""
-        element = self.only(tag, path)
-        value = _number(element.text)
-        if value is None:
-            raise DataError(
-                f'{path}: line {element.line}: <{tag}> is {element.text!r:.40}, not a number')
-        return value
+    def number(self, tag: str) -> float:
+        """Return the finite number in the one child of this tag."""
+        child = self.only(tag)
+        return _number(child.text, f'{child.where}: <{tag}>')
 
-    def attribute(self, name: str, path: Path) -> str:
-        """Return the attribute `name`; DataError where it is missing."""
+    def attribute(self, name: str) -> str:
+        """Return the attribute `name`."""
         if name not in self.attributes:
-            raise DataError(f'{path}: line {self.line}: <{self.tag}> has no {name}')
+            raise DataError(f'{self.where}: <{self.tag}> has no {name}')
         return self.attributes[name]
 
-    def attribute_number(self, name: str, path: Path) -> float:
-        """Return the attribute `name` as a finite number; DataError otherwise."""
-        text = self.attribute(name, path)
-        value = _number(text)
-        if value is None:
-            raise DataError(
-                f'{path}: line {self.line}: {name} of <{self.tag}> is {text!r:.40}, not a number')
-        return value
+    def attribute_number(self, name: str) -> float:
+        """Return the attribute `name` as a finite number."""
+        return _number(self.attribute(name), f'{self.where}: {name} of <{self.tag}>')
 
 
 def read_xml(path: Path, root: str, limit: int) -> Element:
     """Return the element `root` of the file of at most `limit` bytes; DataError otherwise."""
-    document = Element('document', 1)
-    open_elements = [document]
-    parser = expat.ParserCreate()
-
-    def start(tag: str, attributes: dict[str, str]) -> None:
-        if len(open_elements) > _MAX_DEPTH:
-            raise DataError(f'{path}: line {parser.CurrentLineNumber}: nested too deeply')
-        element = Element(tag, parser.CurrentLineNumber, attributes)
-        open_elements[-1].children.append(element)
-        open_elements.append(element)
-
-    def end(tag: str) -> None:
-        open_elements.pop()
-
-    def text(data: str) -> None:
-        open_elements[-1].text += data
-
-    def doctype(*_: Any) -> None:
-        # Entities are what makes a small XML file large, and an annotation has no use for them.
-        raise DataError(f'{path}: line {parser.CurrentLineNumber}: has a DOCTYPE; remove it')
-
-    parser.StartElementHandler = start
-    parser.EndElementHandler = end
-    parser.CharacterDataHandler = text
-    parser.StartDoctypeDeclHandler = doctype
-    # Text in one piece: added up piece by piece, a long one takes time with its square.
-    parser.buffer_text = True
+    content = read_bytes(path, limit)
+    # Without NUL bytes, ASCII in UTF-16 and UTF-32 is ASCII.
+    before, doctype, _ = content.replace(b'\0', b'').partition(b'<!DOCTYPE')
+    if doctype:
+        line = before.count(b'\n') + 1
+        raise DataError(f'{path}: line {line}: has a DOCTYPE; remove it')
     try:
-        parser.Parse(read_bytes(path, limit), True)
-    except expat.ExpatError as error:
-        raise DataError(f'{path}: line {error.lineno}: is not XML: '
-                        f'{expat.ErrorString(error.code)}') from None
-    return document.only(root, path)
+        element = _parse(content, path)
+    except etree.XMLSyntaxError as error:
+        text = (error.msg or 'no element found').partition(f', line {error.lineno}, column')[0]
+        raise DataError(f'{path}: line {error.lineno or 1}: is not XML: '
+                        + ' '.join(text.split())) from None
+    if element.tag != root:
+        raise DataError(f'{element.where}: the root is <{element.tag}>, not <{root}>')
+    return element
 
 
-def _number(text: str) -> float | None:
+def _parse(content: bytes, path: Path) -> Element:
+    children: list[list[Element]] = [[]]
+    for event, node in etree.iterparse(io.BytesIO(content), ('start', 'end'), **_OPTIONS):
+        if event == 'start':
+            # It may hide from the search above in an encoding such as UTF-7.
+            if len(children) == 1 and node.getroottree().docinfo.internalDTD is not None:
+                raise DataError(f'{path}: has a DOCTYPE; remove it')
+            children.append([])
+            continue
+        element = Element(path, node.sourceline, node.tag, dict(node.attrib),
+                          (node.text or '').strip(), tuple(children.pop()))
+        children[-1].append(element)
+        node.clear()  # lxml's own tree of a whole file would take twice the memory.
+    return children[0][0]
+
+
+def _number(text: str, what: str) -> float:
     try:
         value = float(text)
     except ValueError:
-        return None
-    return value if math.isfinite(value) else None
+        value = math.nan
+    if not math.isfinite(value):
+        raise DataError(f'{what} is {text!r:.40}, not a number')
+    return value

@@ -1,4 +1,4 @@
-"""Synthetic flights over a drawn town, with exact truth; see `SyntheticFlight`."""
+"""Synthetic flights over a drawn town, with exact ground truth; see `SyntheticFlight`."""
 
 from mtl_perception.data.synthetic.flight import (
     BOX_NAMES,

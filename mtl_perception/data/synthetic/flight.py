@@ -1,8 +1,8 @@
 """
-A synthetic flight: what a nadir camera sees that flies over a procedurally drawn town.
+A synthetic flight: the frames of a nadir camera that flies over a procedurally drawn town.
 
-It needs nothing fetched, and its truth is exact: boxes and mask come from the same pixels that
-are drawn. The town is painted once; a frame is a turned and scaled cut of it with the vehicles,
+It downloads nothing, and its ground truth is exact: boxes and mask come from the pixels that are
+drawn. The town is painted once; a frame is a rotated and scaled cut of it with the vehicles,
 their shadows, lens, motion and sensor added.
 """
 
@@ -16,6 +16,7 @@ import cv2
 import numpy as np
 
 from mtl_perception.data.synthetic.layout import lay_out
+from mtl_perception.data.synthetic.optics import Optics
 from mtl_perception.data.synthetic.painting import (
     BUILDING,
     CROWN,
@@ -38,22 +39,20 @@ MIN_SIDE, MAX_SIDE = 32, 4096
 """Limits of a frame's width and height in pixels; they bound the memory of the town."""
 
 MIN_VISIBLE = 0.3
-"""A vehicle of which less than this share is seen has no box."""
+"""A vehicle with less than this share visible has no box."""
 
 MIN_SCALE, MAX_SCALE = 6.0, 16.0
 """Pixels per metre of the lowest and highest resolved flight."""
 
-_NOISE_SIDE = 256
-
 
 @dataclass(frozen=True)
 class SyntheticFrame:
-    """One picture of a flight with its truth."""
+    """One frame of a flight with its ground truth."""
 
     image: np.ndarray
     """uint8 [H, W, 3] RGB."""
     boxes: np.ndarray
-    """float32 [N, 4] x0, y0, x1, y1 in pixels: tight around what is seen of each vehicle."""
+    """float32 [N, 4] x0, y0, x1, y1 in pixels: tight around the visible part of each vehicle."""
     classes: np.ndarray
     """int32 [N], indices into BOX_NAMES."""
     mask: np.ndarray
@@ -62,10 +61,10 @@ class SyntheticFrame:
 
 class SyntheticFlight:
     """
-    A seeded flight of `frames` pictures; `flight[k]` is the same bytes whenever it is asked for.
+    A seeded flight of `frames` frames; `flight[k]` always has the same bytes.
 
     The seed decides the town, the season, the light, the scale (cars are 25 to 80 px long) and
-    the path. Raises ConfigError for sizes, counts and rates that cannot be flown.
+    the path. Raises ConfigError for sizes, counts and rates that are not supported.
     """
 
     def __init__(self, seed: int, width: int = 640, height: int = 480, frames: int = 300,
@@ -81,7 +80,7 @@ class SyntheticFlight:
                 raise ConfigError(f'{name} {value} of a synthetic flight is not in '
                                   f'{MIN_SIDE}..{MAX_SIDE} pixels')
         if frames < 1:
-            raise ConfigError(f'a synthetic flight of {frames} frames has no picture')
+            raise ConfigError(f'a synthetic flight of {frames} frames has no image')
         if not (isinstance(rate_hz, (int, float)) and 0 < rate_hz <= 1000):
             raise ConfigError(f'rate {rate_hz!r} of a synthetic flight is not in 0..1000 Hz')
         self.seed, self.width, self.height = int(seed), int(width), int(height)
@@ -91,7 +90,7 @@ class SyntheticFlight:
         self._town = self._make_town(rng)
         self._fleet_of_town()
         self._plan_path(rng)
-        self._plan_optics(rng)
+        self._optics = Optics(rng, self.seed, self.width, self.height, self._yaw)
 
     def __len__(self) -> int:
         return self._frames
@@ -116,7 +115,7 @@ class SyntheticFlight:
         step = (0.3 + 0.61803398875 * self.seed) % 1.0
         self.pixels_per_metre = MIN_SCALE * (MAX_SCALE / MIN_SCALE) ** step
         self._fleet = make_fleet(rng, self.pixels_per_metre)
-        # A town too small for a block and its streets is no town: small frames get whole blocks.
+        # A town has at least a block and its streets, however small the frames are.
         side = max(side, 512 * math.ceil(130 * self.pixels_per_metre / 512))
         plan = lay_out(rng, side / self.pixels_per_metre, self._fleet)
         azimuth, steepness = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 1.25)
@@ -172,28 +171,6 @@ class SyntheticFlight:
         target = np.array(waters[rng.integers(len(waters))]) if waters else np.zeros(2)
         self._start = target - self._velocity * duration * rng.uniform(0.35, 0.65)
 
-    def _plan_optics(self, rng: np.random.Generator) -> None:
-        exposure = rng.uniform(0.92, 1.22)
-        white = exposure * (1 + rng.uniform(-0.05, 0.05, 3))
-        light = np.arange(256)[:, None] / 255
-        # What reaches a shadow is the sky's light: bluer than the sun's.
-        sky = (1 - light) * np.array([-0.05, -0.01, 0.09])
-        self._light_table = np.clip(200 * white * (light + sky), 0, 255).astype(
-            np.uint8).reshape(1, 256, 3)
-        y, x = np.mgrid[:self.height, :self.width].astype(np.float32)
-        radius = ((x / self.width - 0.5) ** 2 + (y / self.height - 0.5) ** 2) * 2
-        fall = 1 - rng.uniform(0.05, 0.22) * radius
-        self._vignette = cv2.merge([(255 * fall).astype(np.uint8)] * 3)
-        tile = rng.normal(0, rng.uniform(1.2, 4.2),
-                          (self.height + _NOISE_SIDE, self.width + _NOISE_SIDE, 1))
-        colour = rng.normal(0, 0.35, (_NOISE_SIDE, _NOISE_SIDE, 3))
-        reps = [-(-n // _NOISE_SIDE) for n in tile.shape[:2]]
-        colour = np.tile(colour, (*reps, 1))[:tile.shape[0], :tile.shape[1]]
-        self._noise = np.round(tile * (1 + colour)).astype(np.int8)
-        blur, along = rng.uniform(0.35, 0.75), rng.uniform(0.0, 1.6)
-        self._kernel = _lens(blur, along * np.array([np.cos(self._yaw), np.sin(self._yaw)]))
-        self._black = float(rng.uniform(0, 9))
-
     # -- per frame
 
     def _camera(self, time: float) -> np.ndarray:
@@ -229,7 +206,7 @@ class SyntheticFlight:
         mask &= CROWN - 1
         mask[drawn] = VEHICLE
         boxes, classes = self._boxes(ids, models, regions, areas)
-        return SyntheticFrame(self._expose(image, light, index), boxes, classes, mask)
+        return SyntheticFrame(self._optics.expose(image, light, index), boxes, classes, mask)
 
     def _ground(self, camera: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the cut of the town in the frame: albedo, mask with crowns, light."""
@@ -343,16 +320,6 @@ class SyntheticFlight:
             classes.append(self._fleet.models[model].kind)
         return (np.array(boxes, np.float32).reshape(-1, 4), np.array(classes, np.int32))
 
-    def _expose(self, image: np.ndarray, light: np.ndarray, index: int) -> np.ndarray:
-        light = cv2.LUT(cv2.merge([light] * 3), self._light_table)
-        light = cv2.multiply(light, self._vignette, scale=1 / 255)
-        image = cv2.multiply(image, light, scale=1 / 200)
-        image = cv2.filter2D(image, -1, self._kernel, borderType=cv2.BORDER_REPLICATE)
-        rng = np.random.default_rng([self.seed, index])
-        x, y = rng.integers(0, _NOISE_SIDE, 2)
-        noise = self._noise[y:y + self.height, x:x + self.width]
-        return cv2.add(image, noise, dtype=cv2.CV_8U)
-
 
 def _periodic_cut(plane: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
     """Return plane[low y:high y, low x:high x] of a plane that repeats in both directions."""
@@ -363,12 +330,3 @@ def _periodic_cut(plane: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.nd
         return plane[rows[0]:rows[-1] + 1, x0:x1]
     band = plane[rows]
     return np.take(band, np.arange(x0, x1) % side, axis=1) if x1 > side else band[:, x0:x1]
-
-
-def _lens(blur: float, motion: np.ndarray) -> np.ndarray:
-    """Return the kernel [5, 5] of a lens with `blur` (px) moved by `motion` (px) in exposure."""
-    axis = np.arange(-2, 3, dtype=np.float64)
-    y, x = np.meshgrid(axis, axis, indexing='ij')
-    kernel = sum(np.exp(-((x - t * motion[0]) ** 2 + (y - t * motion[1]) ** 2) / (2 * blur ** 2))
-                 for t in np.linspace(-0.5, 0.5, 9))
-    return (kernel / kernel.sum()).astype(np.float32)

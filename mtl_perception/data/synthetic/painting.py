@@ -1,4 +1,4 @@
-"""Paints the plan of a town into one large periodic picture with its mask and its light."""
+"""Paints the plan of a town into one large periodic image with its mask and its light."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 The plan of a synthetic town, in metres: where roads, blocks, buildings, trees, vehicles are.
 
 The town is periodic: what leaves it on one side comes in on the other, so that a flight of any
-length finds ground under it. x grows to the right and y down, as in the pictures.
+length finds ground under it. x grows to the right and y down, as in the images.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ GRASS, MEADOW, DIRT, PAVING, ASPHALT, OLD_ASPHALT, GRAVEL, WATER, CROP, SAND, PO
 
 @dataclass(frozen=True)
 class Season:
-    """What the town looks like on the day of the flight; RGB colours, 0..255."""
+    """The surfaces of the town on the day of the flight; RGB colours, 0..255."""
 
     grass: tuple[float, float, float]
     meadow: tuple[float, float, float]
@@ -125,7 +125,7 @@ def crown_lights(rng: np.random.Generator, sun: np.ndarray, count: int = 14) -> 
     """
     Return tree crowns from above: float32 [96, 96, 2], brightness (about 1) and coverage (0..1).
 
-    `sun` is the unit vector towards the sun in the picture's plane.
+    `sun` is the unit vector towards the sun in the plane of the image.
     """
     side = 96
     axis = (np.arange(side, dtype=np.float32) + 0.5) / (side / 2) - 1

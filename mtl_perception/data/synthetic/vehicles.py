@@ -1,4 +1,4 @@
-"""Vehicles seen from above: what they are, and their pictures at the scale of a flight."""
+"""Vehicles seen from above: what they are, and their images at the scale of a flight."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Color = np.ndarray | tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Model:
-    """One vehicle: its size in metres and its picture, nose towards +x."""
+    """One vehicle: its size in metres and its image, nose towards +x."""
 
     kind: int
     length: float
@@ -189,7 +189,7 @@ def _van(rng: np.random.Generator, scale: float) -> Model:
 
 @dataclass(frozen=True)
 class Fleet:
-    """The vehicles that a town has pictures of, by index in `models`."""
+    """The vehicles that a town has images of, by index in `models`."""
 
     models: tuple[Model, ...]
     cars: np.ndarray

@@ -29,7 +29,7 @@ def open_tree(tmp_path: Path) -> Callable[..., DataSet]:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> Path:
-    """Return a set's folder with one picture, `a.png`, red on its left half, in both splits."""
+    """Return a set's folder with one image, `a.png`, red on its left half, in both splits."""
     folder = tmp_path / 'set'
     (folder / 'images').mkdir(parents=True)
     image = np.zeros((HEIGHT, WIDTH, 3), np.uint8)

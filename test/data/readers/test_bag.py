@@ -1,4 +1,4 @@
-"""Bags with truth, as the recorder node writes them."""
+"""Bags with ground truth, as the recorder node writes them."""
 
 from collections.abc import Callable
 import contextlib
@@ -24,7 +24,7 @@ ENTRY: dict[str, Any] = {'reader': 'bag', 'boxes': BOXES, 'masks': MASKS,
 
 def bag_writer() -> Any:
     """Return the class that writes bags for the tests of evaluation."""
-    path = Path(__file__).parents[2] / 'evaluation' / 'conftest.py'
+    path = Path(__file__).parents[2] / 'bags' / 'conftest.py'
     spec = util.spec_from_file_location('bag_writer', path)
     assert spec is not None and spec.loader is not None
     module = util.module_from_spec(spec)
@@ -45,7 +45,7 @@ def pixels(value: int) -> np.ndarray:
 
 
 def flight(bag: Any) -> None:
-    """Three images, of which the second has no truth; truth is recorded later than images."""
+    """Write three images; the second has no ground truth, which is recorded after the images."""
     for number in range(3):
         stamp = (number + 1) * SECOND
         bag.image('/image', stamp, pixels(10 * number), 'rgb8', recorded=stamp + 5)
@@ -58,7 +58,7 @@ def flight(bag: Any) -> None:
         bag.image('/truth/segmentation', stamp, mask, 'mono8', recorded=9 * SECOND, padding=4)
 
 
-def test_images_with_truth(tmp_path: Path, open_tree: Opener) -> None:
+def test_images_with_ground_truth(tmp_path: Path, open_tree: Opener) -> None:
     write_bag(tmp_path / 'set' / 'flight', flight)
     data = open_tree(**ENTRY)
     assert list(data.stems('train')) == [f'flight/{SECOND}', f'flight/{3 * SECOND}']
@@ -71,7 +71,7 @@ def test_images_with_truth(tmp_path: Path, open_tree: Opener) -> None:
         assert sample.mask[0, :3].tolist() == [255, 1, 0] and sample.mask.shape == (30, 40)
 
 
-def test_numbers_mean_what_the_bag_says(tmp_path: Path, open_tree: Opener) -> None:
+def test_label_info_names_numeric_ids(tmp_path: Path, open_tree: Opener) -> None:
     def labelled(bag: Any) -> None:
         flight(bag)
         kind = 'vision_msgs/msg/LabelInfo'
@@ -103,14 +103,14 @@ def read_all(data: DataSet) -> None:
      rf"image {SECOND}: detection 0: class '7' has no mapping"),
     ({'masks': {'tarmac': 'road'}}, rf'image {SECOND}: label map: value 1 at x 1, y 0'),
 ])
-def test_what_does_not_fit_is_named(tmp_path: Path, open_tree: Opener, entry: dict[str, Any],
+def test_mismatch_is_named(tmp_path: Path, open_tree: Opener, entry: dict[str, Any],
                                     problem: str) -> None:
     write_bag(tmp_path / 'set' / 'flight', flight)
     with pytest.raises(DataError, match=problem):
         read_all(open_tree(**{**ENTRY, **entry}))
 
 
-def test_bag_without_truth(tmp_path: Path, open_tree: Opener) -> None:
+def test_bag_without_ground_truth(tmp_path: Path, open_tree: Opener) -> None:
     write_bag(tmp_path / 'set' / 'flight',
               lambda bag: bag.image('/image', SECOND, pixels(1), 'rgb8'))
     with pytest.raises(DataError, match='has no /truth/detections; it has /image'):

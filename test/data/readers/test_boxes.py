@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from mtl_perception.data.manifest import BoxLabels
 from mtl_perception.data.readers.boxes import BoxList
+from mtl_perception.data.set_spec import BoxLabels
 from mtl_perception.errors import DataError
 
 LABELS = BoxLabels({'car': 0, 'crowd': None}, complete=(0, 1), by_length={'car': (20.0, 1)})
@@ -44,7 +44,7 @@ def test_small_overshoot_is_clipped() -> None:
 
 
 @pytest.mark.parametrize(('box', 'problem'), [
-    ((-2.1, 0, 5, 5), 'lies outside the picture of 40x30 pixels'),
+    ((-2.1, 0, 5, 5), 'lies outside the image of 40x30 pixels'),
     ((0, -2.1, 5, 5), 'lies outside'),
     ((0, 0, 42.1, 5), 'lies outside'),
     ((0, 0, 5, 32.1), 'lies outside'),

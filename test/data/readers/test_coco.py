@@ -58,10 +58,10 @@ def test_reads_boxes_and_ignore_regions(
 
 @pytest.mark.parametrize(('root', 'problem'), [
     ('{"images": [\n}', 'line 2: is not JSON'),
-    ('[' * 100000, 'is not JSON that can be read'),
+    ('[' * 100000, 'is not JSON that is supported'),
     ([], 'has no list `categories`'),
     ({**ROOT, 'images': {}}, 'has no list `images`'),
-    ({**ROOT, 'images': []}, 'lists no picture'),
+    ({**ROOT, 'images': []}, 'lists no image'),
     (changed('categories', 1, 'name', value='tank'),
      r"categories\[1\]: class 'tank' has no mapping"),
     (changed('images', 1, 'id', value=7), r'images\[1\]: id 7 occurs twice'),
@@ -80,10 +80,10 @@ def test_reads_boxes_and_ignore_regions(
     (changed('annotations', 0, 'bbox', value=[1, 2, 3, float('nan')]),
      'annotation 11: box .* is not finite'),
     (changed('annotations', 0, 'bbox', value=[1, 2, 50, 3]),
-     'annotation 11: box 1, 2, 51, 5 .* lies outside the picture of 40x30'),
+     'annotation 11: box 1, 2, 51, 5 .* lies outside the image of 40x30'),
     (changed('annotations', 0, 'bbox', value=[1, 2, 0, 3]), 'annotation 11: box .* no area'),
     (changed('images', 0, 'width', value=41),
-     'says that a.png has 41x30 pixels, but it has 40x30'),
+     'lists a.png with 41x30 pixels, but it has 40x30'),
 ])
 def test_broken_file_is_named_with_its_place(
         write: Callable[[Any], Path], open_tree: Opener, root: Any, problem: str) -> None:
@@ -94,7 +94,7 @@ def test_broken_file_is_named_with_its_place(
             data.read('train', index)
 
 
-def test_missing_picture(write: Callable[[Any], Path], open_tree: Opener) -> None:
+def test_missing_image(write: Callable[[Any], Path], open_tree: Opener) -> None:
     write(ROOT)
     with pytest.raises(DataError, match=r'sub/b.png: cannot be read: No such file'):
         open_tree(**ENTRY).read('train', 1)

@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from mtl_perception.data.crops import CroppedSet
-from mtl_perception.data.manifest import Crops, load_manifest
+from mtl_perception.data.manifest import load_manifest
 from mtl_perception.data.readers import DataSet, open_set
+from mtl_perception.data.set_spec import Crops
 
 Opener = Callable[..., DataSet]
 CONFIG = Path(__file__).parents[3] / 'config' / 'public_aerial.yaml'
@@ -156,7 +157,7 @@ def test_colors_of_public_sets(tmp_path: Path, name: str, image: str, mask: str)
     assert any(spec.masks.same_as.values()) == (len(set(expected)) < len(expected))
 
 
-def test_large_picture_is_read_in_crops(tree: Path, tmp_path: Path) -> None:
+def test_large_image_is_read_in_crops(tree: Path, tmp_path: Path) -> None:
     random = np.random.default_rng(2)
     pixels = random.integers(0, 255, (50, 110, 3), np.uint8)
     cv2.imwrite(str(tree / 'images' / 'a.png'), pixels)
@@ -188,7 +189,7 @@ def test_large_picture_is_read_in_crops(tree: Path, tmp_path: Path) -> None:
     assert np.allclose(second.boxes, [[3, 0, 23, 20]], atol=1e-3)
 
 
-def test_picture_that_is_small_enough_stays_whole(tree: Path, open_tree: Opener) -> None:
+def test_image_that_is_small_enough_stays_whole(tree: Path, open_tree: Opener) -> None:
     (tree / 'masks').mkdir()
     cv2.imwrite(str(tree / 'masks' / 'a.png'), np.ones((H, W), np.uint8))
     whole: Any = open_tree(reader='mask_folder', masks=MASKS)

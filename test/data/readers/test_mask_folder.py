@@ -23,7 +23,7 @@ def mask(tree: Path) -> np.ndarray:
     return mask
 
 
-def test_reads_picture_and_source_labels(mask: np.ndarray, open_tree: Opener) -> None:
+def test_reads_image_and_source_labels(mask: np.ndarray, open_tree: Opener) -> None:
     sample = open_tree(**ENTRY).read('train', 0)
     assert sample.name == 'set/a'
     assert sample.boxes is None
@@ -43,7 +43,7 @@ def test_value_without_a_class_names_its_place(
 
 def test_mask_of_another_size(mask: np.ndarray, tree: Path, open_tree: Opener) -> None:
     cv2.imwrite(str(tree / 'masks' / 'a.png'), mask[:20])
-    with pytest.raises(DataError, match=r'masks/a.png: has 40x20 pixels, but its picture 40x30'):
+    with pytest.raises(DataError, match=r'masks/a.png: has 40x20 pixels, but its image 40x30'):
         open_tree(**ENTRY).read('train', 0)
 
 

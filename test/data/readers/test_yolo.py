@@ -24,7 +24,7 @@ def labels(tree: Path) -> Path:
     return path
 
 
-def test_reads_fractions_of_the_picture(labels: Path, open_tree: Opener) -> None:
+def test_reads_fractions_of_the_image(labels: Path, open_tree: Opener) -> None:
     sample = open_tree(**ENTRY).read('train', 0)
     assert sample.name == 'set/a'
     assert sample.boxes is not None
@@ -33,7 +33,7 @@ def test_reads_fractions_of_the_picture(labels: Path, open_tree: Opener) -> None
     np.testing.assert_allclose(sample.boxes.ignore, [[32, 24, 40, 30]], atol=1e-5)
 
 
-def test_empty_file_is_a_picture_without_objects(labels: Path, open_tree: Opener) -> None:
+def test_empty_file_is_an_image_without_objects(labels: Path, open_tree: Opener) -> None:
     labels.write_text('')
     sample = open_tree(**ENTRY).read('train', 0)
     assert sample.boxes is not None
@@ -47,7 +47,7 @@ def test_empty_file_is_a_picture_without_objects(labels: Path, open_tree: Opener
     ('0 0.5 0.5 0.2 wide', 'is not a class index'),
     ('3 0.5 0.5 0.2 0.2', r'class index 3 is not in 0..2 of classes.txt'),
     ('-1 0.5 0.5 0.2 0.2', r'class index -1 is not in 0..2'),
-    ('0 20 15 4 4', 'box .* lies outside the picture of 40x30'),
+    ('0 20 15 4 4', 'box .* lies outside the image of 40x30'),
     ('0 0.5 0.5 0 0.2', 'box .* has no area'),
     ('0 nan 0.5 0.2 0.2', 'box .* is not finite'),
 ])
