@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from mtl_perception.data.yaml_section import read_yaml, Section
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+
+from mtl_perception.data.yaml_file import brief, load_yaml, Place
+from mtl_perception.data.yaml_model import OptionalKey, problem, Section, validate_yaml
 
 TEACHERS = {'detection_teacher': 'detection', 'segmentation_teacher': 'segmentation'}
 """Option of `mtl distill` -> task of the teacher."""
@@ -42,43 +45,61 @@ class Experiment:
         return tuple(dict.fromkeys(seed for one in self.networks for seed in one.seeds))
 
 
+def _seeds(value: Any) -> tuple[int, ...]:
+    if not isinstance(value, list) or not value \
+            or not all(type(seed) is int and seed >= 0 for seed in value):
+        raise problem(f'is a list of whole numbers, not {brief(value)}')
+    return tuple(value)
+
+
+def _network_names(networks: dict[str, Any]) -> dict[str, Any]:
+    if not networks:
+        raise problem('names no network')
+    return networks
+
+
+def _network_name(name: str) -> str:
+    if not name.replace('_', '').replace('-', '').isalnum():
+        raise problem('is a name of letters, digits, - and _')
+    return name
+
+
+_Seeds = Annotated[tuple[int, ...], BeforeValidator(_seeds)]
+
+
+class _NetworkSection(Section):
+    """One of the networks; other keys are options of `mtl train`."""
+
+    model_config = ConfigDict(extra='allow')
+
+    seeds: OptionalKey[_Seeds] = None
+    detection_teacher: OptionalKey[str] = None
+    segmentation_teacher: OptionalKey[str] = None
+
+
+class _ExperimentSection(Section):
+    """The top of the file."""
+
+    manifest: str
+    seeds: _Seeds = (0,)
+    train: dict[str, Any] = Field(default_factory=dict)
+    networks: Annotated[dict[Annotated[str, AfterValidator(_network_name)], _NetworkSection],
+                        AfterValidator(_network_names)]
+    evaluate: dict[str, Any] = Field(default_factory=dict)
+
+
 def load_experiment(path: Path) -> Experiment:
     """Return the experiment in a YAML file; ConfigError names a key with an invalid value."""
-    top = read_yaml(path)
-    manifest = path.parent / top.take('manifest', str)
-    seeds = _seeds(top, (0,))
-    common = _options(top, 'train')
-    section = top.section('networks')
-    networks: list[Network] = []
-    for name in section.names():
-        if not name.replace('_', '').replace('-', '').isalnum():
-            raise section.error(name, 'is a name of letters, digits, - and _')
-        one = section.section(name)
-        own_seeds = _seeds(one, seeds)
-        teachers = {key: one.take(key, str) for key in TEACHERS if key in one}
+    file = load_yaml(path)
+    top = validate_yaml(file, _ExperimentSection)
+    networks: dict[str, Network] = {}
+    for name, section in top.networks.items():
+        seeds = section.seeds or top.seeds
+        teachers = {key: getattr(section, key) for key in TEACHERS if getattr(section, key)}
         for key, teacher in teachers.items():
-            known = {other.name: other for other in networks}
-            if teacher not in known or not set(own_seeds) <= set(known[teacher].seeds):
-                raise one.error(key, 'names a network further up that has the same seeds')
-        networks.append(Network(
-            name, {**common, **{key: one.take_any(key) for key in one.names()}}, teachers,
-            own_seeds))
-    if not networks:
-        raise top.error('networks', 'names none')
-    evaluate = _options(top, 'evaluate')
-    top.done()
-    return Experiment(manifest, tuple(networks), evaluate)
-
-
-def _options(section: Section, key: str) -> dict[str, Any]:
-    if key not in section:
-        return {}
-    own = section.section(key)
-    return {name: own.take_any(name) for name in own.names()}
-
-
-def _seeds(section: Section, default: tuple[int, ...]) -> tuple[int, ...]:
-    seeds = section.take('seeds', list, list(default))
-    if not seeds or not all(type(seed) is int and seed >= 0 for seed in seeds):
-        raise section.error('seeds', f'is a list of whole numbers, not {seeds}')
-    return tuple(seeds)
+            if teacher not in networks or not set(seeds) <= set(networks[teacher].seeds):
+                raise (Place(file) / 'networks' / name / key).error(
+                    'names a network further up that has the same seeds')
+        networks[name] = Network(
+            name, {**top.train, **(section.model_extra or {})}, teachers, seeds)
+    return Experiment(path.parent / top.manifest, tuple(networks.values()), top.evaluate)

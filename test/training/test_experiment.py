@@ -76,10 +76,14 @@ def test_options_become_arguments():
 
 
 @pytest.mark.parametrize('old, new, message', [
-    ('seeds: [3]', 'seeds: three', 'seeds'),
-    ('distilled:', 'dis/tilled:', 'letters'),
-    ('detection_teacher: detection', 'detection_teacher: nobody', 'further up'),
-    ('manifest:', 'nonsense: 1\nmanifest:', 'nonsense')])
+    ('seeds: [3]', 'seeds: three', 'line 3: seeds is a list of whole numbers'),
+    ('seeds: [3]', 'seeds: []', 'line 3: seeds is a list of whole numbers'),
+    ('distilled:', 'dis/tilled:', 'line 8: networks.dis/tilled is a name of letters'),
+    ('detection_teacher: detection', 'detection_teacher: nobody',
+     'line 8: networks.distilled.detection_teacher names a network further up'),
+    ('detection_teacher: detection', 'detection_teacher: [1]', 'detection_teacher is of type str'),
+    ('networks:', 'networks: {}\nothers:', 'networks names no network'),
+    ('manifest:', 'nonsense: 1\nmanifest:', 'line 2: nonsense is not a known key')])
 def test_invalid_experiment_is_rejected_by_key(old, new, message, config):
     config.write_text(config.read_text().replace(old, new, 1))
     with pytest.raises(ConfigError, match=message):
