@@ -27,34 +27,11 @@ from mtl_perception.data.manifest_model import (
     TASK_LABELS,
 )
 from mtl_perception.data.readers.registry import all_readers, reader_named
-from mtl_perception.data.set_spec import (
-    BoxLabels,
-    Crops,
-    DATA_VARIABLE,
-    FlightSplit,
-    ListSplit,
-    Manifest,
-    MaskLabels,
-    SetSpec,
-    Split,
-)
+from mtl_perception.data.set_spec import Crops, DATA_VARIABLE, Manifest, SetSpec
 from mtl_perception.data.yaml_file import load_yaml, Place
 from mtl_perception.data.yaml_model import validate_yaml
 from mtl_perception.errors import ConfigError
 from mtl_perception.labels import LabelSet
-
-__all__ = [
-    'DATA_VARIABLE',
-    'BoxLabels',
-    'Crops',
-    'FlightSplit',
-    'ListSplit',
-    'Manifest',
-    'MaskLabels',
-    'SetSpec',
-    'Split',
-    'load_manifest',
-]
 
 
 def load_manifest(path: str | Path, data_root: str | Path | None = None) -> Manifest:

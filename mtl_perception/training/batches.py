@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from mtl_perception.data.manifest import SetSpec
+from mtl_perception.data.set_spec import SetSpec
 from mtl_perception.data.training_set import TrainingSamples
 from mtl_perception.data.transforms import augment, AugmentOptions, Crop
 from mtl_perception.errors import ConfigError

@@ -10,8 +10,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from mtl_perception.data.manifest import Manifest, SetSpec
 from mtl_perception.data.samples import BoxTruth
+from mtl_perception.data.set_spec import Manifest, SetSpec
 from mtl_perception.errors import ConfigError
 from mtl_perception.labels import IGNORE_LABEL
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field, PlainValidator
 
 from mtl_perception.data.yaml_file import brief, load_yaml, Place
 from mtl_perception.data.yaml_model import OptionalKey, problem, Section, validate_yaml
@@ -45,61 +45,55 @@ class Experiment:
         return tuple(dict.fromkeys(seed for one in self.networks for seed in one.seeds))
 
 
-def _seeds(value: Any) -> tuple[int, ...]:
+def _check_seeds(value: Any) -> tuple[int, ...]:
     if not isinstance(value, list) or not value \
             or not all(type(seed) is int and seed >= 0 for seed in value):
         raise problem(f'is a list of whole numbers, not {brief(value)}')
     return tuple(value)
 
 
-def _network_names(networks: dict[str, Any]) -> dict[str, Any]:
-    if not networks:
-        raise problem('names no network')
-    return networks
-
-
-def _network_name(name: str) -> str:
+def _check_name(name: str) -> str:
     if not name.replace('_', '').replace('-', '').isalnum():
-        raise problem('is a name of letters, digits, - and _')
+        raise problem('is not a valid name of a network: letters, digits, - and _')
     return name
 
 
-_Seeds = Annotated[tuple[int, ...], BeforeValidator(_seeds)]
+Seeds = Annotated[tuple[int, ...], PlainValidator(_check_seeds)]
 
 
 class _NetworkSection(Section):
-    """One of the networks; other keys are options of `mtl train`."""
+    """Seeds, teachers, and any options of `mtl train`."""
 
     model_config = ConfigDict(extra='allow')
 
-    seeds: OptionalKey[_Seeds] = None
+    seeds: OptionalKey[Seeds] = None
     detection_teacher: OptionalKey[str] = None
     segmentation_teacher: OptionalKey[str] = None
 
 
 class _ExperimentSection(Section):
-    """The top of the file."""
-
     manifest: str
-    seeds: _Seeds = (0,)
+    seeds: Seeds = (0,)
     train: dict[str, Any] = Field(default_factory=dict)
-    networks: Annotated[dict[Annotated[str, AfterValidator(_network_name)], _NetworkSection],
-                        AfterValidator(_network_names)]
+    networks: dict[Annotated[str, AfterValidator(_check_name)], _NetworkSection]
     evaluate: dict[str, Any] = Field(default_factory=dict)
 
 
 def load_experiment(path: Path) -> Experiment:
     """Return the experiment in a YAML file; ConfigError names a key with an invalid value."""
     file = load_yaml(path)
-    top = validate_yaml(file, _ExperimentSection)
+    content = validate_yaml(file, _ExperimentSection)
+    top = Place(file) / 'networks'
     networks: dict[str, Network] = {}
-    for name, section in top.networks.items():
-        seeds = section.seeds or top.seeds
-        teachers = {key: getattr(section, key) for key in TEACHERS if getattr(section, key)}
+    for name, section in content.networks.items():
+        seeds = section.seeds or content.seeds
+        teachers = {key: getattr(section, key) for key in TEACHERS
+                    if getattr(section, key) is not None}
         for key, teacher in teachers.items():
             if teacher not in networks or not set(seeds) <= set(networks[teacher].seeds):
-                raise (Place(file) / 'networks' / name / key).error(
-                    'names a network further up that has the same seeds')
+                raise (top / name / key).error('names no network above that has the same seeds')
         networks[name] = Network(
-            name, {**top.train, **(section.model_extra or {})}, teachers, seeds)
-    return Experiment(path.parent / top.manifest, tuple(networks.values()), top.evaluate)
+            name, {**content.train, **(section.model_extra or {})}, teachers, seeds)
+    if not networks:
+        raise top.error('names no network')
+    return Experiment(path.parent / content.manifest, tuple(networks.values()), content.evaluate)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mtl_perception.data.manifest import Manifest
+from mtl_perception.data.set_spec import Manifest
 from mtl_perception.labels import IGNORE_LABEL
 from mtl_perception.models.normalization import Normalize
 from mtl_perception.training import distillation

@@ -11,7 +11,8 @@ import torch
 
 import mtl_perception
 from mtl_perception.data.broken import Broken
-from mtl_perception.data.manifest import load_manifest, Manifest
+from mtl_perception.data.manifest import load_manifest
+from mtl_perception.data.set_spec import Manifest
 from mtl_perception.data.training_set import TrainingSamples
 from mtl_perception.errors import ConfigError, DataError
 from mtl_perception.memory import keep_freed_memory

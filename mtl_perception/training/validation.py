@@ -8,8 +8,8 @@ import math
 import numpy as np
 from torch import nn
 
-from mtl_perception.data.manifest import Manifest
 from mtl_perception.data.readers import open_set
+from mtl_perception.data.set_spec import Manifest
 from mtl_perception.drawing import draw_overlay
 from mtl_perception.errors import ConfigError
 from mtl_perception.evaluation.evaluate import evaluate, Report

@@ -7,8 +7,9 @@ import pytest
 import yaml
 
 from mtl_perception.data import training_set
-from mtl_perception.data.manifest import load_manifest, Manifest
+from mtl_perception.data.manifest import load_manifest
 from mtl_perception.data.readers import open_set
+from mtl_perception.data.set_spec import Manifest
 from mtl_perception.data.training_set import TrainingSamples
 from mtl_perception.errors import DataError
 

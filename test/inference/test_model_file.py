@@ -24,7 +24,7 @@ def test_a_missing_file_and_a_directory(tmp_path):
     folder.mkdir()
     assert 'a directory' in _refusal(folder)
     assert 'no such model file' in _refusal(tmp_path / ('long' * 30) / 'none.onnx')
-    assert 'cannot be looked at' in _refusal(tmp_path / ('long' * 100))
+    assert 'cannot be accessed' in _refusal(tmp_path / ('long' * 100))
 
 
 def test_a_pipe_is_not_waited_for(tmp_path):

@@ -14,12 +14,11 @@ from pkgutil import iter_modules
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-import pydantic
-
 from mtl_perception.data.data_set import DataSet
 from mtl_perception.data.readers.splits import ListedSplit
 from mtl_perception.data.set_spec import MaskLabels, SetSpec
 from mtl_perception.data.yaml_file import Place
+from mtl_perception.data.yaml_model import Section
 
 LIST_FILES = MappingProxyType({'train': 'train.txt', 'val': 'val.txt'})
 """The splits of a set whose reader declares no others: files that list its images."""
@@ -28,10 +27,8 @@ OptionsT = TypeVar('OptionsT', bound='ReaderOptions')
 ReaderT = TypeVar('ReaderT', bound=Callable[[SetSpec], DataSet])
 
 
-class ReaderOptions(pydantic.BaseModel):
-    """Options of a reader, as the key `options` of a set has them; fields are its defaults."""
-
-    model_config = pydantic.ConfigDict(extra='forbid', strict=True, frozen=True)
+class ReaderOptions(Section):
+    """The key `options` of a set: a field, with its default, for each option of a reader."""
 
     @classmethod
     def of(cls: type[OptionsT], spec: SetSpec) -> OptionsT:

@@ -91,6 +91,17 @@ def test_modules_of_the_package_are_found() -> None:
     assert voc.default_splits == {'train': 'train.txt', 'val': 'val.txt'}
 
 
+def test_documentation_has_every_reader_with_its_options() -> None:
+    rows = (Path(__file__).parents[3] / 'docs' / 'data.md').read_text('utf-8').splitlines()
+    for reader in all_readers():
+        if not reader.open.__module__.startswith('mtl_perception.'):
+            continue
+        row, = (row for row in rows if row.startswith(f'| `{reader.name}` |'))
+        _, _, boxes, masks, _, options, _ = row.split('|')
+        assert (bool(boxes.strip()), bool(masks.strip())) == (reader.boxes, reader.masks)
+        assert all(f'`{name}`' in options for name in reader.options.model_fields)
+
+
 def test_reader_from_another_file_reads_a_set(open_dots: Callable[..., DataSet]) -> None:
     data = open_dots()
     assert data.spec.splits == {'all': 'images.txt'}
