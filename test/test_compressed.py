@@ -60,7 +60,7 @@ def codec(request, monkeypatch):
 
 @pytest.mark.parametrize('kind', ['jpeg', 'png'])
 @pytest.mark.parametrize('order', ['bgr', 'rgb'])
-def test_an_image_survives(kind, order, codec):
+def test_image_round_trips(kind, order, codec):
     pixels = color_image()
     given_pixels = pixels if order == 'bgr' else np.ascontiguousarray(pixels[..., ::-1])
     data = compress(given_pixels, order, kind, 95)
@@ -72,7 +72,7 @@ def test_an_image_survives(kind, order, codec):
 
 
 @pytest.mark.parametrize('kind', ['jpeg', 'png'])
-def test_grey_stays_grey(kind, codec):
+def test_grey_image_stays_grey(kind, codec):
     grey = np.tile(np.arange(0, 256, 4, dtype=np.uint8), (40, 1))
     found, _ = decode_compressed(CompressedData(
         compress(grey, 'rgb', kind, 95), format_name('mono8', kind)))
@@ -84,13 +84,13 @@ def test_grey_stays_grey(kind, codec):
     ('rgb8; jpeg compressed bgr8', 'bgr'), ('rgb8; jpeg compressed rgb8', 'rgb'),
     ('rgb8; jpeg compressed ', 'bgr'), ('yuv422; jpeg compressed bgr8', 'bgr'),
 ])
-def test_the_order_is_that_of_the_format(name, order):
+def test_channel_order_follows_format(name, order):
     # image_transport hands rgb8 to the codec as if it were BGR, where it says `compressed rgb8`.
     assert decode_compressed(CompressedData(
         compress(color_image(), 'bgr', 'jpeg'), name))[1] == order
 
 
-def test_the_formats_are_those_of_image_transport():
+def test_formats_agree_with_image_transport():
     assert format_name('rgb8', 'jpeg') == 'rgb8; jpeg compressed bgr8'
     assert format_name('bgr8', 'png') == 'bgr8; png compressed bgr8'
     assert format_name('mono8', 'jpeg') == 'mono8; jpeg compressed '
@@ -98,7 +98,7 @@ def test_the_formats_are_those_of_image_transport():
     assert format_name('rgb16', 'png') == 'rgb16; png compressed bgr16'
 
 
-def test_sixteen_bits_are_scaled_as_mono16_is():
+def test_sixteen_bits_are_scaled_like_mono16():
     values = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)
     grey, _ = decode_compressed(CompressedData(
         compress(values, 'rgb', 'png'), 'mono16; png compressed '))
@@ -110,7 +110,7 @@ def test_sixteen_bits_are_scaled_as_mono16_is():
     assert np.array_equal(found, (color.astype(np.uint32) + 128) // 257)
 
 
-def test_a_bayer_pattern_becomes_colours():
+def test_bayer_pattern_is_converted_to_colour():
     mosaic = np.zeros((16, 16), np.uint8)
     mosaic[0::2, 0::2] = 200  # red
     deep = mosaic.astype(np.uint16) * 257
@@ -121,7 +121,7 @@ def test_a_bayer_pattern_becomes_colours():
         assert found[4:-4, 4:-4].reshape(-1, 3).mean(axis=0).tolist() == [200, 0, 0]
 
 
-def test_the_orientation_of_exif_is_not_applied(codec):
+def test_exif_orientation_is_not_applied(codec):
     exif = PilImage.Exif()
     exif[0x0112] = 6
     data = pil_bytes(PilImage.fromarray(color_image()[..., ::-1]), 'JPEG', exif=exif, quality=95)
@@ -129,7 +129,7 @@ def test_the_orientation_of_exif_is_not_applied(codec):
 
 
 @pytest.mark.parametrize('mode', ['RGBA', 'P', 'LA', '1', 'L', 'I;16'])
-def test_every_kind_of_png_gives_colours_or_grey(mode):
+def test_all_png_types_give_colour_or_grey(mode):
     image = PilImage.fromarray(color_image()[..., ::-1])
     data = pil_bytes(image.convert('L').convert('I').convert(mode) if mode == 'I;16'
                      else image.convert(mode), 'PNG')
@@ -139,7 +139,7 @@ def test_every_kind_of_png_gives_colours_or_grey(mode):
 
 
 @pytest.mark.parametrize('kind', ['jpeg', 'png'])
-def test_what_is_cut_off_is_said_to_be(kind, codec):
+def test_truncated_data_is_reported(kind, codec):
     data = compress(color_image(240, 320), 'bgr', kind, 95)
     for share in (0.1, 0.5, 0.9, 0.999):
         assert cause_of(data[:int(share * len(data))]) == CUT_OFF
@@ -147,12 +147,12 @@ def test_what_is_cut_off_is_said_to_be(kind, codec):
     assert cause_of(data[:10]) in (CUT_OFF, UNSUPPORTED)
 
 
-def test_padding_after_the_end_does_no_harm(codec):
+def test_trailing_padding_is_accepted(codec):
     data = compress(color_image(), 'bgr', 'jpeg') + bytes(5000)
     assert decode_compressed(CompressedData(data, 'jpeg'))[0].shape == (48, 64, 3)
 
 
-def test_damaged_jpeg_is_no_image(capfd):
+def test_damaged_jpeg_is_rejected(capfd):
     noise = np.random.default_rng(3).integers(0, 255, (240, 320, 3), np.uint8)
     data = compress(noise, 'bgr', 'jpeg', 90)
     # Its second half is missing, its end is not.
@@ -160,7 +160,7 @@ def test_damaged_jpeg_is_no_image(capfd):
     assert capfd.readouterr().err == ''
 
 
-def test_damaged_png_is_no_image():
+def test_damaged_png_is_rejected():
     data = bytearray(compress(color_image(240, 320), 'bgr', 'png'))
     data[len(data) // 2] ^= 0xFF
     assert cause_of(bytes(data), 'png') == BROKEN
@@ -192,7 +192,7 @@ def jpeg(width, height):
     (png(16384, 16384, zlib.compress(bytes(1 << 24))), TOO_LARGE),
     (png(64, 64, zlib.compress(bytes(100))), BROKEN), (png(4, 4, bits=8, kind=7), BROKEN),
 ])
-def test_a_bomb_is_rejected_before_memory_is_asked_for(data, cause):
+def test_decompression_bomb_is_rejected_before_allocation(data, cause):
     tracemalloc.start()
     assert cause_of(data) == cause
     _, peak = tracemalloc.get_traced_memory()
@@ -200,7 +200,7 @@ def test_a_bomb_is_rejected_before_memory_is_asked_for(data, cause):
     assert peak < 1 << 22
 
 
-def test_a_large_image_is_one():
+def test_large_image_is_accepted():
     side = 8192
     assert side * side == MAX_PIXELS
     header = check_compressed(CompressedData(
@@ -214,13 +214,13 @@ def test_a_large_image_is_one():
     ('webp', b'RIFF\x00\x00\x00\x00WEBP', 'JPEG or PNG'), ('', b'BM', 'neither JPEG nor PNG'),
     ('x' * 10000, b'GIF89a', 'neither'), ('jpeg', b'II*\x00', 'neither'),
 ])
-def test_what_is_not_supported_is_told_with_what_is(name, data, advice):
+def test_unsupported_format_lists_supported_ones(name, data, advice):
     with pytest.raises(FrameError, match=advice) as caught:
         check_compressed(CompressedData(data, name))
     assert caught.value.cause == UNSUPPORTED and len(str(caught.value)) < 500
 
 
-def test_no_jpeg_is_made_of_what_is_none():
+def test_invalid_image_is_not_encoded():
     with pytest.raises(ValueError, match='uint16'):
         compress(np.zeros((4, 4), np.uint16), 'rgb', 'jpeg')
     with pytest.raises(ValueError, match='webp'):
@@ -235,7 +235,7 @@ SEEDS = [compress(color_image(), 'bgr', 'jpeg'), compress(color_image(), 'bgr', 
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from(SEEDS), st.floats(0, 1), st.lists(
     st.tuples(st.floats(0, 1, exclude_max=True), st.integers(1, 255)), max_size=4), st.text())
-def test_whatever_the_damage_there_is_an_image_or_a_reason(data, share, flips, name):
+def test_any_damage_gives_image_or_frame_error(data, share, flips, name):
     spoilt = bytearray(data[:round(share * len(data))] if share < 0.9 else data)
     for place, bits in flips:
         if spoilt:

@@ -30,13 +30,13 @@ def _has(drawn, color):
     return (drawn == color).all(axis=-1)
 
 
-def test_label_maps_get_their_colours_and_black_without_class():
+def test_label_map_colours_and_black_for_no_class():
     label_map = np.array([[0, 1, 2], [3, 254, 255]], np.uint8)
     assert color_label_map(label_map, STUFF).tolist() == [
         [[200, 0, 0], [0, 0, 200], [0, 200, 0]], [[0, 0, 0]] * 3]
 
 
-def test_the_tint_has_the_opacity_asked_for():
+def test_tint_has_requested_opacity():
     label_map = np.zeros((150, 200), np.uint8)
     drawn = draw_overlay(_grey(), _seen(label_map=label_map), SPEC, mask_opacity=0.25)
     assert (drawn == [125, 75, 75]).all()
@@ -53,14 +53,14 @@ def test_borders_between_classes_are_opaque():
     assert opaque[:, columns].all() and set(columns) <= {99, 100} and len(columns) >= 1
 
 
-def test_pixels_without_class_are_left_as_they_are():
+def test_pixels_without_class_are_unchanged():
     label_map = np.full((150, 200), 255, np.uint8)
     label_map[:70] = 2
     drawn = draw_overlay(_grey(), _seen(label_map=label_map), SPEC)
     assert (drawn[72:] == 100).all() and (drawn[:60] != 100).any(axis=-1).all()
 
 
-def test_a_smaller_label_map_covers_the_whole_image():
+def test_smaller_label_map_covers_whole_image():
     label_map = np.array([[0, 1]], np.uint8)
     drawn = draw_overlay(_grey(), _seen(label_map=label_map), SPEC)
     assert (drawn[:, :95, 0] > drawn[:, :95, 2]).all()
@@ -68,7 +68,7 @@ def test_a_smaller_label_map_covers_the_whole_image():
 
 
 @pytest.mark.parametrize('size', [(200, 150), (640, 480), (1920, 1080)])
-def test_boxes_are_around_their_objects_and_not_on_them(size):
+def test_boxes_are_drawn_around_objects(size):
     box = (size[0] // 3, size[1] // 3, size[0] // 2, size[1] // 2)
     drawn = draw_overlay(_grey(*size), _seen([box], size=size), SPEC)
     inside = (slice(box[1] + 1, box[3] - 1), slice(box[0] + 1, box[2] - 1))
@@ -81,7 +81,7 @@ def test_boxes_are_around_their_objects_and_not_on_them(size):
     assert (np.abs(changed - [box[1], box[0]]).min(axis=1) < size[1]).all()
 
 
-def test_lines_and_letters_grow_with_the_image():
+def test_lines_and_text_scale_with_image():
     def changed(size):
         box = (size[0] // 3, size[1] // 3, size[0] // 2, size[1] // 2)
         drawn = draw_overlay(_grey(*size), _seen([box], size=size), SPEC)
@@ -90,7 +90,7 @@ def test_lines_and_letters_grow_with_the_image():
     assert changed((1920, 1080)) > 2 * changed((640, 480))
 
 
-def test_names_cover_neither_boxes_nor_each_other(monkeypatch):
+def test_names_do_not_overlap(monkeypatch):
     """Rows of parked cars, as close as they come."""
     places = []
     draw = drawing._draw_name
@@ -117,7 +117,7 @@ def test_names_cover_neither_boxes_nor_each_other(monkeypatch):
 
 @pytest.mark.parametrize('box', [(0, 0, 30, 20), (170, 0, 200, 20), (0, 130, 30, 150),
                                  (170, 130, 200, 150), (0, 0, 200, 150), (90, 0, 100, 150)])
-def test_a_name_stays_in_the_image(box):
+def test_name_stays_inside_image(box):
     drawn = draw_overlay(_grey(), _seen([box]), SPEC)
     dark_on_color = _has(drawn, THINGS.colors[0])
     assert dark_on_color.sum() > 150
@@ -131,12 +131,12 @@ def test_names_are_legible_on_their_colour():
         assert (plate.min() < 60) if letters == 'dark' else (plate.min(axis=-1).max() > 200)
 
 
-def test_a_task_that_is_missing_is_not_drawn():
+def test_missing_task_is_not_drawn():
     nothing = Perception(200, 150, None, None, Timings(0, 0, 0))
     assert np.array_equal(draw_overlay(_grey(), nothing, SPEC), _grey())
 
 
-def test_image_is_only_read_and_the_result_is_new():
+def test_image_is_not_modified():
     image = _grey()
     image.flags.writeable = False
     drawn = draw_overlay(image[:, ::-1], _seen([(10, 10, 50, 50)]), SPEC)

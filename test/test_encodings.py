@@ -48,13 +48,13 @@ def bt601(y, u, v):
     # Little-endian 0x0000, 0x8000 and 0xff7f: value / 257 to the nearest.
     ('mono16', [0, 0, 0x00, 0x80, 0x7f, 0xff], [[0, 0, 0], [128, 128, 128], [255, 255, 255]]),
 ])
-def test_a_row_of_plain_pixels(encoding, data, expected):
+def test_plain_encodings(encoding, data, expected):
     width = len(data) // ENCODINGS[encoding].pixel_bytes
     pixels = rgb(*decode(data, width, 1, encoding))
     assert pixels[0].tolist() == expected
 
 
-def test_every_value_of_mono16_is_scaled_by_257_and_rounded():
+def test_mono16_is_scaled_by_257_and_rounded():
     values = np.arange(65536, dtype=np.uint32)
     expected = ((values + 128) // 257).reshape(256, 256)
     little, _ = decode(values.astype('<u2').tobytes(), 256, 256, 'mono16')
@@ -63,13 +63,13 @@ def test_every_value_of_mono16_is_scaled_by_257_and_rounded():
     assert np.array_equal(big, expected)
 
 
-def test_endianness_does_not_touch_bytes():
+def test_endianness_does_not_affect_bytes():
     pixels, order = decode([1, 2, 3, 4, 5, 6], 2, 1, 'rgb8', is_bigendian=True)
     assert order == 'rgb' and pixels[0].tolist() == [[1, 2, 3], [4, 5, 6]]
 
 
 @pytest.mark.parametrize('encoding', ['mono8', '8UC1', 'rgb8', 'bgr8', '8UC3'])
-def test_views_share_the_message_and_cannot_change_it(encoding):
+def test_views_are_read_only_and_share_message(encoding):
     data = array.array('B', bytes(200))
     pixels, _ = decode_image(RawImage(data, 4, 3, 20, encoding))
     data[20] = 99
@@ -82,7 +82,7 @@ def test_views_share_the_message_and_cannot_change_it(encoding):
 @pytest.mark.parametrize(('encoding', 'corner'), [
     ('bayer_rggb8', 'R'), ('bayer_bggr8', 'B'), ('bayer_gbrg8', 'G then B'),
     ('bayer_grbg8', 'G then R')])
-def test_bayer_of_a_flat_colour_gives_that_colour(encoding, corner):
+def test_bayer_of_uniform_colour(encoding, corner):
     red, green, blue = 200, 90, 30
     name = encoding.split('_')[1][:4]
     cell = [{'r': red, 'g': green, 'b': blue}[letter] for letter in name]
@@ -150,7 +150,7 @@ def good_images(draw):
 
 @given(good_images())
 @settings(max_examples=200, deadline=None)
-def test_padding_changes_no_pixel(image):
+def test_row_padding_is_ignored(image):
     encoding, width, height, padding, is_bigendian, seed = image
     layout = ENCODINGS[encoding]
     row = width * layout.pixel_bytes
@@ -188,7 +188,7 @@ def test_padding_changes_no_pixel(image):
     ({'encoding': 'nv21'}, 'data of 48 bytes is shorter than the 72'),
     ({'encoding': 'bayer_rggb8', 'height': 2}, r'is not within 3\.\.'),
 ])
-def test_bad_frames_are_rejected_with_the_reason_in_one_line(fields, reason):
+def test_invalid_frames_give_one_line_error(fields, reason):
     frame = {'data': bytes(48), 'width': 4, 'height': 4, 'step': 12, 'encoding': 'rgb8'} | fields
     with pytest.raises(FrameError, match=reason) as error:
         decode_image(RawImage(**frame))
@@ -201,8 +201,7 @@ def test_bad_frames_are_rejected_with_the_reason_in_one_line(fields, reason):
     step=st.integers(0, 2**32 - 1) | st.integers(0, 60),
     encoding=st.sampled_from(sorted(ENCODINGS)) | st.text(max_size=12), big=st.booleans())
 @settings(max_examples=400, deadline=None)
-def test_any_message_is_an_image_of_its_size_or_a_frame_error(
-        data, width, height, step, encoding, big):
+def test_any_message_gives_image_or_frame_error(data, width, height, step, encoding, big):
     try:
         pixels, order = decode_image(RawImage(data, width, height, step, encoding, big))
     except FrameError as error:

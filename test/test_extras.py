@@ -46,37 +46,37 @@ def installed(monkeypatch):
 @pytest.mark.parametrize(('module', 'extra'), [
     ('numpy', 'run'), ('cv2', 'run'), ('torch.nn', 'train'), ('openvino', 'openvino'),
     ('cuda.bindings.runtime', 'tensorrt'), ('tensorrt_rtx', 'tensorrt')])
-def test_the_remedy_names_the_extra(module, extra, installed):
+def test_remedy_names_extra(module, extra, installed):
     assert remedy(module) == f"pip install 'mtl_perception[{extra}]'"
 
 
-def test_in_the_source_tree_it_names_a_target_of_the_makefile():
+def test_remedy_in_source_tree_names_makefile_target():
     makefile = (PACKAGE.parent / 'Makefile').read_text(encoding='utf-8')
     for modules in extras._EXTRAS.values():
         target = remedy(modules[0]).removeprefix('make ').partition(',')[0]
         assert f'\n{target}: ' in makefile
 
 
-def test_a_jetson_has_its_own_tensorrt(installed, monkeypatch):
+def test_remedy_on_jetson_uses_system_tensorrt(installed, monkeypatch):
     monkeypatch.setattr(extras.platform, 'machine', lambda: 'aarch64')
     assert 'JetPack' in remedy('tensorrt') and '[tensorrt]' in remedy('cuda.bindings')
 
 
-def test_ros_is_sourced_and_its_packages_come_from_its_distribution(installed, monkeypatch):
+def test_remedy_for_ros_packages(installed, monkeypatch):
     assert remedy('rclpy.node') == 'source a ROS 2 and use its Python'
     monkeypatch.setenv('ROS_DISTRO', 'humble')
     assert remedy('rclpy') == 'source a ROS 2 and use its Python'
     assert remedy('vision_msgs.msg') == 'apt-get install ros-humble-vision-msgs'
 
 
-def test_nobody_elses_module_has_a_remedy():
+def test_other_modules_have_no_remedy():
     for name in ('mtl_perception.nothing', 'torchaudio', 'cuda_python', ''):
         assert remedy(name) is None
     assert missing_package(ImportError('cannot import name x from y', name='numpy')) is None
     assert missing_package(ModuleNotFoundError('by hand')) is None
 
 
-def test_a_module_missing_inside_of_an_installed_package_is_a_defect(tmp_path, monkeypatch):
+def test_missing_submodule_of_installed_package_is_a_defect(tmp_path, monkeypatch):
     for folder in ('cuda/core', 'openvino'):
         (tmp_path / folder).mkdir(parents=True)
     (tmp_path / 'openvino' / '__init__.py').touch()
@@ -86,7 +86,7 @@ def test_a_module_missing_inside_of_an_installed_package_is_a_defect(tmp_path, m
         f'this needs the package cuda.bindings: {remedy("cuda")}')
 
 
-def test_whatever_the_package_imports_has_a_remedy():
+def test_all_imports_have_a_remedy():
     imported = set()
     for path in PACKAGE.rglob('*.py'):
         for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
@@ -100,7 +100,7 @@ def test_whatever_the_package_imports_has_a_remedy():
     assert not {name for name in others if remedy(name) is None}
 
 
-def test_the_package_itself_needs_no_other():
+def test_base_package_imports_no_extra():
     everything = ','.join(name for names in extras._EXTRAS.values() for name in names)
     done = run_without(everything, 'import mtl_perception, mtl_perception.main')
     assert (done.returncode, done.stderr) == (0, '')
@@ -109,7 +109,7 @@ def test_the_package_itself_needs_no_other():
 @pytest.mark.parametrize('module', [
     'commands.predict', 'commands.demo', 'demo.run', 'nodes.camera_node', 'nodes.perception_node',
     'nodes.recorder_node'])
-def test_robot_needs_no_package_of_the_data_sets(module):
+def test_robot_requires_no_data_set_package(module):
     """ROS has no key for pydantic 2, and nothing on a robot reads annotations."""
     if module.startswith('nodes'):
         pytest.importorskip('rclpy')
@@ -119,7 +119,7 @@ def test_robot_needs_no_package_of_the_data_sets(module):
 
 @pytest.mark.parametrize(('missing', 'command'), [
     ('numpy', 'predict'), ('cv2', 'demo'), ('yaml', 'evaluate'), ('torch', 'train')])
-def test_a_command_says_in_one_line_what_is_missing(missing, command):
+def test_command_reports_missing_package_in_one_line(missing, command):
     done = run_without(
         missing, 'from mtl_perception.main import main\nsys.exit(main(sys.argv[2:]))', command)
     assert done.returncode == 1
@@ -128,7 +128,7 @@ def test_a_command_says_in_one_line_what_is_missing(missing, command):
 
 @pytest.mark.parametrize('missing', ['rclpy', 'numpy'])
 @pytest.mark.parametrize('node', ['camera_node', 'perception_node', 'recorder_node'])
-def test_a_node_says_in_one_line_what_is_missing(node, missing):
+def test_node_reports_missing_package_in_one_line(node, missing):
     if missing == 'numpy':
         pytest.importorskip('rclpy')
     done = run_without(
@@ -137,7 +137,7 @@ def test_a_node_says_in_one_line_what_is_missing(node, missing):
     assert done.stderr == f'error: this needs the package {missing}: {remedy(missing)}\n'
 
 
-def test_a_module_that_is_not_ours_to_install_keeps_its_traceback(monkeypatch):
+def test_missing_other_module_keeps_traceback(monkeypatch):
     monkeypatch.setitem(sys.modules, 'mtl_perception.commands.info', None)
     with pytest.raises(ModuleNotFoundError):
         main(['info'])

@@ -31,7 +31,7 @@ def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:
         write_text(tmp_path / 'gone' / 'a.txt', 'x')
 
 
-def test_folder_is_made_with_its_parents(tmp_path: Path) -> None:
+def test_folder_is_created_with_parents(tmp_path: Path) -> None:
     make_folder(tmp_path / 'a' / 'b')
     make_folder(tmp_path / 'a' / 'b')
     write_text(tmp_path / 'a' / 'b' / 'c.txt', 'gr\u00fcn')

@@ -38,7 +38,7 @@ def test_sizes_follow_the_spec():
 
 @pytest.mark.parametrize('batch', ['N', None, -1])
 @pytest.mark.parametrize('boxes', ['K', None, -1, 77])
-def test_sizes_that_are_open_fit(batch, boxes):
+def test_dynamic_sizes_are_accepted(batch, boxes):
     outputs = {name: (dtype, [boxes if size == 'boxes' else size for size in shape])
                for name, (dtype, shape) in _tensors(outputs_of(SPEC), batch).items()}
     check_graph('m.onnx', SPEC, _tensors([input_of(SPEC)], batch), outputs)
@@ -54,7 +54,7 @@ def test_sizes_that_are_open_fit(batch, boxes):
     ('scores', 'bfloat16', ['N', 9]),
     ('scores', 'float32', ['N', 9, 1]),
     ('label_map', 'uint8', ['N', 64, 98])])
-def test_another_tensor_is_rejected_in_one_line(name, dtype, shape):
+def test_other_tensor_gives_one_line_error(name, dtype, shape):
     inputs, outputs = _tensors([input_of(SPEC)]), _tensors(outputs_of(SPEC))
     (inputs if name == 'images' else outputs)[name] = dtype, shape
     with pytest.raises(ModelError, match=rf'm\.onnx: {name} is {dtype} \[.*its spec asks for') \
@@ -63,7 +63,7 @@ def test_another_tensor_is_rejected_in_one_line(name, dtype, shape):
     assert '\n' not in str(caught.value)
 
 
-def test_another_set_of_names_is_rejected():
+def test_other_names_are_rejected():
     outputs = _tensors(outputs_of(SPEC))
     del outputs['classes']
     with pytest.raises(ModelError, match='outputs are boxes, label_map, scores; its spec asks'):
@@ -75,6 +75,6 @@ def test_another_set_of_names_is_rejected():
 @pytest.mark.parametrize('images', [
     np.zeros((1, 64, 98, 3), np.float32), np.zeros((64, 98, 3), np.uint8),
     np.zeros((1, 98, 64, 3), np.uint8), np.zeros((0, 64, 98, 3), np.uint8)])
-def test_a_batch_of_another_kind_is_rejected(images):
+def test_invalid_batch_is_rejected(images):
     with pytest.raises(ValueError, match=r'not uint8 \[batch, 64, 98, 3\]'):
         check_batch(images, SPEC)

@@ -87,14 +87,14 @@ def test_every_folder_has_a_layer():
     assert set().union(*LAYERS) <= folders | {'main', 'drawing'}
 
 
-def test_ros_is_imported_by_the_nodes_and_the_monitor_only():
+def test_only_nodes_and_monitor_import_ros():
     for path in files():
         if room_of(name(path)) != 'nodes' and path != PACKAGE / 'demo' / 'monitor.py':
             found = {module.partition('.')[0] for module in imports(path)}
             assert not found & ROS, f'{path}: {found & ROS}'
 
 
-def test_torch_is_imported_by_models_training_and_its_runtime_only():
+def test_only_models_training_and_torch_runtime_import_torch():
     for path in files():
         found = {module.partition('.')[0] for module in imports(path)}
         if found & TORCH:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 
 
-def test_a_reader_that_goes_away_is_no_failure():
+def test_closed_pipe_exits_like_sigpipe():
     reader, writer = os.pipe()
     os.close(reader)
     done = subprocess.run([sys.executable, '-m', 'mtl_perception.main', 'info'], stdout=writer,

@@ -32,7 +32,7 @@ def faults(setting: str, mib: int) -> int:
 
 
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='a matter of glibc')
-def test_freed_blocks_are_taken_again_without_page_faults():
+def test_freed_blocks_are_reused_without_page_faults():
     pages = 4 * 64 * 256
     assert faults('default', 64) > pages / 2  # or the test proves nothing
     assert faults('everything', 64) < 100
@@ -59,7 +59,7 @@ print(resident() - begin)
 
 
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='a matter of glibc')
-def test_what_a_start_has_freed_goes_back():
+def test_memory_freed_at_start_is_returned():
     done = subprocess.run([sys.executable, '-c', HOLES], check=True, capture_output=True,
                           text=True)
     kept, after = map(float, done.stdout.split())

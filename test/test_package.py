@@ -48,18 +48,18 @@ def imports(path):
             yield node.module.partition('.')[0]
 
 
-def test_the_version_is_one(manifest):
+def test_versions_agree(manifest):
     assert manifest.findtext('version') == mtl_perception.__version__
     assert distribution(PACKAGE).version == mtl_perception.__version__
 
 
-def test_the_licence_is_the_one_in_the_box(manifest):
+def test_licence_agrees_with_license_file(manifest):
     licence = manifest.find('license')
     assert licence.text == 'Apache-2.0'
     assert 'Apache License' in (ROOT / licence.get('file')).read_text(encoding='utf-8')
 
 
-def test_package_xml_declares_what_the_code_imports(manifest):
+def test_package_xml_declares_imports(manifest):
     declared = {item.text for tag in ('depend', 'exec_depend') for item in manifest.findall(tag)}
     files = [*(ROOT / PACKAGE).rglob('*.py'), *(ROOT / 'launch').glob('*.py')]
     imported = {name for path in files for name in imports(path)}
@@ -67,14 +67,14 @@ def test_package_xml_declares_what_the_code_imports(manifest):
     assert {KEYS.get(name, name) for name in imported - own} <= declared
 
 
-def test_what_only_some_need_is_not_installed_for_all(manifest):
+def test_optional_packages_are_not_required(manifest):
     for package, tag, condition in (
             ('cv_bridge', 'test_depend', None), ('rviz2', 'exec_depend', '$MTL_RVIZ == 1')):
         [found] = [item for item in manifest if item.text == package]
         assert (found.tag, found.get('condition')) == (tag, condition)
 
 
-def test_every_command_can_be_started():
+def test_all_commands_start():
     scripts = ROOT / 'scripts'
     assert sorted(path.name for path in scripts.iterdir()) == COMMANDS
     assert len({path.resolve() for path in scripts.iterdir()}) == 1
@@ -85,11 +85,11 @@ def test_every_command_can_be_started():
         assert callable(import_module(module).main)
 
 
-def test_a_workspace_does_not_see_our_vision_msgs():
+def test_bundled_vision_msgs_is_ignored_by_colcon():
     assert (ROOT / 'interfaces' / 'vision_msgs' / 'COLCON_IGNORE').is_file()
 
 
-def test_the_install_space_has_what_ros_looks_for(tmp_path):
+def test_install_space_is_complete(tmp_path):
     pytest.importorskip('setuptools')
     source = tmp_path / 'source'
     shutil.copytree(ROOT, source, ignore=lambda folder, names: [
@@ -120,7 +120,7 @@ def test_the_install_space_has_what_ros_looks_for(tmp_path):
     assert Path(done.stdout.strip()) == share / 'models' / 'aerial_mobilenet_v2.onnx'
 
 
-def test_the_build_finds_its_requirements_through_a_link(tmp_path):
+def test_build_finds_requirements_through_symlink(tmp_path):
     pytest.importorskip('setuptools')
     # All that `colcon build --symlink-install` puts into the folder where it builds, but the data.
     for name in ('setup.py', 'setup.cfg', PACKAGE):

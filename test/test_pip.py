@@ -88,7 +88,7 @@ def with_run_extra(installed):
     others.unlink()
 
 
-def test_an_sdist_holds_what_the_build_needs(wheels):
+def test_sdist_contains_build_files(wheels):
     contents = [sorted((file.filename, file.CRC) for file in zipfile.ZipFile(wheel).infolist()
                        if not file.filename.endswith('/RECORD')) for wheel in wheels.values()]
     assert contents[0] == contents[1]
@@ -103,7 +103,7 @@ def test_an_sdist_holds_what_the_build_needs(wheels):
 
 @pytest.mark.parametrize(('machine', 'python'), [
     ('x86_64', '3.10'), ('x86_64', '3.12'), ('aarch64', '3.10'), ('aarch64', '3.12')])
-def test_the_extras_are_the_requirements_files(machine, python, installed):
+def test_extras_equal_requirements_files(machine, python, installed):
     metadata, = installed.prefix.glob('lib/python*/site-packages/mtl_perception-*.dist-info')
     requires = [Requirement(line) for line in Distribution.at(metadata).requires]
     environment = {'platform_machine': machine, 'python_version': python, 'sys_platform': 'linux'}
@@ -125,7 +125,7 @@ def test_the_extras_are_the_requirements_files(machine, python, installed):
     assert ('tensorrt-rtx-cu13' in given, 'cuda-bindings' in given) == (machine == 'x86_64', True)
 
 
-def test_without_extras_it_says_what_is_missing(installed, tmp_path):
+def test_missing_extras_are_reported(installed, tmp_path):
     mtl = installed.bin / 'mtl'
     assert run(mtl, '--version', cwd=tmp_path).stdout == 'mtl_perception 0.1.0\n'
     done = run(mtl, '--help', cwd=tmp_path)
@@ -144,7 +144,7 @@ def test_without_extras_it_says_what_is_missing(installed, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_with_the_extra_the_shipped_model_sees(with_run_extra, tmp_path):
+def test_shipped_model_runs_with_extra(with_run_extra, tmp_path):
     frame = next(iter(SyntheticFlight(seed=8)))
     cv2.imwrite(str(tmp_path / 'town.png'), frame.image)
     mtl = with_run_extra.bin / 'mtl'

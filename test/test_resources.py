@@ -17,22 +17,22 @@ def in_source_tree():
 
 
 @pytest.mark.skipif('not in_source_tree()', reason='the package was imported from elsewhere')
-def test_configuration_of_the_source_tree():
+def test_configuration_in_source_tree():
     assert config_path('aerial.yaml') == ROOT / 'config' / 'aerial.yaml'
 
 
-def test_the_default_model_comes_with_the_package():
+def test_default_model_is_shipped():
     assert model_path().suffix == '.onnx'
     assert model_path().stat().st_size > 100_000
 
 
 @pytest.mark.parametrize('name', ['nothing.onnx', '', '..', '../../package.xml', '/etc/hostname'])
-def test_a_model_that_does_not_come_with_the_package(name):
+def test_unknown_model_is_rejected(name):
     with pytest.raises(ModelError, match=f'^{name}: no model of that name'):
         model_path(name)
 
 
-def test_a_configuration_that_does_not_come_with_the_package():
+def test_unknown_configuration_is_rejected():
     with pytest.raises(ConfigError, match=r'nothing\.yaml'):
         config_path('nothing.yaml')
 
@@ -62,12 +62,12 @@ def found(modules, ament_prefix_path=''):
 
 @pytest.mark.parametrize('modules', [
     'lib/python3.11/site-packages', 'local/lib/python3.10/dist-packages'])
-def test_an_installation_finds_what_lies_in_its_own_prefix(tmp_path, modules):
+def test_installation_finds_files_in_own_prefix(tmp_path, modules):
     share = install(tmp_path, tmp_path / modules)
     assert found(tmp_path / modules) == [share / 'models/some.onnx', share / 'config/some.yaml']
 
 
-def test_an_installation_in_parts_is_found_by_the_ament_prefix_path(tmp_path):
+def test_isolated_installation_is_found_by_ament_prefix_path(tmp_path):
     share = install(tmp_path / 'prefix', tmp_path / 'elsewhere')
     assert found(tmp_path / 'elsewhere', f'/nowhere:{tmp_path}/prefix') == [
         share / 'models/some.onnx', share / 'config/some.yaml']

@@ -51,7 +51,7 @@ def command(request, built_scripts) -> list[str]:
     return [str(built_scripts / request.param), *arguments]
 
 
-def test_an_early_interrupt_leaves_no_traceback(command, tmp_path):
+def test_early_interrupt_leaves_no_traceback(command, tmp_path):
     environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'ROS_LOG_DIR': str(tmp_path)}
     for delay in DELAYS:
         process = subprocess.Popen(
@@ -66,7 +66,7 @@ def test_an_early_interrupt_leaves_no_traceback(command, tmp_path):
             'recorder_node' in command[0] and error.startswith('error: parameter')), error
 
 
-def test_python_runs_a_command_as_well(command):
+def test_command_runs_with_python(command):
     if command[0].endswith('mtl'):
         done = subprocess.run(
             [sys.executable, *command], env={**os.environ, 'PYTHONPATH': str(ROOT)}, timeout=60,
@@ -83,7 +83,7 @@ def version(*command, **options):
     return done.stdout
 
 
-def test_a_wheels_command_finds_its_python_from_everywhere(tmp_path):
+def test_wheel_command_finds_its_python_from_any_folder(tmp_path):
     # The first line of a script cannot be so long, nor have a space in the Python's path.
     folder = tmp_path / 'with a space' / ('long' * 60)
     folder.mkdir(parents=True)
@@ -102,7 +102,7 @@ def test_a_wheels_command_finds_its_python_from_everywhere(tmp_path):
     assert version('/usr/bin/env', 'mtl', env={'PATH': path, 'PYTHONPATH': str(ROOT)}) == said
 
 
-def test_a_wheels_command_starts_where_env_cannot_hold_signals_back(tmp_path):
+def test_wheel_command_starts_if_env_cannot_block_signals(tmp_path):
     scripts, old = tmp_path / 'scripts', tmp_path / 'old'
     scripts.mkdir()
     old.mkdir()
@@ -115,7 +115,7 @@ def test_a_wheels_command_starts_where_env_cannot_hold_signals_back(tmp_path):
     assert version(scripts / 'mtl', env={'PATH': path, 'PYTHONPATH': str(ROOT)}).startswith('mtl')
 
 
-def test_a_wheels_command_passes_on_arguments_and_exit_code(tmp_path):
+def test_wheel_command_passes_arguments_and_exit_code(tmp_path):
     install_wheels_scripts(tmp_path)
     done = subprocess.run(
         [tmp_path / 'mtl', 'info', 'no such "file" $HOME.onnx', '--', '*'], capture_output=True,
@@ -124,7 +124,7 @@ def test_a_wheels_command_passes_on_arguments_and_exit_code(tmp_path):
     assert done.stderr.endswith('mtl: error: unrecognized arguments: *\n')
 
 
-def test_what_is_built_to_be_installed_here_needs_no_shell(tmp_path):
+def test_local_build_needs_no_shell(tmp_path):
     install_wheels_scripts(tmp_path)
     build_scripts(tmp_path, '--force')
     assert sorted(path.name for path in tmp_path.iterdir()) == [

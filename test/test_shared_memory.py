@@ -26,14 +26,14 @@ def segment(tmp_path):
     return segment
 
 
-def test_segments_of_processes_that_are_gone_are_removed(segment, tmp_path):
+def test_segments_of_ended_processes_are_removed(segment, tmp_path):
     segment('fastdds_0123456789abcdef')
     segment('fastrtps_0123456789abcdef')
     assert remove_dead_segments(tmp_path) == 2000
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_somebody_has_or_is_no_segment_stays(segment, tmp_path):
+def test_used_segments_and_other_files_are_kept(segment, tmp_path):
     held = segment('fastdds_0000000000000001').open()
     fcntl.flock(held, fcntl.LOCK_EX)
     segment('fastdds_0000000000000002', age=1.0)
@@ -47,13 +47,13 @@ def test_what_somebody_has_or_is_no_segment_stays(segment, tmp_path):
     assert remove_dead_segments(tmp_path) == 1000
 
 
-def test_no_folder_is_no_matter(tmp_path):
+def test_missing_folder_is_ignored(tmp_path):
     assert remove_dead_segments(tmp_path / 'none') == 0
 
 
 @pytest.mark.skipif(importlib.util.find_spec('rclpy') is None, reason='needs ROS 2 (rclpy)')
 @pytest.mark.slow
-def test_the_segment_of_a_killed_process_is_known(tmp_path):
+def test_segment_of_killed_process_is_recognised(tmp_path):
     program = ('import os, rclpy; rclpy.init(); node = rclpy.create_node("x"); '
                'print("up", flush=True); os.read(0, 1)')
     process = subprocess.Popen([sys.executable, '-c', program], stdin=subprocess.PIPE,

@@ -13,14 +13,14 @@ from mtl_perception.inference.runtime import RuntimeOptions
 from mtl_perception.resources import config_path, model_path
 
 
-def test_model_card_and_checkpoint_come_with_it():
+def test_model_card_and_checkpoint_are_shipped():
     folder = model_path().parent
     names = {path.name for path in folder.iterdir()}
     assert {'README.md', 'aerial_mobilenet_v2.onnx', 'aerial_mobilenet_v2.pt'} <= names
     assert sum(path.stat().st_size for path in folder.iterdir()) < 16e6
 
 
-def test_it_knows_the_manifests_classes():
+def test_model_has_classes_of_manifest():
     spec = open_runtime(model_path()).spec
     manifest = load_manifest(config_path('aerial.yaml'))
     assert spec.detection == manifest.detection
@@ -29,7 +29,7 @@ def test_it_knows_the_manifests_classes():
 
 
 @pytest.mark.slow
-def test_it_sees_flights_that_it_was_not_trained_on():
+def test_model_detects_objects_of_unseen_flights():
     manifest = load_manifest(config_path('aerial.yaml'))
     report = evaluate(Pipeline(model_path()), manifest, sets=['synthetic'], progress=False)
     (scores,) = report.to_dict()['sets']
@@ -38,7 +38,7 @@ def test_it_sees_flights_that_it_was_not_trained_on():
 
 
 @pytest.mark.slow
-def test_checkpoint_and_onnx_say_the_same():
+def test_checkpoint_and_onnx_agree():
     pytest.importorskip('torch')
     image = np.random.default_rng(0).integers(0, 256, (1, 640, 640, 3), np.uint8)
     path: Path = model_path()

@@ -7,7 +7,7 @@ from mtl_perception.labels import LabelSet
 from mtl_perception.spec import FORMAT, ModelSpec
 
 
-def test_a_spec_survives_its_json():
+def test_spec_round_trips_through_json():
     spec = ModelSpec(architecture='thesis', backbone='resnet50', detection=LabelSet.of('car'),
                      input_size=(300, 300), fcn_stride=8, provenance={'steps': '3'})
     assert ModelSpec.from_json(spec.to_json()) == spec
@@ -16,7 +16,7 @@ def test_a_spec_survives_its_json():
 @pytest.mark.parametrize('version, later', [
     (1, ('fcn_stride', 'fine_channels', 'fine_towers', 'towers', 'tower_channels')),
     (2, ('fine_channels', 'fine_towers', 'towers', 'tower_channels'))])
-def test_files_of_earlier_formats_lack_what_came_later_and_load(version, later):
+def test_earlier_formats_are_loaded(version, later):
     values = json.loads(ModelSpec(detection=LabelSet.of('car')).to_json())
     assert values['format'] == FORMAT
     values['format'] = version
@@ -25,7 +25,7 @@ def test_files_of_earlier_formats_lack_what_came_later_and_load(version, later):
     assert ModelSpec.from_json(json.dumps(values)) == ModelSpec(detection=LabelSet.of('car'))
 
 
-def test_a_later_format_is_rejected():
+def test_later_format_is_rejected():
     values = json.loads(ModelSpec(detection=LabelSet.of('car')).to_json())
     values['format'] = FORMAT + 1
     with pytest.raises(ModelError, match='later version'):
@@ -41,6 +41,6 @@ def test_invalid_options_are_named(name, value):
 
 
 @pytest.mark.parametrize('stride', [4, 64, -8])
-def test_an_fcn_stride_that_is_none_is_rejected(stride):
+def test_invalid_fcn_stride_is_rejected(stride):
     with pytest.raises(ModelError, match='fcn_stride'):
         ModelSpec(segmentation=LabelSet.of('road'), fcn_stride=stride)

@@ -23,7 +23,7 @@ def profile_of(environment):
     return path and Path(path).name
 
 
-def test_images_get_room_where_nothing_is_chosen():
+def test_segment_size_is_set_by_default():
     assert profile_of({}) == 'fastdds.xml'
     assert profile_of({'RMW_IMPLEMENTATION': ''}) == 'fastdds.xml'
     assert profile_of({'FASTDDS_BUILTIN_TRANSPORTS': ''}) == 'fastdds.xml'
@@ -38,7 +38,7 @@ def test_images_get_room_where_nothing_is_chosen():
 @pytest.mark.parametrize(('version', 'name'), [
     ('3.3.15', 'FASTRTPS'), ('7.1.6', 'FASTRTPS'), ('9.1.2', 'FASTDDS')])
 @pytest.mark.parametrize('suffix', ['.dist-info', '-py3.11.egg-info'])
-def test_wheels_are_known_by_their_rclpy(version, name, suffix, monkeypatch, tmp_path):
+def test_wheels_are_recognised_by_rclpy(version, name, suffix, monkeypatch, tmp_path):
     (tmp_path / 'rclpy').mkdir()
     (tmp_path / 'rclpy' / '__init__.py').touch()
     (tmp_path / f'rclpy-{version}{suffix}').mkdir()
@@ -47,7 +47,7 @@ def test_wheels_are_known_by_their_rclpy(version, name, suffix, monkeypatch, tmp
 
 
 @pytest.mark.skipif('ROS_DISTRO' in os.environ, reason='for ROS 2 as wheels')
-def test_the_installed_rclpy_is_the_one_that_its_metadata_say():
+def test_installed_rclpy_agrees_with_metadata():
     try:
         older = int(metadata.version('rclpy').partition('.')[0]) <= 7
     except metadata.PackageNotFoundError:
@@ -59,13 +59,13 @@ def test_the_installed_rclpy_is_the_one_that_its_metadata_say():
     {'RMW_IMPLEMENTATION': 'rmw_cyclonedds_cpp'}, {'FASTDDS_BUILTIN_TRANSPORTS': 'UDPv4'},
     {'FASTDDS_DEFAULT_PROFILES_FILE': '/my/profile.xml'},
     {'FASTRTPS_DEFAULT_PROFILES_FILE': '/my/profile.xml'}])
-def test_what_the_user_chose_stays(setting):
+def test_users_choice_is_kept(setting):
     chosen = choose_transport(KILTED | setting)
     assert chosen.environment == {} and not chosen.warning
 
 
 @pytest.mark.parametrize('name', ['DEFAULT_FASTDDS_PROFILES.xml', 'DEFAULT_FASTRTPS_PROFILES.xml'])
-def test_a_profile_in_the_current_folder_is_the_users(name, tmp_path, monkeypatch):
+def test_profile_in_current_folder_is_kept(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert profile_of({}) == 'fastdds.xml'
     (tmp_path / name).touch()
@@ -73,14 +73,14 @@ def test_a_profile_in_the_current_folder_is_the_users(name, tmp_path, monkeypatc
     assert profile_of({'SKIP_DEFAULT_XML_FILE': '1'}) == 'fastdds.xml'
 
 
-def test_large_data_is_warned_of():
+def test_large_data_gives_warning():
     chosen = choose_transport({'FASTDDS_BUILTIN_TRANSPORTS': 'LARGE_DATA?max_msg_size=1MB'})
     assert chosen.environment == {} and 'unset it' in chosen.warning
 
 
 @pytest.mark.parametrize('setting', [
     {'ROS_LOCALHOST_ONLY': '1'}, {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST'}])
-def test_who_keeps_to_the_machine_is_kept_to_it(setting):
+def test_localhost_setting_is_kept(setting):
     assert profile_of(setting) == 'fastdds_localhost.xml'
     after = setting | choose_transport(setting).environment
     # Settings that would add transports of their own are taken over by the profile.
@@ -88,13 +88,13 @@ def test_who_keeps_to_the_machine_is_kept_to_it(setting):
     assert after['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'SYSTEM_DEFAULT'
 
 
-def test_peers_that_are_named_are_still_reached():
+def test_static_peers_are_kept():
     setting = {'ROS_AUTOMATIC_DISCOVERY_RANGE': 'LOCALHOST', 'ROS_STATIC_PEERS': '192.0.2.1'}
     assert 'ROS_AUTOMATIC_DISCOVERY_RANGE' not in choose_transport(setting).environment
     assert profile_of(setting) == 'fastdds.xml'
 
 
-def test_without_room_in_shared_memory_the_default_remains_and_it_is_said(monkeypatch):
+def test_full_shared_memory_keeps_default_with_warning(monkeypatch):
     status = namedtuple('status', 'f_bavail f_frsize')
     monkeypatch.setattr(os, 'statvfs', lambda path: status(3 << 8, 4096))
     chosen = choose_transport({})
@@ -105,7 +105,7 @@ def test_without_room_in_shared_memory_the_default_remains_and_it_is_said(monkey
 
 
 @pytest.mark.parametrize('name', ['fastdds.xml', 'fastdds_localhost.xml'])
-def test_the_profiles_are_what_is_said_of_them(name):
+def test_profiles_match_their_description(name):
     root = ElementTree.parse(config_path(name)).getroot()
     found = {
         item.find('dds:transport_id', NAMESPACE).text: item.find('dds:type', NAMESPACE).text
@@ -117,7 +117,7 @@ def test_the_profiles_are_what_is_said_of_them(name):
     assert int(size.text) == transport._SEGMENT
 
 
-def test_the_remedy_names_the_variable_of_the_distribution():
+def test_remedy_names_variable_of_distribution():
     path = config_path('fastdds.xml')
     assert remedy({'ROS_DISTRO': 'humble'}) == f'FASTRTPS_DEFAULT_PROFILES_FILE={path}'
     assert remedy({'ROS_DISTRO': 'kilted'}) == f'FASTDDS_DEFAULT_PROFILES_FILE={path}'

@@ -15,7 +15,7 @@ openvino.Core()
 
 
 @pytest.mark.parametrize('process, loads', [('ours', False), ('theirs', True)])
-def test_openvino_goes_without_its_converter_in_our_processes(process, loads):
+def test_openvino_is_loaded_without_converter(process, loads):
     pytest.importorskip('openvino')
     pytest.importorskip('openvino.tools.ovc')
     done = subprocess.run([sys.executable, '-c', PROGRAM, process], capture_output=True,
@@ -24,7 +24,7 @@ def test_openvino_goes_without_its_converter_in_our_processes(process, loads):
     assert process == 'theirs' or done.stdout.split()[1] == 'False'
 
 
-def test_importing_the_library_leaves_the_users_imports_alone():
+def test_library_does_not_affect_imports_of_user():
     code = ('import sys, mtl_perception.inference.pipeline; '
             'assert "openvino.tools.ovc" not in sys.modules')
     subprocess.run([sys.executable, '-c', code], check=True)

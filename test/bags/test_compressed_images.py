@@ -34,7 +34,7 @@ def compressed(data, kind, quality=90):
     (PIXELS * np.uint16(251), 'rgb16', 'rgb16; png compressed bgr16',
      PIXELS[..., ::-1] * np.uint16(251)),
 ])
-def test_png_keeps_each_pixel(pixels, encoding, form, expected):
+def test_png_is_lossless(pixels, encoding, form, expected):
     message, decoded = compressed(image(pixels, encoding, padding=4), 'png')
     assert np.array_equal(decoded, expected)
     assert message.format == form
@@ -43,20 +43,20 @@ def test_png_keeps_each_pixel(pixels, encoding, form, expected):
 
 
 @pytest.mark.parametrize('encoding', ['mono16', '16UC1'])
-def test_sixteen_bits_are_never_jpeg(encoding):
+def test_sixteen_bit_images_are_not_jpeg(encoding):
     pixels = np.arange(48, dtype=np.uint16).reshape(6, 8) * 1000
     message, decoded = compressed(image(pixels.astype('>u2'), encoding, big=1), 'jpeg')
     assert np.array_equal(decoded, pixels)
     assert 'png' in message.format
 
 
-def test_a_mosaic_becomes_colours():
+def test_bayer_image_is_converted_to_colour():
     message, decoded = compressed(image(PIXELS[..., 0].copy(), 'bayer_rggb8'), 'jpeg')
     assert decoded.shape == (6, 8, 3)
     assert message.format == 'bgr8; jpeg compressed bgr8'
 
 
-def test_quality_sets_the_size():
+def test_quality_changes_size():
     noise = np.random.default_rng(8).integers(0, 255, (64, 64, 3), np.uint8)
     sizes = [len(compressed_message(image(noise, 'bgr8'), 'jpeg', quality))
              for quality in (1, 50, 75, 100)]
@@ -70,6 +70,6 @@ def test_quality_sets_the_size():
     b'',
     b'\x00\x01\x00\x00' + b'\xff' * 40,
 ], ids=['depth', 'cut', 'cut 16 bits', 'empty', 'noise'])
-def test_what_cannot_be_compressed(data):
+def test_unsupported_images_are_rejected(data):
     with pytest.raises(FrameError):
         compressed_message(data, 'jpeg', 75)

@@ -65,8 +65,7 @@ def write(path, strings, commits=6, step=4096, texts=range(5)):
     yield number
 
 
-def test_whatever_was_committed_is_read_after_a_kill_at_any_moment(
-        tmp_path, strings, monkeypatch):
+def test_committed_data_is_readable_after_kill(tmp_path, strings, monkeypatch):
     calls = Calls()
     monkeypatch.setattr(crash_safe_file, 'os', calls)
     assert list(write(tmp_path / 'whole.mcap', strings))[-1] == 30
@@ -91,7 +90,7 @@ def test_whatever_was_committed_is_read_after_a_kill_at_any_moment(
     assert 1 <= grown <= 10
 
 
-def test_headers_never_cross_a_block(tmp_path, strings, monkeypatch):
+def test_headers_do_not_cross_blocks(tmp_path, strings, monkeypatch):
     calls = Calls()
     monkeypatch.setattr(crash_safe_file, 'os', calls)
     list(write(tmp_path / 'a.mcap', strings, commits=800, step=1 << 20, texts=range(1)))
@@ -103,7 +102,7 @@ def test_headers_never_cross_a_block(tmp_path, strings, monkeypatch):
     assert len(strings.with_rosbags(tmp_path / 'a.mcap')) == 800
 
 
-def test_what_is_not_on_the_disk_yet_may_be_lost_in_a_power_cut(tmp_path, strings, monkeypatch):
+def test_unsynced_data_may_be_lost_on_power_cut(tmp_path, strings, monkeypatch):
     """Of the writes since the last sync, any may have reached the disk."""
     calls = Calls()
     monkeypatch.setattr(crash_safe_file, 'os', calls)
@@ -142,7 +141,7 @@ def put(image, data, offset):
     image[offset:offset + len(data)] = data
 
 
-def test_a_full_disk_leaves_what_was_committed(tmp_path, strings, monkeypatch):
+def test_full_disk_keeps_committed_data(tmp_path, strings, monkeypatch):
     class Full(Calls):
         def __getattr__(self, name):
             if name == 'pwrite' and len(self.made) > 8:
@@ -161,7 +160,7 @@ def test_a_full_disk_leaves_what_was_committed(tmp_path, strings, monkeypatch):
     assert len(strings.with_rosbags(tmp_path / 'a.mcap')) == committed
 
 
-def test_a_file_may_end_without_a_summary(tmp_path, strings):
+def test_file_without_summary_is_readable(tmp_path, strings):
     stream = CrashSafeFile(tmp_path / 'a.mcap', 1 << 16)
     from mcap.writer import Writer
 
@@ -182,6 +181,6 @@ def test_a_file_may_end_without_a_summary(tmp_path, strings):
     assert strings.with_rosbags(tmp_path / 'a.mcap') == [('/text', 1, 'one')]
 
 
-def test_nothing_is_left_of_a_file_without_content(tmp_path):
+def test_file_without_content_is_removed(tmp_path):
     CrashSafeFile(tmp_path / 'a.mcap').close()
     assert list(tmp_path.iterdir()) == []

@@ -39,7 +39,7 @@ def number_of(data):
 
 
 @pytest.mark.slow
-def test_whenever_it_is_killed_the_bag_is_read(tmp_path):
+def test_bag_is_readable_after_kill(tmp_path):
     chance = random.Random(1)
     several = 0
     for run in range(20):

@@ -31,7 +31,7 @@ def wait_until(condition):
         time.sleep(0.01)
 
 
-def test_all_that_was_put_is_written_at_the_end(record, strings, tmp_path):
+def test_queued_messages_are_written_at_close(record, strings, tmp_path):
     recording, _, warnings = record(free=0)
     source = Source(strings.topic('/one'))
     for number in range(500):
@@ -43,14 +43,14 @@ def test_all_that_was_put_is_written_at_the_end(record, strings, tmp_path):
     assert not warnings and not recording.stopped
 
 
-def test_about_a_second_later_it_is_readable(record, strings, tmp_path):
+def test_message_is_readable_after_a_second(record, strings, tmp_path):
     recording, *_ = record(free=0)
     recording.put(Source(strings.topic('/one')), 1, strings.data('x'))
     time.sleep(2)
     assert strings.with_rosbags(tmp_path / 'bag') == [('/one', 1, 'x')]
 
 
-def test_what_exceeds_the_queue_is_dropped_and_counted(record, strings, monkeypatch):
+def test_messages_beyond_queue_are_dropped_and_counted(record, strings, monkeypatch):
     recording, bag, warnings = record(queue=10_000, free=0)
     gate = threading.Event()
     write = bag.write
@@ -67,7 +67,8 @@ def test_what_exceeds_the_queue_is_dropped_and_counted(record, strings, monkeypa
     assert len(warnings) == 1 and f'/large {source.dropped}' in warnings[0]
 
 
-def test_it_stops_at_the_free_space_and_the_bag_is_whole(record, strings, tmp_path, monkeypatch):
+def test_recording_stops_at_free_space_limit_with_complete_bag(record, strings, tmp_path,
+                                                               monkeypatch):
     recording, _, warnings = record(free=1_000_000_000)
     source = Source(strings.topic('/one'))
     recording.put(source, 1, strings.data('x'))
@@ -88,7 +89,7 @@ def test_it_stops_at_the_free_space_and_the_bag_is_whole(record, strings, tmp_pa
     assert len(warnings) == 1 and 'recording stopped' in warnings[0]
 
 
-def test_a_disk_that_fails_ends_the_recording_only(record, strings, tmp_path, monkeypatch):
+def test_disk_failure_ends_recording_only(record, strings, tmp_path, monkeypatch):
     recording, bag, warnings = record(free=0)
     source = Source(strings.topic('/one'))
 

@@ -24,7 +24,7 @@ def image(number: int, height: int = 6, width: int = 8) -> np.ndarray:
 
 
 @pytest.mark.parametrize('storage', ['mcap', 'sqlite3'])
-def test_images_come_back_in_order(write_bag, tmp_path, storage):
+def test_images_are_read_in_order(write_bag, tmp_path, storage):
     with write_bag(storage=storage) as bag:
         for number in range(5):
             bag.image('/camera', BEGIN + number, image(number), 'rgb8')
@@ -50,13 +50,13 @@ def test_every_encoding_becomes_rgb(write_bag, tmp_path):
     np.testing.assert_array_equal(decoded.image, pixels)
 
 
-def test_image_without_stamp_has_the_time_of_recording(write_bag, tmp_path):
+def test_image_without_stamp_has_recording_time(write_bag, tmp_path):
     with write_bag() as bag:
         bag.image('/camera', 0, image(0), 'rgb8', recorded=BEGIN + 42)
     assert next(read_images(tmp_path / 'bag', '/camera')).stamp == BEGIN + 42
 
 
-def test_camera_is_told_from_what_is_made_of_its_images(write_bag, tmp_path):
+def test_camera_topic_is_distinguished_from_derived_images(write_bag, tmp_path):
     with write_bag() as bag:
         for number in range(3):
             bag.image('/uav/front', BEGIN + number, image(number), 'rgb8')
@@ -72,7 +72,7 @@ def test_camera_is_told_from_what_is_made_of_its_images(write_bag, tmp_path):
     assert count_messages(path)['/uav/depth'] == 5
 
 
-def test_bag_without_images(write_bag, tmp_path):
+def test_bag_without_images_is_rejected(write_bag, tmp_path):
     with write_bag() as bag:
         bag.diagnostics({'node: images': {}}, BEGIN)
     with pytest.raises(DataError, match='has no images'):
@@ -81,7 +81,7 @@ def test_bag_without_images(write_bag, tmp_path):
 
 @pytest.mark.parametrize('data, reason', [
     (b'', 'no such bag'), (b'\x89MCAP0\r\nnot really', ''), (b'x' * 5000, '')])
-def test_what_is_no_bag(tmp_path, data, reason):
+def test_invalid_bag_is_rejected(tmp_path, data, reason):
     path = tmp_path / 'broken.mcap'
     if data:
         path.write_bytes(data)
@@ -90,7 +90,7 @@ def test_what_is_no_bag(tmp_path, data, reason):
     assert '\n' not in str(caught.value)
 
 
-def test_truncated_bag_is_one_line(write_bag, tmp_path):
+def test_truncated_bag_gives_one_line_error(write_bag, tmp_path):
     with write_bag() as bag:
         for number in range(4):
             bag.image('/camera', BEGIN + number, image(number, 64, 64), 'rgb8')
@@ -101,7 +101,7 @@ def test_truncated_bag_is_one_line(write_bag, tmp_path):
     assert '\n' not in str(caught.value)
 
 
-def test_broken_images_are_named(write_bag, tmp_path):
+def test_broken_images_are_reported(write_bag, tmp_path):
     with write_bag() as bag:
         bag.image('/camera', BEGIN, image(0), 'rgb8')
         bag.image('/camera', BEGIN + 1, image(0), 'infrared9')
@@ -112,7 +112,7 @@ def test_broken_images_are_named(write_bag, tmp_path):
         list(read_images(tmp_path / 'bag', '/small'))
 
 
-def test_folders_and_files_that_look_like_bags(tmp_path):
+def test_bags_are_recognised_by_folder_and_file(tmp_path):
     assert not is_bag(tmp_path)
     assert not is_bag(tmp_path / 'film.mp4')
     assert is_bag(tmp_path / 'flight.mcap')
@@ -125,7 +125,7 @@ def result(bag, stamp, rows, labels, delay):
     bag.image(TOPICS.segmentation, stamp, labels, 'mono8', stamp + delay)
 
 
-def test_results_find_their_images(write_bag, tmp_path):
+def test_results_are_matched_to_images(write_bag, tmp_path):
     labels = np.arange(48, dtype=np.uint8).reshape(6, 8)
     stamps = [BEGIN + number * SECOND for number in range(5)]
     with write_bag() as bag:
@@ -155,7 +155,7 @@ def test_results_find_their_images(write_bag, tmp_path):
     assert len(third.detections) == 0 and third.latency == pytest.approx(0.5)
 
 
-def test_model_that_only_detects(write_bag, tmp_path):
+def test_detection_model(write_bag, tmp_path):
     with write_bag() as bag:
         for number in range(3):
             bag.image(TOPICS.image, BEGIN + number, image(number), 'rgb8')
@@ -165,7 +165,7 @@ def test_model_that_only_detects(write_bag, tmp_path):
     assert len(frames) == 3
 
 
-def test_many_dropped_frames_do_not_pile_up(write_bag, tmp_path):
+def test_dropped_frames_do_not_accumulate(write_bag, tmp_path):
     with write_bag() as bag:
         bag.detections(TOPICS.detections, BEGIN, [], BEGIN)
         for number in range(300):
@@ -174,7 +174,7 @@ def test_many_dropped_frames_do_not_pile_up(write_bag, tmp_path):
     assert [frame.stamp - BEGIN for frame in frames] == list(range(300))
 
 
-def test_results_that_took_long_find_their_images(write_bag, tmp_path):
+def test_late_results_are_matched_to_images(write_bag, tmp_path):
     """A large video in many tiles: a hundred images come while the network works on one."""
     labels = np.ones((2, 2), np.uint8)
     with write_bag() as bag:
@@ -190,7 +190,7 @@ def test_results_that_took_long_find_their_images(write_bag, tmp_path):
     np.testing.assert_array_equal(frames[100].label_map, labels)
 
 
-def test_of_two_images_of_one_stamp_one_has_the_results(write_bag, tmp_path):
+def test_results_match_one_of_two_images_with_equal_stamp(write_bag, tmp_path):
     with write_bag() as bag:
         for number in range(2):
             bag.image(TOPICS.image, BEGIN, image(number), 'rgb8')
@@ -198,7 +198,7 @@ def test_of_two_images_of_one_stamp_one_has_the_results(write_bag, tmp_path):
     assert [frame.processed for frame in read_frames(tmp_path / 'bag', TOPICS)] == [True, False]
 
 
-def test_class_names_are_not_taken_for_numbers(write_bag, tmp_path):
+def test_numeric_class_names_stay_text(write_bag, tmp_path):
     with write_bag() as bag:
         bag.image(TOPICS.image, BEGIN, image(0), 'rgb8')
         bag.detections(TOPICS.detections, BEGIN, [(0.0, 0.0, 1.0, 1.0, 0.5, 'car')], BEGIN)
@@ -216,7 +216,7 @@ def test_latest_diagnostics_of_the_node(write_bag, tmp_path):
         'images': {'images received': '2'}, 'model': {'runtime': 'r'}}
 
 
-def test_frames_whose_images_were_recorded_compressed(write_bag, tmp_path):
+def test_frames_of_compressed_recording(write_bag, tmp_path):
     png = [cv2.imencode('.png', cv2.cvtColor(image(number), cv2.COLOR_RGB2BGR))[1].tobytes()
            for number in range(3)]
     with write_bag() as bag:

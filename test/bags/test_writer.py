@@ -12,7 +12,7 @@ from mtl_perception.errors import DataError
 SECOND = 10**9
 
 
-def test_a_bag_is_read_while_it_is_written_and_afterwards(tmp_path, strings):
+def test_bag_is_readable_during_and_after_writing(tmp_path, strings):
     bag = BagWriter(tmp_path / 'flight')
     assert strings.with_rosbags(bag.path) == []
     one, two = strings.topic('/one'), strings.topic('/two')
@@ -34,7 +34,7 @@ def test_a_bag_is_read_while_it_is_written_and_afterwards(tmp_path, strings):
             for item in said['topics_with_message_count']] == [('/one', 5), ('/two', 1)]
 
 
-def test_the_definition_and_profiles_lie_in_the_bag(tmp_path, strings):
+def test_bag_contains_definitions_and_qos_profiles(tmp_path, strings):
     from mcap.reader import make_reader
 
     bag = BagWriter(tmp_path / 'bag')
@@ -54,7 +54,7 @@ def test_the_definition_and_profiles_lie_in_the_bag(tmp_path, strings):
 
 
 @pytest.mark.parametrize('rule', [SplitRule(size=200_000), SplitRule(duration=0.001)])
-def test_each_file_begins_with_the_latched_messages(rule, tmp_path, strings):
+def test_each_file_starts_with_latched_messages(rule, tmp_path, strings):
     bag = BagWriter(tmp_path / 'bag', rule)
     names = strings.topic('/names', is_latched=True)
     for text in ('first', 'second', 'first'):
@@ -77,12 +77,12 @@ def test_each_file_begins_with_the_latched_messages(rule, tmp_path, strings):
     assert sum(item['message_count'] for item in said['files']) == len(everything)
 
 
-def test_a_bag_that_exists_is_left_alone(tmp_path):
+def test_existing_bag_is_not_overwritten(tmp_path):
     with pytest.raises(DataError, match='exists already'):
         BagWriter(tmp_path)
 
 
-def test_a_full_disk_leaves_a_bag(tmp_path, strings, monkeypatch):
+def test_full_disk_leaves_readable_bag(tmp_path, strings, monkeypatch):
     bag = BagWriter(tmp_path / 'bag')
     topic = strings.topic('/one')
     bag.write(topic, 1, strings.data('kept'))
@@ -115,7 +115,7 @@ def small_disk(tmp_path):
     subprocess.run(['umount', '-l', str(disk)], check=True)
 
 
-def test_a_disk_that_is_really_full(small_disk: Path, strings):
+def test_really_full_disk_leaves_readable_bag(small_disk: Path, strings):
     bag = BagWriter(small_disk / 'bag')
     topic = strings.topic('/one')
     number = 0
@@ -128,7 +128,7 @@ def test_a_disk_that_is_really_full(small_disk: Path, strings):
     assert len(strings.with_rosbags(bag.path)) >= number - 1
 
 
-def test_a_bag_that_is_not_finished_is_read_though_times_went_back(tmp_path, strings):
+def test_unfinished_bag_with_decreasing_times_is_readable(tmp_path, strings):
     bag = BagWriter(tmp_path / 'bag')
     topic = strings.topic('/one')
     begin = 10_000 * SECOND

@@ -7,8 +7,10 @@ from mtl_perception.benchmark.costs import file_cost, onnx_weights
 from mtl_perception.errors import ModelError
 from mtl_perception.resources import model_path
 
+pytestmark = pytest.mark.slow
 
-def test_weights_are_those_that_onnx_reads() -> None:
+
+def test_weight_count_agrees_with_onnx() -> None:
     arrays = [numpy_helper.to_array(item)
               for item in onnx.load(model_path()).graph.initializer]
     parameters, total = onnx_weights(model_path())
@@ -16,14 +18,14 @@ def test_weights_are_those_that_onnx_reads() -> None:
     assert parameters == sum(item.size for item in arrays if item.dtype == np.float32)
 
 
-def test_a_file_costs_what_it_says() -> None:
+def test_cost_of_file() -> None:
     cost = file_cost(model_path())
     assert cost.file_bytes == model_path().stat().st_size
     assert cost.tasks == ('detection', 'segmentation') and cost.input_size == (640, 640)
     assert cost.weights_bytes < cost.file_bytes
 
 
-def test_operations_are_those_of_mtl_info() -> None:
+def test_operations_agree_with_mtl_info() -> None:
     pytest.importorskip('torch')
     from mtl_perception.inference.registry import read_spec
     from mtl_perception.models.cost import part_costs
@@ -34,11 +36,11 @@ def test_operations_are_those_of_mtl_info() -> None:
     assert file_cost(model_path()).gmac == pytest.approx(macs / 1e9)
 
 
-def test_a_network_of_others_has_no_known_operations(paint_model) -> None:
+def test_foreign_network_has_no_operation_count(paint_model) -> None:
     assert file_cost(paint_model()).gmac is None
 
 
-def test_what_is_not_a_model_is_rejected(tmp_path) -> None:
+def test_invalid_model_file_is_rejected(tmp_path) -> None:
     broken = tmp_path / 'broken.onnx'
     broken.write_bytes(b'\x08' * 1000)
     with pytest.raises(ModelError, match='broken'):

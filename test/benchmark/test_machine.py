@@ -14,7 +14,7 @@ def facts(**changes):
     return {**machine.describe(), 'governor': None, 'cores': 8, 'cpu_quota': None, **changes}
 
 
-def test_says_what_the_machine_is() -> None:
+def test_machine_is_described() -> None:
     found = machine.describe()
     assert found['cores'] == len(os.sched_getaffinity(0))
     assert found['memory_bytes'] > found['memory_available_bytes'] > 0
@@ -23,7 +23,7 @@ def test_says_what_the_machine_is() -> None:
     assert found['flags'] == sorted(set(found['flags']))
 
 
-def test_work_of_others_is_told_from_that_of_ours() -> None:
+def test_load_of_other_processes_is_separated_from_own() -> None:
     with subprocess.Popen([sys.executable, '-c', BURN]) as process:
         try:
             ours, others = machine.OtherWork([process.pid]), machine.OtherWork([])
@@ -36,7 +36,7 @@ def test_work_of_others_is_told_from_that_of_ours() -> None:
     assert without_it - with_it > 0.2 / len(os.sched_getaffinity(0))
 
 
-def test_warns_of_what_spoils_times() -> None:
+def test_conditions_that_distort_times_give_warnings() -> None:
     assert machine.warnings(facts(), {'a': 0.02, 'b': None}) == []
     busy, = machine.warnings(facts(), {'a': 0.02, 'b': 0.4})
     assert '40%' in busy and 'during b:' in busy

@@ -15,7 +15,7 @@ from mtl_perception.benchmark.subjects import (
 
 @pytest.mark.parametrize('needed', [1, 5, 99, 100, 101, 400, 1500])
 @pytest.mark.parametrize('start', [60, 500])
-def test_the_smallest_limit_is_found_within_the_tolerance(needed, start):
+def test_smallest_limit_is_found_within_tolerance(needed, start):
     asked = []
 
     def runs(limit):
@@ -28,11 +28,11 @@ def test_the_smallest_limit_is_found_within_the_tolerance(needed, start):
     assert len(asked) < 20
 
 
-def test_what_runs_under_no_limit_has_none():
+def test_target_that_never_runs_has_no_limit():
     assert smallest(lambda limit: False, 10) is None
 
 
-def test_a_limit_that_ran_by_chance_is_raised():
+def test_limit_that_passed_by_chance_is_raised():
     lucky = iter([True])
 
     def runs(limit):
@@ -43,7 +43,7 @@ def test_a_limit_that_ran_by_chance_is_raised():
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_a_worker_runs_above_its_limit_and_not_below(paint_model, frames, monkeypatch):
+def test_worker_runs_above_limit_only(paint_model, frames, monkeypatch):
     monkeypatch.setattr(memory_limit, 'parent_group', lambda: None)
 
     def network(path):
@@ -69,7 +69,7 @@ def test_a_worker_runs_above_its_limit_and_not_below(paint_model, frames, monkey
         assert values['multitask_mib'] < values['shown']['limit_mib']
 
 
-def test_a_target_that_does_not_run_has_an_error(frames):
+def test_target_that_does_not_run_has_error(frames):
     missing = Subject('one', MULTITASK, (Network(path='missing.onnx'),))
     found = memory_limits({'auto': [missing]}, frames, lambda line: None)
     assert 'missing.onnx' in found['runtimes']['auto']['error']

@@ -30,7 +30,7 @@ def model(tmp_path_factory) -> Path:
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize('runtime', RUNTIMES)
-def test_a_profile_knows_all_parts_of_an_exported_file(runtime, model):
+def test_profile_covers_all_parts_of_exported_file(runtime, model):
     pytest.importorskip(runtime)
     parts = time_parts(model, runtime, 'fp32', threads=1, runs=5)
     assert set(PARTS) <= set(parts) and list(parts)[:len(PARTS)] == list(PARTS)
@@ -43,7 +43,7 @@ def test_a_profile_knows_all_parts_of_an_exported_file(runtime, model):
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize('runtime', RUNTIMES)
-def test_a_file_without_such_names_is_divided_by_tasks(runtime, model, tmp_path):
+def test_file_without_part_names_is_divided_by_task(runtime, model, tmp_path):
     pytest.importorskip(runtime)
     onnx = pytest.importorskip('onnx')
     loaded = onnx.load(model)
@@ -58,7 +58,7 @@ def test_a_file_without_such_names_is_divided_by_tasks(runtime, model, tmp_path)
     assert parts['both tasks'] > 0.2 * sum(parts.values())
 
 
-def test_what_an_output_needs_is_its_tasks():
+def test_nodes_required_by_output_belong_to_its_task():
     nodes = [Node('a', ('images',), ('x',)), Node('b', ('x',), ('y',)),
              Node('c', ('x', ''), ('label_map',)), Node('d', ('y',), ('boxes', 'scores')),
              Node('e', ('y',), ('nobody',))]
@@ -66,14 +66,14 @@ def test_what_an_output_needs_is_its_tasks():
         'a': 'both tasks', 'b': 'detection', 'c': 'segmentation', 'd': 'detection', 'e': 'other'}
 
 
-def test_what_a_runtime_puts_in_goes_with_what_it_is_given():
+def test_inserted_nodes_belong_to_part_of_their_inputs():
     nodes = [Node('backbone/conv', ('images',), ('t0',)), Node('reorder', ('t0',), ('t1',)),
              Node('label_map/argmax', ('t1',), ('label_map',))]
     assert part_names(nodes, SPEC) == {
         'backbone/conv': 'backbone', 'reorder': 'backbone', 'label_map/argmax': 'label_map'}
 
 
-def test_what_cannot_be_profiled_is_said_in_one_line(tmp_path):
+def test_profiling_failure_gives_one_line_error(tmp_path):
     with pytest.raises(StartError, match='no profile of torch'):
         time_parts(tmp_path / 'model.pt', 'torch', 'fp32')
     broken = tmp_path / 'broken.onnx'

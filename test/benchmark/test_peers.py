@@ -32,7 +32,7 @@ def frame():
         8, 1)
 
 
-def test_peers_stand_beside_the_model_at_its_size_or_their_own():
+def test_peers_have_model_size_or_original_size():
     for pair, names in PAIRS.items():
         for own in (True, False):
             detector, segmenter = peers_of(SPEC, pair, own)
@@ -45,14 +45,14 @@ def test_peers_stand_beside_the_model_at_its_size_or_their_own():
                 assert peer.spec.candidates == 200
 
 
-def test_peers_of_one_task_or_of_no_pair_are_rejected():
+def test_peers_without_pair_are_rejected():
     with pytest.raises(ConfigError, match='two tasks; this one has detection only'):
         peers_of(SPEC.only(['detection']), 'thesis kind', True)
     with pytest.raises(ConfigError, match='no pair of peers'):
         peers_of(SPEC, 'other', True)
 
 
-def test_missing_torchvision_is_said(monkeypatch):
+def test_missing_torchvision_is_reported(monkeypatch):
     # Also of what other tests have loaded of it, which would be found without its parent.
     for name in {'torchvision', *(name for name in sys.modules
                                   if name.startswith('torchvision.'))}:
@@ -62,7 +62,7 @@ def test_missing_torchvision_is_said(monkeypatch):
         build_peer(peers_of(SPEC, 'mobile kind', True)[0])
 
 
-def test_an_unknown_name_is_rejected():
+def test_unknown_name_is_rejected():
     with pytest.raises(ConfigError, match="no peer 'resnet'"):
         build_peer(Peer('resnet', 'thesis kind', 'detection', (320, 320), 2))
 
@@ -70,7 +70,7 @@ def test_an_unknown_name_is_rejected():
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize('which', [0, 1])
-def test_an_exported_peer_says_what_it_says_in_torch(which, frame, tmp_path):
+def test_exported_peer_agrees_with_torch(which, frame, tmp_path):
     pytest.importorskip('torchvision')
     pytest.importorskip('onnx')
     peer = peers_of(SPEC, 'mobile kind', False)[which]
@@ -96,7 +96,7 @@ def test_an_exported_peer_says_what_it_says_in_torch(which, frame, tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize('name', [names[0] for names in PAIRS.values()])
-def test_some_boxes_pass_the_threshold_and_few_of_all(name):
+def test_threshold_keeps_a_small_share_of_boxes(name):
     torch = pytest.importorskip('torch')
     pytest.importorskip('torchvision')
     peer = Peer(name, '', 'detection', (320, 320), 20)
@@ -118,7 +118,7 @@ def test_some_boxes_pass_the_threshold_and_few_of_all(name):
 
 
 @pytest.mark.slow
-def test_the_cost_is_that_which_torchvision_states():
+def test_cost_agrees_with_torchvision():
     pytest.importorskip('torchvision')
     from torchvision.models.segmentation import LRASPP_MobileNet_V3_Large_Weights
     stated = LRASPP_MobileNet_V3_Large_Weights.DEFAULT.meta
@@ -129,7 +129,7 @@ def test_the_cost_is_that_which_torchvision_states():
     assert cost.macs / 1e9 == pytest.approx(stated['_ops'], rel=0.05)
 
 
-def test_torch_runs_no_other_runtime_and_precision():
+def test_torch_rejects_other_runtime_and_precision():
     peer = peers_of(SPEC, 'mobile kind', False)[0]
     with pytest.raises(ConfigError, match='needs the peer as an exported file'):
         open_peer(peer, 'openvino')
@@ -138,7 +138,7 @@ def test_torch_runs_no_other_runtime_and_precision():
 
 
 @pytest.mark.slow
-def test_a_worker_opens_a_peer_from_its_text(frames):
+def test_worker_opens_peer_by_name(frames):
     pytest.importorskip('torchvision')
     text = peers_of(SPEC, 'mobile kind', False)[1].to_text()
     with WorkerProcess() as worker:

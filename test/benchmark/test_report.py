@@ -43,7 +43,7 @@ class Page(HTMLParser):
             self._in_title = False
 
 
-def test_the_headline_says_no_more_than_the_interval_allows(result):
+def test_headline_is_supported_by_interval(result):
     ratios = result['ratios']
     assert figure.headline(result) == 'One network instead of two: 1.57× faster'
     ratios['single_sequential_over_multitask'] = {'median': 2.0, 'low': 1.1, 'high': 3.0}
@@ -57,7 +57,7 @@ def test_the_headline_says_no_more_than_the_interval_allows(result):
 
 
 @drawn
-def test_ratios_are_those_within_rounds_where_they_are_known(result):
+def test_ratios_are_paired_by_round_if_available(result):
     from matplotlib.figure import Figure
     result['ratios_by_runtime']['torch fp32']['single_sequential_over_multitask']['median'] = 1.9
     result['subjects'][-1]['over_multitask'] = {'median': 18.5, 'low': 18, 'high': 19}
@@ -68,7 +68,7 @@ def test_ratios_are_those_within_rounds_where_they_are_known(result):
     assert texts.count('1.90×') == 1 and texts.count('18.5×') == 1
 
 
-def test_peers_stand_behind_our_fastest(result):
+def test_peers_follow_fastest_runtime(result):
     rows = figure.peer_rows(result)
     assert [item['milliseconds']['median'] for item in rows] == [36.0, 52.0, 620.0]
     assert rows[0]['what'] == 'multitask'
@@ -94,7 +94,7 @@ def test_page_and_figure_are_written(result, tmp_path):
 
 
 @drawn
-def test_a_longer_bar_takes_longer(result):
+def test_bar_length_follows_time(result):
     from matplotlib.figure import Figure
     axes = Figure().add_subplot()
     figure.draw_times(axes, result)
@@ -107,7 +107,7 @@ def test_a_longer_bar_takes_longer(result):
 
 
 @drawn
-def test_what_was_not_measured_is_left_out_and_said(result):
+def test_unmeasured_parts_are_omitted_with_note(result):
     bare = deepcopy(result)
     bare.update(parts=None, memory_limit=None, sweep=None, interrupted=True, bare_loop={},
                 warnings=['the machine was busy'])
@@ -125,7 +125,7 @@ def test_what_was_not_measured_is_left_out_and_said(result):
 
 
 @drawn
-def test_names_are_text_whatever_they_hold(result):
+def test_hostile_names_are_escaped(result):
     bad = '<script>$\\frac{x$ &amp;'
     result['model']['file'] = result['model']['backbone'] = bad
     for item in result['subjects']:
@@ -138,18 +138,18 @@ def test_names_are_text_whatever_they_hold(result):
 
 
 @drawn
-def test_the_same_values_make_the_same_page(result):
+def test_page_is_deterministic(result):
     assert report_page(result) == report_page(deepcopy(result))
 
 
 @drawn
-def test_a_folder_that_cannot_be_made_is_said(result, tmp_path):
+def test_invalid_output_folder_is_reported(result, tmp_path):
     (tmp_path / 'file').touch()
     with pytest.raises(DataError, match='the report cannot be written there'):
         write_report(result, tmp_path / 'file')
 
 
-def test_missing_matplotlib_is_said(result, tmp_path, monkeypatch):
+def test_missing_matplotlib_is_reported(result, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, 'matplotlib', None)
     monkeypatch.setitem(sys.modules, 'matplotlib.figure', None)
     with pytest.raises(StartError, match=r'matplotlib.* is not installed'):

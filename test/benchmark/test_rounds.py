@@ -28,7 +28,7 @@ def subjects(paint_model) -> list[Subject]:
             Subject(PARALLEL, PARALLEL, (detection, segmentation), parallel=True)]
 
 
-def test_every_subject_has_its_turn_in_every_round(subjects, frames) -> None:
+def test_every_round_runs_all_subjects(subjects, frames) -> None:
     made = []
     with Group() as group:
         for subject in subjects:
@@ -44,7 +44,7 @@ def test_every_subject_has_its_turn_in_every_round(subjects, frames) -> None:
     assert len(group.samples[SEQUENTIAL].peak_bytes) == 1
 
 
-def test_two_at_once_take_as_long_as_the_slower_one_or_longer(subjects, frames) -> None:
+def test_two_at_once_take_at_least_the_slower_time(subjects, frames) -> None:
     with Group() as group:
         for subject in subjects[1:]:
             group.add(subject, frames)
@@ -57,14 +57,14 @@ def test_two_at_once_take_as_long_as_the_slower_one_or_longer(subjects, frames) 
         assert (np.sum([stages[name][index] for name in stages], axis=0) <= times).all()
 
 
-def test_stops_when_the_time_is_over(subjects, frames) -> None:
+def test_stops_at_time_limit(subjects, frames) -> None:
     with Group() as group:
         group.add(subjects[0], frames)
         group.measure(Effort(1000, 1, 0))
     assert len(group.samples[MULTITASK].seconds) == MIN_ROUNDS
 
 
-def test_keeps_complete_rounds_where_one_fails(subjects, frames) -> None:
+def test_complete_rounds_are_kept_after_failure(subjects, frames) -> None:
     def kill(number: int) -> None:
         if number == 2:
             group._workers[subjects[0].networks][0].close()
@@ -77,7 +77,7 @@ def test_keeps_complete_rounds_where_one_fails(subjects, frames) -> None:
         assert [len(item.seconds) for item in group.samples.values()] == [2, 2]
 
 
-def test_a_network_that_does_not_open_is_no_subject(subjects, frames) -> None:
+def test_network_that_does_not_open_is_excluded(subjects, frames) -> None:
     bad = replace(subjects[0].networks[0], path='/nowhere.onnx')
     with Group() as group, pytest.raises(MtlError):
         group.add(replace(subjects[0], networks=(bad,)), frames)

@@ -10,13 +10,15 @@ from mtl_perception.inference.onnx_runtime import OnnxRuntime
 from mtl_perception.inference.runtime import RuntimeOptions, silent
 from mtl_perception.resources import model_path
 
+pytestmark = pytest.mark.slow
+
 
 def run(path, images):
     return OnnxRuntime(path, 'cpu', RuntimeOptions(threads=1), silent).run(images)
 
 
 @pytest.mark.parametrize('task', TASKS)
-def test_an_onnx_file_of_one_task_says_what_the_whole_says(paint_model, tmp_path, task) -> None:
+def test_single_task_onnx_file_agrees_with_whole_model(paint_model, tmp_path, task) -> None:
     whole = paint_model()
     path = write_single_task(whole, task, tmp_path)
     onnx.checker.check_model(onnx.load(path))
@@ -29,7 +31,7 @@ def test_an_onnx_file_of_one_task_says_what_the_whole_says(paint_model, tmp_path
         np.testing.assert_array_equal(getattr(single, name), getattr(both, name))
 
 
-def test_the_shipped_model_loses_what_the_other_task_needs(tmp_path) -> None:
+def test_layers_of_other_task_are_removed_from_shipped_model(tmp_path) -> None:
     whole = model_path()
     sizes = {task: write_single_task(whole, task, tmp_path).stat().st_size for task in TASKS}
     assert all(size < whole.stat().st_size for size in sizes.values())
@@ -37,8 +39,7 @@ def test_the_shipped_model_loses_what_the_other_task_needs(tmp_path) -> None:
 
 
 @pytest.mark.parametrize(('architecture', 'finest'), [('lean', 2), ('lean', 3), ('thesis', 3)])
-def test_a_checkpoint_of_one_task_says_what_the_whole_says(
-        tmp_path, architecture, finest) -> None:
+def test_single_task_checkpoint_agrees_with_whole_model(tmp_path, architecture, finest) -> None:
     torch = pytest.importorskip('torch')
     from mtl_perception.labels import LabelSet
     from mtl_perception.models.checkpoint import load_checkpoint, save_checkpoint
@@ -67,12 +68,12 @@ def test_a_checkpoint_of_one_task_says_what_the_whole_says(
                 assert outputs.detection is None
 
 
-def test_a_model_of_one_task_has_no_other(paint_model, tmp_path) -> None:
+def test_single_task_model_is_rejected(paint_model, tmp_path) -> None:
     with pytest.raises(ModelError, match='does no detection'):
         write_single_task(paint_model(detection=False), 'detection', tmp_path)
 
 
-def test_what_is_not_a_model_is_rejected(tmp_path) -> None:
+def test_invalid_model_file_is_rejected(tmp_path) -> None:
     broken = tmp_path / 'broken.onnx'
     broken.write_bytes(b'\x08' * 1000)
     with pytest.raises(ModelError, match='broken'):

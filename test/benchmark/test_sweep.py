@@ -25,14 +25,16 @@ from mtl_perception.inference.runtime import usable_cores
 from mtl_perception.labels import LabelSet
 from mtl_perception.spec import ModelSpec
 
+pytestmark = pytest.mark.slow
+
 ONNX_RUNTIME = Target('onnxruntime', 'cpu', 'fp32', 'fp32', '')
 
 
-def test_the_rate_is_that_of_a_computer():
+def test_matrix_rate_is_plausible():
     assert 0.5 < gemm_rate() < 1e6
 
 
-def test_operations_at_a_rate_take_their_time():
+def test_lower_bound_is_operations_over_rate():
     assert least_milliseconds(4.0, 200.0) == pytest.approx(40.0)
     assert least_milliseconds(None, 200.0) is None
 
@@ -43,7 +45,7 @@ def test_threads_double_up_to_the_cores():
     assert all(after <= 2 * before for before, after in pairwise(counts))
 
 
-def test_without_a_checkpoint_threads_and_batches_are_measured(paint_model, frames, tmp_path):
+def test_threads_and_batches_are_measured_without_checkpoint(paint_model, frames, tmp_path):
     said, kept = [], []
     plan = SweepPlan(paint_model(), None, [ONNX_RUNTIME], Network(threads=1), frames, tmp_path)
     found = sweep(plan, Effort(rounds=3, frames=2, seconds=20), said.append, kept)
@@ -59,9 +61,8 @@ def test_without_a_checkpoint_threads_and_batches_are_measured(paint_model, fram
     assert batches['onnxruntime fp32', 8] > batches['onnxruntime fp32', 1]
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(400)
-def test_variants_have_the_size_and_the_classes_asked_for(tmp_path):
+def test_variants_have_requested_size_and_classes(tmp_path):
     torch = pytest.importorskip('torch')
     pytest.importorskip('onnx')
     from mtl_perception.models.checkpoint import save_checkpoint

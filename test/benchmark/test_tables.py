@@ -16,7 +16,7 @@ def values(**changes):
     return found
 
 
-def test_says_times_ratios_and_sizes_of_every_target() -> None:
+def test_table_has_times_ratios_and_sizes_of_all_targets() -> None:
     text = tables(values())
     assert max(map(len, text.splitlines())) <= 100
     times, ratios, *_ = text.split('\n\n')
@@ -32,18 +32,18 @@ def test_says_times_ratios_and_sizes_of_every_target() -> None:
     assert parts.splitlines()[-1].split() == ['together', '63.00']
 
 
-def test_long_warnings_are_wrapped_and_stand_last() -> None:
+def test_long_warnings_are_wrapped_and_last() -> None:
     text = tables(values(warnings=['word ' * 60], left_out=['torch: missing']))
     assert max(map(len, text.splitlines())) <= 100
     assert 'not measured: torch: missing' in text
     assert text.split('\n\n')[-1].startswith('warning: word')
 
 
-def test_nothing_measured_is_no_table() -> None:
+def test_no_measurement_gives_no_table() -> None:
     assert tables(values(subjects=[], parts=None, memory_limit=None, sweep=None)) == ''
 
 
-def test_what_is_not_known_is_a_dash() -> None:
+def test_unknown_value_is_a_dash() -> None:
     assert interval(None) == '-'
     assert interval({'median': 1.7, 'low': 1.7, 'high': 1.7}) == '1.70'
     assert columns([['a', 'bb'], ['ccc', 'd']]) == 'a    bb\nccc   d'

@@ -20,7 +20,7 @@ def ticks(pid: int) -> int:
     return sum(map(int, Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()[11:13]))
 
 
-def test_answers_frames_and_says_what_runs(paint_model, frames) -> None:
+def test_worker_processes_frames_and_reports_runtime(paint_model, frames) -> None:
     with WorkerProcess() as worker:
         facts = worker.load([network(paint_model())], frames)
         turn = worker.run(5, warm_up=2)
@@ -38,7 +38,7 @@ def test_answers_frames_and_says_what_runs(paint_model, frames) -> None:
     assert 20e6 < facts.peak_bytes <= turn.peak_bytes <= again.peak_bytes < 1e9
 
 
-def test_times_are_of_the_clock_of_this_process(paint_model, frames) -> None:
+def test_times_use_clock_of_parent_process(paint_model, frames) -> None:
     with WorkerProcess() as worker:
         worker.load([network(paint_model())], frames)
         begun = time.monotonic()
@@ -46,7 +46,7 @@ def test_times_are_of_the_clock_of_this_process(paint_model, frames) -> None:
         assert begun < turn.begins[0] < turn.ends[0] < time.monotonic()
 
 
-def test_a_process_with_two_networks_takes_as_long_as_both(paint_model, frames) -> None:
+def test_two_networks_in_one_process_take_sum_of_times(paint_model, frames) -> None:
     pair = [network(paint_model(segmentation=False)), network(paint_model(detection=False))]
     with WorkerProcess() as both, WorkerProcess() as first, WorkerProcess() as second:
         assert len(both.load(pair, frames).networks) == 2
@@ -59,7 +59,7 @@ def test_a_process_with_two_networks_takes_as_long_as_both(paint_model, frames) 
     assert medians[0] > 1.2 * max(medians[1:])
 
 
-def test_the_bare_loop_answers_too(paint_model, frames) -> None:
+def test_bare_loop_processes_frames(paint_model, frames) -> None:
     with WorkerProcess() as worker:
         facts = worker.load([network(paint_model(), kind=BARE)], frames)
         turn = worker.run(3)
@@ -67,7 +67,7 @@ def test_the_bare_loop_answers_too(paint_model, frames) -> None:
     assert (turn.stages['network'] > 0).all() and not turn.stages['postprocess'].any()
 
 
-def test_an_idle_worker_takes_no_cpu(paint_model, frames) -> None:
+def test_idle_worker_uses_no_cpu(paint_model, frames) -> None:
     with WorkerProcess() as worker:
         worker.load([network(paint_model(), threads=2)], frames)
         worker.run(5)
@@ -78,24 +78,24 @@ def test_an_idle_worker_takes_no_cpu(paint_model, frames) -> None:
 
 @pytest.mark.parametrize(('change', 'kind'), [
     ({'path': '/nowhere.onnx'}, ModelError), ({'precision': 'bf16'}, StartError)])
-def test_says_why_a_network_does_not_open(paint_model, frames, change, kind) -> None:
+def test_network_that_does_not_open_is_reported(paint_model, frames, change, kind) -> None:
     with WorkerProcess() as worker, pytest.raises(kind):
         worker.load([network(**{'path': paint_model(), **change})], frames)
 
 
-def test_frames_of_another_kind_are_rejected(paint_model, tmp_path) -> None:
+def test_invalid_frames_are_rejected(paint_model, tmp_path) -> None:
     grey = tmp_path / 'grey.npy'
     np.save(grey, np.zeros((2, 8, 8), np.uint8))
     with WorkerProcess() as worker, pytest.raises(DataError, match=r'grey\.npy'):
         worker.load([network(paint_model())], grey)
 
 
-def test_a_limit_of_memory_ends_in_an_error(paint_model, frames) -> None:
+def test_memory_limit_ends_in_error(paint_model, frames) -> None:
     with WorkerProcess() as worker, pytest.raises(MtlError):
         worker.load([network(paint_model())], frames, limit_bytes=10_000_000)
 
 
-def test_one_that_is_killed_is_noticed(paint_model, frames) -> None:
+def test_killed_worker_is_detected(paint_model, frames) -> None:
     with WorkerProcess() as worker:
         worker.load([network(paint_model())], frames)
         subprocess.run(['kill', '-9', str(worker.pid)], check=True)
@@ -103,7 +103,7 @@ def test_one_that_is_killed_is_noticed(paint_model, frames) -> None:
             worker.run(1)
 
 
-def test_one_that_does_not_answer_is_ended(paint_model, frames) -> None:
+def test_unresponsive_worker_is_terminated(paint_model, frames) -> None:
     with WorkerProcess() as worker:
         worker.load([network(paint_model())], frames)
         with pytest.raises(MtlError, match='did not answer within'):
@@ -111,7 +111,7 @@ def test_one_that_does_not_answer_is_ended(paint_model, frames) -> None:
         assert not Path(f'/proc/{worker.pid}').exists()
 
 
-def test_it_ends_with_the_process_that_started_it(paint_model, frames) -> None:
+def test_worker_ends_with_its_parent(paint_model, frames) -> None:
     script = (
         'import sys, os\n'
         'from pathlib import Path\n'

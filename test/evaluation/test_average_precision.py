@@ -47,8 +47,7 @@ def drawn(matches: Matches, images: np.ndarray) -> Matches:
 
 
 @pytest.mark.parametrize('block', [1 << 22, 40])
-def test_weights_are_what_drawing_the_images_again_gives(
-        monkeypatch: pytest.MonkeyPatch, block: int) -> None:
+def test_weights_equal_resampled_images(monkeypatch: pytest.MonkeyPatch, block: int) -> None:
     monkeypatch.setattr(average_precision, '_BLOCK', block)
     matches = random_matches(1, 9)
     rng = np.random.default_rng(2)
@@ -74,7 +73,7 @@ def test_sample_without_objects_has_no_score() -> None:
     assert voc12(matches, weights) == pytest.approx([1, np.nan], nan_ok=True)
 
 
-def test_operating_points_by_hand() -> None:
+def test_operating_points_of_small_example() -> None:
     matches = Matches.of([image([1, 0, 1, 0], 4, ignored=(1,))],
                          [np.array([0.9, 0.8, 0.5, 0.5], np.float32)])
     here, best = operating_points(matches, 0.6)
@@ -84,7 +83,7 @@ def test_operating_points_by_hand() -> None:
     assert (best.precision, best.recall, best.f1) == pytest.approx((2 / 3, 1 / 2, 4 / 7))
 
 
-def test_operating_point_where_nothing_reaches_it() -> None:
+def test_unreachable_operating_point() -> None:
     matches = Matches.of([image([1], 1)], [np.array([0.3], np.float32)])
     here, best = operating_points(matches, 0.3)
     assert (here.recall, best.f1) == (1, 1)
@@ -93,7 +92,7 @@ def test_operating_point_where_nothing_reaches_it() -> None:
     assert (here.recall, here.f1) == (0, 0)
 
 
-def test_calibration_by_hand() -> None:
+def test_calibration_of_small_example() -> None:
     matches = Matches.of([image([1, 1, 0, 0, 1], 4, ignored=(4,))],
                          [np.array([0.95, 0.85, 0.85, 0.15, 0.1], np.float32)])
     result = calibration(matches, 0.5)

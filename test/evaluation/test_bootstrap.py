@@ -29,7 +29,7 @@ GOOD = evidence([True] * 18 + [False] * 2, [9] * 20)
 WEAK = evidence([True] * 9 + [False] * 11, [8] * 20)
 
 
-def test_interval_of_a_share_is_that_of_theory() -> None:
+def test_interval_of_share_agrees_with_theory() -> None:
     pixels = replace(evidence([True] * 400, [0, 10] * 200), detection={})
     one = named(bootstrap([{'a': pixels}], 2000, 1).sets['a'], 'pixel_accuracy').models[0]
     # The standard error of a share of a half in 400 draws is 0.025.
@@ -37,7 +37,7 @@ def test_interval_of_a_share_is_that_of_theory() -> None:
     assert (one.low, one.high) == pytest.approx((0.451, 0.549), abs=0.006)
 
 
-def test_difference_that_is_the_same_in_every_image_is_sure() -> None:
+def test_constant_difference_has_zero_width_interval() -> None:
     result = bootstrap([{'a': WEAK}, {'a': GOOD}], 200, 0)
     (difference,) = named(result.sets['a'], 'iou', 'road').differences
     assert (difference.low, difference.value, difference.high) == pytest.approx((.1, .1, .1))
@@ -45,7 +45,7 @@ def test_difference_that_is_the_same_in_every_image_is_sure() -> None:
     assert 0 < difference.low < difference.value < difference.high
 
 
-def test_model_against_itself_differs_by_nothing() -> None:
+def test_model_compared_with_itself_has_no_difference() -> None:
     result = bootstrap([{'a': WEAK}, {'a': WEAK}], 50, 0)
     for item in result.sets['a']:
         for one in item.differences:
@@ -53,12 +53,12 @@ def test_model_against_itself_differs_by_nothing() -> None:
             assert one.low in (0, pytest.approx(np.nan, nan_ok=True))
 
 
-def test_seed_decides() -> None:
+def test_interval_depends_on_seed() -> None:
     assert str(bootstrap([{'a': WEAK}], 50, 7)) == str(bootstrap([{'a': WEAK}], 50, 7))
     assert str(bootstrap([{'a': WEAK}], 50, 7)) != str(bootstrap([{'a': WEAK}], 50, 8))
 
 
-def test_without_samples_there_are_scores_and_no_intervals() -> None:
+def test_no_samples_give_scores_without_intervals() -> None:
     one = named(bootstrap([{'a': GOOD}], 0, 0).sets['a'], 'iou', 'road').models[0]
     assert one.value == pytest.approx(0.9)
     assert np.isnan(one.low) and np.isnan(one.high)
@@ -71,7 +71,7 @@ def test_overall_is_the_mean_over_the_sets() -> None:
         sum(named(result.sets[name], 'ap50', '').models[0].value for name in 'ab') / 2)
 
 
-def test_only_what_both_models_do_is_compared() -> None:
+def test_only_common_tasks_are_compared() -> None:
     boxes = SetEvidence(20, GOOD.detection, {}, None)
     result = bootstrap([{'a': GOOD}, {'a': boxes}], 5, 0)
     assert {item.metric.task for item in result.sets['a']} == {'detection'}

@@ -13,37 +13,37 @@ def halves(column: int, size: tuple[int, int] = (100, 100)) -> np.ndarray:
     return labels
 
 
-def test_same_borders_are_met() -> None:
+def test_equal_borders_score_one() -> None:
     assert boundary_f(halves(40), halves(40), 2).tolist() == [1, 1]
 
 
-def test_border_within_the_tolerance_is_met_and_beyond_it_is_not() -> None:
+def test_border_matches_within_tolerance_only() -> None:
     # 0.75 % of the diagonal of 400 x 300 is 3.75 pixels.
     truth = halves(200, (300, 400))
     assert boundary_f(truth, halves(203, (300, 400)), 2).tolist() == [1, 1]
     assert boundary_f(truth, halves(204, (300, 400)), 2).tolist() == [0, 0]
 
 
-def test_precision_and_recall_by_hand() -> None:
+def test_precision_and_recall_of_small_example() -> None:
     truth, seen = halves(50), halves(50)
     # A border of its own in the prediction: of both labels a second column, far off.
     seen[:, 80:] = 0
     assert boundary_f(truth, seen, 2) == pytest.approx(2 * 0.5 / 1.5)
 
 
-def test_label_without_a_border_has_no_score_and_one_that_is_missed_has_none_left() -> None:
+def test_label_without_border_has_no_score_and_missed_label_scores_zero() -> None:
     same = np.zeros((50, 50), np.uint8)
     assert np.isnan(boundary_f(same, halves(20, (50, 50)), 2)).all()
     assert boundary_f(halves(20, (50, 50)), same, 2).tolist() == [0, 0]
 
 
-def test_unknown_pixels_make_no_border() -> None:
+def test_unknown_pixels_have_no_border() -> None:
     truth = halves(50)
     truth[:, 45:55] = 2
     assert np.isnan(boundary_f(truth, halves(50), 2)).all()
 
 
-def test_class_of_no_label_makes_a_border_but_has_none() -> None:
+def test_class_without_label_borders_others_without_score() -> None:
     seen = halves(50)
     seen[seen == 1] = 2
     f = boundary_f(halves(50), seen, 2)
@@ -58,12 +58,12 @@ def test_images_of_odd_shapes(size: tuple[int, int]) -> None:
     assert ((f == 1) | np.isnan(f)).all()
 
 
-def test_large_images_are_thinned() -> None:
+def test_borders_of_large_images_are_subsampled() -> None:
     assert boundary_f(halves(2000, (40, 5000)), halves(2012, (40, 5000)), 2).tolist() == [1, 1]
 
 
 @pytest.mark.parametrize('labels', [3, 12, 70])
-def test_is_what_distances_say(labels: int) -> None:
+def test_score_agrees_with_distance_transform(labels: int) -> None:
     rng = np.random.default_rng(labels)
     truth, seen = (cv2.resize(rng.integers(0, labels, (9, 12), dtype=np.uint8), (240, 180),
                               interpolation=cv2.INTER_NEAREST) for _ in range(2))

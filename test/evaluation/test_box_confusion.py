@@ -20,7 +20,7 @@ def found(places: list[float], classes: list[int], scores: list[float]) -> Detec
     return Detections(row(*places), np.array(scores, np.float32), np.array(classes, np.int32))
 
 
-def test_counts_by_hand() -> None:
+def test_counts_of_small_example() -> None:
     counter = BoxConfusionCounter(('car', 'tree', 'bus'), (BUS, CAR), 0.3)
     truth = BoxTruth(row(0, 20, 40, 60), np.array([CAR, BUS, CAR, TREE], np.int32), row(100))
     outcome = counter.add(truth, found(
@@ -44,7 +44,7 @@ def test_closest_pairs_come_first() -> None:
     assert outcome.partner.tolist() == [1, 0]
 
 
-def test_nothing_there_and_nothing_seen() -> None:
+def test_no_objects_and_no_detections() -> None:
     counter = BoxConfusionCounter(('car',), (CAR,), 0.3)
     outcome = counter.add(BoxTruth(row(), np.zeros(0, np.int32), row()), found([], [], []))
     assert math.isnan(outcome.f1)

@@ -81,7 +81,7 @@ def run(manifest: Manifest, pipeline: Any = None, **options: Any) -> Any:
     return evaluate(pipeline or FakePipeline(), manifest, progress=False, **options)
 
 
-def test_scores_every_set_in_what_it_labels(manifest: Manifest) -> None:
+def test_sets_are_scored_on_their_labels(manifest: Manifest) -> None:
     report = run(manifest)
     assert [entry.name for entry in report.sets] == ['boxed', 'cars', 'masked']
     boxed = report.set_named('boxed')
@@ -99,7 +99,7 @@ def test_scores_every_set_in_what_it_labels(manifest: Manifest) -> None:
     assert masked.segmentation.mean == pytest.approx(1 / 3)
 
 
-def test_options_are_opened_for_ap_and_given_back(manifest: Manifest) -> None:
+def test_options_are_set_for_ap_and_restored(manifest: Manifest) -> None:
     pipeline = FakePipeline()
     before = pipeline.options
     run(manifest, pipeline)
@@ -110,7 +110,7 @@ def test_options_are_opened_for_ap_and_given_back(manifest: Manifest) -> None:
     assert (seen.nms_threshold, seen.tiles) == (0.55, 'auto')
 
 
-def test_options_are_given_back_after_an_error(manifest: Manifest, tmp_path: Path) -> None:
+def test_options_are_restored_after_error(manifest: Manifest, tmp_path: Path) -> None:
     pipeline = FakePipeline()
     before = pipeline.options
     (tmp_path / 'boxed' / 'images' / 'b.png').write_bytes(b'')
@@ -119,13 +119,13 @@ def test_options_are_given_back_after_an_error(manifest: Manifest, tmp_path: Pat
     assert pipeline.options is before
 
 
-def test_chosen_sets_and_limit(manifest: Manifest) -> None:
+def test_selected_sets_and_limit(manifest: Manifest) -> None:
     report = run(manifest, sets=['masked'], limit=2)
     (entry,) = report.sets
     assert (entry.name, entry.images) == ('masked', 2)
 
 
-def test_model_of_one_task(manifest: Manifest) -> None:
+def test_single_task_model(manifest: Manifest) -> None:
     report = run(manifest, FakePipeline(segmentation=None))
     assert [entry.name for entry in report.sets] == ['boxed', 'cars']
     report = run(manifest, FakePipeline(detection=None))
@@ -143,7 +143,8 @@ def test_model_of_one_task(manifest: Manifest) -> None:
     ({'pipeline': FakePipeline(segmentation=LabelSet.of('sea'))},
      'has no segmentation class road, grass; it knows sea'),
 ])
-def test_what_cannot_be_scored(manifest: Manifest, options: dict[str, Any], problem: str) -> None:
+def test_invalid_requests_are_rejected(manifest: Manifest, options: dict[str, Any],
+                                       problem: str) -> None:
     with pytest.raises(ConfigError, match=problem):
         run(manifest, **options)
 
@@ -161,7 +162,7 @@ def test_table_is_aligned_and_complete(manifest: Manifest) -> None:
     assert 'mean of those present' in text
 
 
-def test_dict_is_json_without_nan(manifest: Manifest) -> None:
+def test_dict_is_valid_json_without_nan(manifest: Manifest) -> None:
     values = json.loads(json.dumps(run(manifest).to_dict(), allow_nan=False))
     car = values['sets'][0]['detection']['car']
     assert (car['ap50'], car['ap'], car['objects']) == (pytest.approx(1), pytest.approx(1), 4)
@@ -187,7 +188,7 @@ def test_means_of_a_set_and_over_all(manifest: Manifest) -> None:
     assert report.overall.iou == pytest.approx({'road': 1 / 3, 'grass': 1 / 3})
 
 
-def test_confusion_is_at_the_threshold_of_use(manifest: Manifest) -> None:
+def test_confusion_uses_operating_threshold(manifest: Manifest) -> None:
     assert run(manifest).set_named('boxed').confusion.counts == ((0, 0, 4), (0, 0, 0), (0, 0, 0))
     pipeline = FakePipeline()
     pipeline.options = replace(pipeline.options, score_threshold=0.05)
@@ -195,7 +196,7 @@ def test_confusion_is_at_the_threshold_of_use(manifest: Manifest) -> None:
     assert report.set_named('boxed').confusion.counts == ((4, 0, 0), (0, 0, 0), (0, 0, 0))
 
 
-def test_models_of_different_tasks_side_by_side(manifest: Manifest) -> None:
+def test_models_of_different_tasks_are_compared(manifest: Manifest) -> None:
     pipelines: Any = [FakePipeline(), FakePipeline(segmentation=None)]
     result = evaluate_models(pipelines, ['both', 'boxes'], manifest, progress=False, samples=20,
                              images=1)

@@ -92,7 +92,7 @@ def scored(data: list[tuple[BoxTruth, Detections]]) -> dict[str, DetectionScore]
 
 @settings(max_examples=12)
 @given(st.integers(0, 10 ** 6), st.integers(3, 8))
-def test_every_score_is_that_of_pycocotools(seed: int, count: int) -> None:
+def test_scores_agree_with_pycocotools(seed: int, count: int) -> None:
     data = images(seed, count)
     ours = scored(data)
     for index, name in enumerate(('car', 'bus')):
@@ -102,7 +102,7 @@ def test_every_score_is_that_of_pycocotools(seed: int, count: int) -> None:
             assert getattr(ours[name], score) == pytest.approx(value, abs=1e-6, nan_ok=True), score
 
 
-def test_order_of_the_images_with_equal_scores_is_that_of_pycocotools() -> None:
+def test_order_of_equal_scores_agrees_with_pycocotools() -> None:
     truth = BoxTruth(np.array([[0, 0, 10, 10]], np.float32), np.zeros(1, np.int32), NONE)
     nothing = BoxTruth(NONE, np.zeros(0, np.int32), NONE)
     found = Detections(truth.boxes, np.array([0.5], np.float32), np.zeros(1, np.int32))
@@ -110,7 +110,7 @@ def test_order_of_the_images_with_equal_scores_is_that_of_pycocotools() -> None:
         assert scored(data)['car'].ap50 == pytest.approx(reference(data, 0)['ap50'], abs=1e-9)
 
 
-def test_a_smaller_object_is_not_there_for_the_larger_areas() -> None:
+def test_small_objects_are_ignored_in_larger_area_ranges() -> None:
     result = match(np.array([[0, 0, 20, 20], [100, 0, 150, 50]], np.float32), NONE,
                    np.array([[0, 0, 20, 20], [100, 0, 150, 50]], np.float32))
     assert result.objects.tolist() == [2, 1, 1, 0]
@@ -119,7 +119,7 @@ def test_a_smaller_object_is_not_there_for_the_larger_areas() -> None:
     assert result.ignored[1:, 0].tolist() == [[False, True], [True, False], [True, True]]
 
 
-def test_one_box_is_right_as_long_as_it_overlaps_enough() -> None:
+def test_box_matches_above_iou_threshold() -> None:
     result = match(np.array([[0, 0, 10, 10]], np.float32), NONE,
                    np.array([[0, 0, 7.01, 10]], np.float32))
     assert result.right[0, :, 0].tolist() == (IOUS < 0.701).tolist()
@@ -137,7 +137,7 @@ def row(*places: int) -> np.ndarray:
     return np.array([[place, 0, place + 10, 10] for place in places], np.float32)
 
 
-def test_voc_scores_by_hand() -> None:
+def test_voc_scores_of_small_example() -> None:
     # Right, wrong, right, of three objects: precision 1 to recall 1/3, then 2/3 to 2/3, then 0.
     score = voc(row(0, 20, 40), row(0, 100, 20))
     assert score.voc12 == pytest.approx(1 / 3 + 1 / 3 * 2 / 3)
@@ -145,7 +145,7 @@ def test_voc_scores_by_hand() -> None:
     assert score.voc07 == pytest.approx((4 + 3 * 2 / 3) / 11)
 
 
-def test_voc_takes_the_object_that_is_overlapped_most_even_if_it_is_taken() -> None:
+def test_voc_matches_largest_overlap_even_if_already_matched() -> None:
     # The second overlaps both by half and more, the first object more; COCO gives it the other.
     truth = np.array([[0, 0, 10, 10], [0, 0, 10, 16]], np.float32)
     found = np.array([[0, 0, 10, 10], [0, 0, 10, 10.4]], np.float32)
@@ -154,12 +154,12 @@ def test_voc_takes_the_object_that_is_overlapped_most_even_if_it_is_taken() -> N
     assert score.voc12 == pytest.approx(1 / 2)
 
 
-def test_voc_leaves_out_what_lies_in_a_region_to_ignore() -> None:
+def test_voc_excludes_detections_in_ignore_regions() -> None:
     score = voc(row(0), row(50, 0), np.array([[45, 0, 65, 20]], np.float32))
     assert (score.voc12, score.voc07) == (pytest.approx(1), pytest.approx(1))
 
 
-def test_sets_joined_are_as_one() -> None:
+def test_joined_sets_equal_one_set() -> None:
     data = images(3, 7)
     parts = []
     for chosen in (data[:4], data[4:], data):

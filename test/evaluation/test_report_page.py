@@ -100,8 +100,8 @@ def evaluate(*arguments: Any) -> int:
     return main(['evaluate', *map(str, arguments)])
 
 
-def test_one_model_for_real(data: Path, paint_model: Callable[..., Path], tmp_path: Path,
-                            capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_of_one_real_model(data: Path, paint_model: Callable[..., Path], tmp_path: Path,
+                                  capsys: pytest.CaptureFixture[str]) -> None:
     output = tmp_path / 'new' / 'out'
     assert evaluate('--model', paint_model(), '--config', data, '--output', output,
                     '--bootstrap', 50) == 0
@@ -122,8 +122,8 @@ def test_one_model_for_real(data: Path, paint_model: Callable[..., Path], tmp_pa
     assert row['differences'] == []
 
 
-def test_page_is_whole_and_needs_nothing_else(
-        data: Path, paint_model: Callable[..., Path], tmp_path: Path) -> None:
+def test_page_is_self_contained(data: Path, paint_model: Callable[..., Path],
+                                tmp_path: Path) -> None:
     assert evaluate('--model', paint_model(), '--config', data, '--output', tmp_path) == 0
     text = (tmp_path / 'report.html').read_text('utf-8')
     page = Page(text)
@@ -149,8 +149,8 @@ def test_page_is_whole_and_needs_nothing_else(
     assert not re.search(r'="[^"]*\bnan\b', re.sub(r'data:[^"]*', '', text))
 
 
-def test_hostile_names_are_text(data: Path, paint_model: Callable[..., Path], tmp_path: Path
-                                ) -> None:
+def test_hostile_names_are_escaped(data: Path, paint_model: Callable[..., Path],
+                                   tmp_path: Path) -> None:
     model = tmp_path / '<img src=x onerror=alert(2)>.onnx'
     model.write_bytes(paint_model().read_bytes())
     other = tmp_path / '</title><svg onload=alert(3)>.onnx'.replace('/', '\N{DIVISION SLASH}')
@@ -203,8 +203,9 @@ def test_json_of_one_model_is_its_report(data: Path, paint_model: Callable[..., 
     assert not (tmp_path / 'report.html').exists()
 
 
-def test_folder_that_cannot_be_made(data: Path, paint_model: Callable[..., Path], tmp_path: Path,
-                                    capsys: pytest.CaptureFixture[str]) -> None:
+def test_invalid_output_folder_is_rejected(data: Path, paint_model: Callable[..., Path],
+                                           tmp_path: Path,
+                                           capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / 'file').write_text('')
     assert evaluate('--model', paint_model(), '--config', data, '--output',
                     tmp_path / 'file' / 'x') == 1
@@ -212,5 +213,6 @@ def test_folder_that_cannot_be_made(data: Path, paint_model: Callable[..., Path]
 
 
 @pytest.mark.parametrize('option', ['--bootstrap', '--images', '--seed'])
-def test_numbers_have_ranges(data: Path, paint_model: Callable[..., Path], option: str) -> None:
+def test_numeric_options_have_ranges(data: Path, paint_model: Callable[..., Path],
+                                     option: str) -> None:
     assert evaluate('--model', paint_model(), '--config', data, option, -1) == 1

@@ -12,7 +12,7 @@ LABELS = MaskLabels(('tarmac', 'open', 'odd'), np.array(
     [[1, 0, 0, 0], [0, 1, 1, 0], [0, 0, 0, 0]], bool))
 
 
-def test_merged_iou_by_hand() -> None:
+def test_merged_iou_of_small_example() -> None:
     mask = np.array([[0, 0, 0, 0, 1, 1, 1, 1, 2, 255]], np.uint8)
     seen = np.array([[ROAD, ROAD, GRASS, SEA, GRASS, GROUND, ROAD, SEA, ROAD, ROAD]], np.uint8)
     scorer = SegmentationScorer(LABELS)
@@ -27,7 +27,7 @@ def test_merged_iou_by_hand() -> None:
     assert scores.mean == pytest.approx(2 / 5)
 
 
-def test_images_add_up() -> None:
+def test_images_are_accumulated() -> None:
     scorer = SegmentationScorer(LABELS)
     scorer.add(np.array([[0, 0]], np.uint8), np.array([[ROAD, ROAD]], np.uint8))
     scorer.add(np.array([[0], [1]], np.uint8), np.array([[GRASS], [GROUND]], np.uint8))
@@ -37,7 +37,7 @@ def test_images_add_up() -> None:
     assert scorer.confusion().tolist() == [[2, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
 
 
-def test_label_that_the_truth_lacks_is_not_in_the_mean() -> None:
+def test_label_absent_from_ground_truth_is_not_in_mean() -> None:
     scorer = SegmentationScorer(LABELS)
     scorer.add(np.array([[0, 0]], np.uint8), np.array([[ROAD, GRASS]], np.uint8))
     scores = scorer.scores()
@@ -45,7 +45,7 @@ def test_label_that_the_truth_lacks_is_not_in_the_mean() -> None:
     assert scores.mean == pytest.approx(1 / 2)
 
 
-def test_nothing_labelled_has_no_score() -> None:
+def test_unlabelled_images_have_no_score() -> None:
     scorer = SegmentationScorer(LABELS)
     scorer.add(np.array([[2, 255]], np.uint8), np.array([[ROAD, ROAD]], np.uint8))
     scores = scorer.scores()
@@ -53,18 +53,18 @@ def test_nothing_labelled_has_no_score() -> None:
     assert all(math.isnan(iou) for iou in scores.iou.values())
 
 
-def test_value_beyond_the_classes_is_wrong() -> None:
+def test_value_beyond_classes_counts_as_wrong() -> None:
     scorer = SegmentationScorer(LABELS)
     scorer.add(np.array([[0, 0]], np.uint8), np.array([[ROAD, 255]], np.uint8))
     assert scorer.scores().iou['tarmac'] == pytest.approx(1 / 2)
 
 
-def test_sizes_must_agree() -> None:
+def test_different_sizes_are_rejected() -> None:
     with pytest.raises(ValueError, match='differ in size'):
         SegmentationScorer(LABELS).add(np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8))
 
 
-def test_whole_image_scores_by_hand() -> None:
+def test_whole_image_scores_of_small_example() -> None:
     mask = np.array([[0, 0, 0, 1, 2]], np.uint8)
     seen = np.array([[ROAD, ROAD, GRASS, GROUND, ROAD]], np.uint8)
     scorer = SegmentationScorer(LABELS)
@@ -91,7 +91,7 @@ def test_boundaries_are_scored_on_merged_labels() -> None:
 
 
 @pytest.mark.parametrize('seed', range(3))
-def test_scores_are_those_of_torchmetrics(seed: int) -> None:
+def test_scores_agree_with_torchmetrics(seed: int) -> None:
     torch = pytest.importorskip('torch')
     torchmetrics = pytest.importorskip('torchmetrics.classification')
     rng = np.random.default_rng(seed)

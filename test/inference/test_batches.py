@@ -39,13 +39,13 @@ def never(size):
     ({1: 0.02, 2: 0.025, 3: 0.03}, 3, 3),
     ({1: 0.02}, 1, 1),
 ])
-def test_the_best_rate_is_chosen(seconds, most, chosen):
+def test_fastest_batch_size_is_selected(seconds, most, chosen):
     runtime, rates = choose_batch(Slow(seconds), never, most)
     assert list(rates)[-1] == chosen and runtime.batch == 4
     assert rates[1] == pytest.approx(1 / seconds[1], rel=0.3)
 
 
-def test_a_graph_for_more_images_is_opened_only_to_be_tried_and_kept_only_where_it_pays():
+def test_batch_graph_is_kept_only_if_faster():
     opened = []
 
     def open_for(size):
@@ -59,5 +59,5 @@ def test_a_graph_for_more_images_is_opened_only_to_be_tried_and_kept_only_where_
     assert runtime is one and list(rates) == [1]
 
 
-def test_sizes_are_powers_of_two_and_the_most():
+def test_sizes_are_powers_of_two_and_maximum():
     assert [sizes(most) for most in (1, 2, 3, 4, 6)] == [[], [2], [2, 3], [2, 4], [2, 4, 6]]

@@ -6,7 +6,7 @@ from mtl_perception.inference.in_turns import run_in_turns
 
 
 @pytest.mark.parametrize(('most', 'runs'), [(1, [1, 1, 1]), (2, [2, 1]), (3, [3]), (4, [3])])
-def test_a_batch_is_the_images_one_after_the_other(most, runs):
+def test_batch_equals_single_images(most, runs):
     seen = []
     memory = np.empty((most, 2, 2), np.uint8)
 
@@ -24,6 +24,6 @@ def test_a_batch_is_the_images_one_after_the_other(most, runs):
     assert outputs.boxes is None and outputs.scores is None and outputs.classes is None
 
 
-def test_what_fits_is_not_copied():
+def test_small_batch_is_not_copied():
     own = RawOutputs(label_map=np.zeros((2, 2, 2), np.uint8))
     assert run_in_turns(lambda images: own, np.zeros((2, 1, 1, 1), np.uint8), 2) is own

@@ -32,7 +32,7 @@ def test_the_image_fits_and_touches_two_borders(width, height, network):
 
 
 @given(SIDES, SIDES, NETWORKS, st.data())
-def test_boxes_come_back_where_they_were(width, height, network, data):
+def test_boxes_round_trip(width, height, network, data):
     letterbox = Letterbox((width, height), network)
     x = sorted(data.draw(st.lists(st.floats(0, width), min_size=2, max_size=2)))
     y = sorted(data.draw(st.lists(st.floats(0, height), min_size=2, max_size=2)))
@@ -52,7 +52,7 @@ def test_boxes_are_clipped_to_the_image():
 @settings(max_examples=200)
 @given(st.integers(20, 400), st.integers(20, 400), NETWORKS, st.sampled_from(['rgb', 'bgr']),
        st.data())
-def test_a_drawn_box_is_found_where_it_was_drawn(width, height, network, order, data):
+def test_drawn_box_maps_back_to_source(width, height, network, order, data):
     letterbox = Letterbox((width, height), network)
     # At least three network pixels on a side, so that there is something to find.
     least = [math.ceil(3 / scale) for scale in letterbox.scale]
@@ -74,7 +74,7 @@ def test_a_drawn_box_is_found_where_it_was_drawn(width, height, network, order, 
 
 
 @given(st.integers(64, 250), st.integers(64, 250), NETWORKS, st.booleans())
-def test_every_pixel_shows_the_place_that_its_coordinates_say(width, height, network, upright):
+def test_pixels_match_their_coordinates(width, height, network, upright):
     """A ramp whose value is the coordinate: values after resizing are coordinates too."""
     ramp = np.arange(height if upright else width, dtype=np.uint8)
     image = np.ascontiguousarray(
@@ -119,7 +119,7 @@ def test_each_source_pixel_gets_the_label_under_its_centre(width, height, networ
 
 
 @given(st.integers(8, 200), st.integers(8, 200), st.data())
-def test_a_window_of_the_labels_is_that_part_of_all(width, height, data):
+def test_label_window_equals_part_of_all_labels(width, height, data):
     letterbox = Letterbox((width, height), (96, 64))
     label_map = np.random.default_rng(0).integers(0, 250, (16, 24), np.uint8)
     x0, y0 = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
@@ -130,7 +130,7 @@ def test_a_window_of_the_labels_is_that_part_of_all(width, height, data):
     assert np.array_equal(part, whole[y0:y1, x0:x1])
 
 
-def test_an_image_that_is_an_input_already_is_not_copied():
+def test_image_of_input_format_is_not_copied():
     canvas = Canvas((96, 64))
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
     image.setflags(write=False)
@@ -149,7 +149,7 @@ def test_an_image_that_is_an_input_already_is_not_copied():
     assert np.array_equal(batch[0, ..., 2], image[..., 0])
 
 
-def test_an_image_of_the_right_size_is_only_reordered():
+def test_image_of_input_size_is_only_reordered():
     image = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
     assert np.array_equal(_placed(image, (96, 64))[1], image)
     assert np.array_equal(_placed(image, (96, 64), 'bgr')[1], image[..., ::-1])
@@ -159,7 +159,7 @@ def test_an_image_of_the_right_size_is_only_reordered():
 
 @pytest.mark.parametrize('size', [(48, 64), (40, 20), (96, 128), (333, 222), (400, 10)])
 @pytest.mark.parametrize('kind', ['rgb', 'bgr', 'grey'])
-def test_any_view_of_the_pixels_gives_the_same(size, kind):
+def test_non_contiguous_views_are_supported(size, kind):
     height, width = size
     shape = size if kind == 'grey' else (*size, 3)
     image = np.random.default_rng(1).integers(0, 256, shape, np.uint8)
@@ -194,7 +194,7 @@ def test_the_border_is_grey_after_every_change_of_size():
         assert np.array_equal(batch[slot], expected)
 
 
-def test_the_batch_is_one_buffer_used_again():
+def test_batch_buffer_is_reused():
     canvas = Canvas((96, 64))
     first = canvas.batch(2)
     assert first.shape == (2, 64, 96, 3) and first.flags.c_contiguous
@@ -207,7 +207,7 @@ def test_the_batch_is_one_buffer_used_again():
     assert larger[2].max() == PAD_VALUE
 
 
-def test_the_source_is_only_read():
+def test_source_is_not_modified():
     image = np.random.default_rng(3).integers(0, 256, (300, 500, 3), np.uint8)
     before = image.copy()
     _placed(image, (96, 64), 'bgr')
@@ -226,7 +226,7 @@ def test_shrinking_does_not_alias(size):
     assert np.abs(inside - 100).max() <= 30
 
 
-def test_halving_first_agrees_with_the_mean_over_each_pixel():
+def test_halving_agrees_with_area_mean():
     rng = np.random.default_rng(4)
     image = cv2.GaussianBlur(rng.integers(0, 256, (1080, 1920, 3), np.uint8), (0, 0), 3)
     letterbox, seen = _placed(image, (640, 640))
@@ -235,10 +235,10 @@ def test_halving_first_agrees_with_the_mean_over_each_pixel():
     assert np.abs(ours.astype(int) - reference).mean() < 1
 
 
-def test_the_letterbox_of_a_size_is_computed_once():
+def test_letterbox_is_cached_by_size():
     assert letterbox_of((640, 480), (64, 64)) is letterbox_of((640, 480), (64, 64))
 
 
-def test_an_unknown_order_is_named():
+def test_unknown_channel_order_is_named():
     with pytest.raises(ConfigError, match=r"'gbr'.*rgb, bgr"):
         _placed(np.zeros((4, 4, 3), np.uint8), (64, 64), 'gbr')

@@ -11,7 +11,7 @@ ZEN_2 = 'processor\t: 0\nflags\t\t: fpu sse4_2 avx avx2 fma\nbugs\t\t: spectre_v
 
 
 @pytest.mark.skipif(platform.machine() not in ('x86_64', 'AMD64'), reason='flags of x86')
-def test_a_cpu_without_avx512_is_known_not_to_compute_in_bf16(tmp_path):
+def test_cpu_without_avx512_has_no_bf16(tmp_path):
     info = tmp_path / 'cpuinfo'
     info.write_text(ZEN_2)
     assert not may_compute_bf16(info)
@@ -20,7 +20,7 @@ def test_a_cpu_without_avx512_is_known_not_to_compute_in_bf16(tmp_path):
         assert may_compute_bf16(info)
 
 
-def test_what_cannot_be_seen_may_be(tmp_path, monkeypatch):
+def test_unknown_cpu_features_are_assumed(tmp_path, monkeypatch):
     assert may_compute_bf16(tmp_path / 'missing')
     info = tmp_path / 'cpuinfo'
     info.write_text('processor\t: 0\n')
@@ -30,12 +30,12 @@ def test_what_cannot_be_seen_may_be(tmp_path, monkeypatch):
     assert may_compute_bf16(info)
 
 
-def test_openvino_agrees():
+def test_bf16_detection_agrees_with_openvino():
     runtime = pytest.importorskip('mtl_perception.inference.openvino_runtime')
     assert may_compute_bf16() or 'bf16' not in runtime.OpenVinoRuntime.facts().precisions
 
 
-def test_a_driver_is_a_library_that_loads(monkeypatch):
+def test_driver_is_detected_by_loading(monkeypatch):
     monkeypatch.setattr(machine, 'CUDA_DRIVER', 'libno_such_driver.so.1')
     assert not machine.has_cuda_driver()
     # Any library that is there stands for the driver.
@@ -58,7 +58,7 @@ print(*sys.modules)
 
 @pytest.mark.parametrize('cpu, name, others', [
     ('bf16', 'openvino', {'onnxruntime'}), ('fp32', 'onnxruntime', {'openvino'})])
-def test_auto_loads_only_the_runtime_that_it_takes(paint_model, cpu, name, others):
+def test_auto_loads_only_selected_runtime(paint_model, cpu, name, others):
     runtime = pytest.importorskip('mtl_perception.inference.openvino_runtime')
     if cpu == 'bf16' and 'bf16' not in runtime.OpenVinoRuntime.facts().precisions:
         pytest.skip('this CPU does not compute in BF16')

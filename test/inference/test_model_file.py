@@ -18,7 +18,7 @@ def _refusal(path) -> str:
     return text
 
 
-def test_a_missing_file_and_a_directory(tmp_path):
+def test_missing_file_and_directory_are_rejected(tmp_path):
     assert 'no such model file' in _refusal(tmp_path / 'none.onnx')
     folder = tmp_path / 'folder.onnx'
     folder.mkdir()
@@ -27,13 +27,13 @@ def test_a_missing_file_and_a_directory(tmp_path):
     assert 'cannot be accessed' in _refusal(tmp_path / ('long' * 100))
 
 
-def test_a_pipe_is_not_waited_for(tmp_path):
+def test_pipe_is_rejected_without_waiting(tmp_path):
     path = tmp_path / 'pipe.onnx'
     os.mkfifo(path)
     assert 'not a regular file' in _refusal(path)
 
 
-def test_a_file_too_small_or_too_large(tmp_path):
+def test_file_of_invalid_size_is_rejected(tmp_path):
     path = tmp_path / 'size.onnx'
     path.write_bytes(b'')
     assert 'only 0 bytes' in _refusal(path)

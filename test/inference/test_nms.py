@@ -28,7 +28,7 @@ BOX = st.tuples(st.integers(-5, 40), st.integers(-5, 40), st.integers(1, 20), st
 @settings(max_examples=120)
 @given(st.lists(st.tuples(BOX, st.sampled_from([0.1, 0.25, 0.5, 0.9, 1.0]), st.integers(0, 2)),
                 max_size=30), st.sampled_from([0.0, 0.3141, 0.5927, 1.0]), st.integers(1, 40))
-def test_it_is_greedy_by_class(found, threshold, limit):
+def test_nms_is_greedy_per_class(found, threshold, limit):
     boxes = np.array([(x, y, x + w, y + h) for (x, y, w, h), _, _ in found], np.float32)
     scores = np.array([score for _, score, _ in found], np.float32)
     classes = np.array([index for _, _, index in found], np.int32)
@@ -36,7 +36,7 @@ def test_it_is_greedy_by_class(found, threshold, limit):
     assert kept.tolist() == _reference(boxes.tolist(), scores.tolist(), classes, threshold)[:limit]
 
 
-def test_many_classes_in_one_place_all_stay():
+def test_overlapping_boxes_of_different_classes_are_kept():
     boxes = np.tile(np.array([[1000, 2000, 1010, 2010]], np.float32), (254, 1))
     kept = suppress(boxes, np.full(254, 0.5, np.float32), np.arange(254), 0.1, 1000)
     assert kept.tolist() == list(range(254))

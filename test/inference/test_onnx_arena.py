@@ -43,7 +43,7 @@ print(resident() - before)
 
 
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='looks into /proc')
-def test_what_the_first_run_took_goes_back(paint_model):
+def test_memory_of_first_run_is_freed(paint_model):
     def growth(setting):
         done = subprocess.run(
             [sys.executable, '-c', PROGRAM, str(paint_model(size=(640, 480))), setting],
@@ -55,7 +55,7 @@ def test_what_the_first_run_took_goes_back(paint_model):
     assert ours < default - 3, (ours, default)
 
 
-def test_outputs_are_bound_where_their_shapes_are_known(paint_model):
+def test_outputs_of_known_shape_are_bound(paint_model):
     session = onnxruntime.InferenceSession(
         str(paint_model()), providers=['CPUExecutionProvider'])
     binding = session.io_binding()

@@ -8,7 +8,7 @@ from mtl_perception.inference.onnx_file import read_onnx_header
 from mtl_perception.spec import METADATA_KEY
 
 
-def test_reads_the_spec_as_onnx_itself_does(paint_model):
+def test_spec_agrees_with_onnx(paint_model):
     path = paint_model(size=(128, 96), stride=1)
     spec = read_onnx_header(path).spec
     metadata = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
@@ -18,7 +18,7 @@ def test_reads_the_spec_as_onnx_itself_does(paint_model):
 
 @pytest.mark.parametrize(('dtype', 'name'), [
     (np.float32, 'fp32'), (np.float16, 'fp16'), (np.int8, 'int8')])
-def test_precision_is_that_of_most_of_the_weights(paint_proto, tmp_path, dtype, name):
+def test_precision_is_that_of_most_weights(paint_proto, tmp_path, dtype, name):
     model = paint_proto()
     model.graph.initializer.extend([
         numpy_helper.from_array(np.zeros(5000, dtype), 'weights'),
@@ -28,7 +28,7 @@ def test_precision_is_that_of_most_of_the_weights(paint_proto, tmp_path, dtype, 
     assert read_onnx_header(path).precision == name
 
 
-def test_a_file_cut_off_anywhere_is_rejected(paint_proto, tmp_path):
+def test_truncated_file_is_rejected(paint_proto, tmp_path):
     whole = paint_proto().SerializeToString()
     path = tmp_path / 'cut.onnx'
     for length in range(1, len(whole), 41):
@@ -37,7 +37,7 @@ def test_a_file_cut_off_anywhere_is_rejected(paint_proto, tmp_path):
             read_onnx_header(path)
 
 
-def test_other_files_are_rejected(tmp_path):
+def test_other_file_types_are_rejected(tmp_path):
     path = tmp_path / 'other.onnx'
     rng = np.random.default_rng(0)
     for content in (b'\x89PNG\r\n\x1a\n' + bytes(4000), b'#!/bin/sh\n' * 99, bytes(4000),
@@ -47,14 +47,14 @@ def test_other_files_are_rejected(tmp_path):
             read_onnx_header(path)
 
 
-def test_a_git_lfs_pointer_is_called_one(tmp_path):
+def test_git_lfs_pointer_is_named_in_error(tmp_path):
     path = tmp_path / 'pointer.onnx'
     path.write_text('version https://git-lfs.github.com/spec/v1\noid sha256:' + 'a' * 64)
     with pytest.raises(ModelError, match='git lfs pull'):
         read_onnx_header(path)
 
 
-def test_a_model_of_another_program_is_rejected(paint_proto, tmp_path):
+def test_model_without_spec_is_rejected(paint_proto, tmp_path):
     model = paint_proto()
     del model.metadata_props[:]
     path = tmp_path / 'foreign.onnx'
@@ -65,7 +65,7 @@ def test_a_model_of_another_program_is_rejected(paint_proto, tmp_path):
 
 @pytest.mark.parametrize('text', ['no JSON', '[]', '{"format": 99}', '{"format": 1, "x": 2}',
                                   '{"format": 1, "detection": {"names": [3]}}', '{"format": 1}'])
-def test_a_broken_spec_is_rejected_with_the_path(paint_proto, tmp_path, text):
+def test_broken_spec_is_rejected_with_path(paint_proto, tmp_path, text):
     model = paint_proto()
     model.metadata_props[0].value = text
     path = tmp_path / 'spec.onnx'
@@ -105,7 +105,7 @@ def _change_type(model):
     (_fix_batch, r'images is uint8 \[1, 64, 96, 3\]'),
     (_change_size, r'images is .*128.* uint8 \[batch, 64, 96, 3\]'),
     (_change_type, r'label_map is int64')])
-def test_a_graph_that_is_not_what_its_spec_says(paint_proto, tmp_path, spoil, reason):
+def test_graph_that_contradicts_spec_is_rejected(paint_proto, tmp_path, spoil, reason):
     model = paint_proto()
     spoil(model)
     path = tmp_path / 'spoilt.onnx'
@@ -115,7 +115,7 @@ def test_a_graph_that_is_not_what_its_spec_says(paint_proto, tmp_path, spoil, re
     assert '\n' not in str(caught.value)
 
 
-def test_weights_in_another_file_are_not_read(paint_proto, tmp_path):
+def test_external_weights_are_rejected(paint_proto, tmp_path):
     model = paint_proto()
     model.graph.initializer.append(
         numpy_helper.from_array(np.zeros(5000, np.float32), 'weights'))

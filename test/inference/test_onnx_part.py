@@ -19,7 +19,7 @@ def _onnx_part(path, outputs, folder):
 
 @pytest.mark.parametrize('outputs', [DETECTION, SEGMENTATION, DETECTION + SEGMENTATION])
 @pytest.mark.parametrize('shipped', [False, True])
-def test_has_what_the_outputs_need_and_nothing_else(paint_model, tmp_path, outputs, shipped):
+def test_part_contains_only_required_nodes(paint_model, tmp_path, outputs, shipped):
     path = model_path() if shipped else paint_model()
     part = onnx.load_from_string(OnnxParts(path).part(outputs))
     onnx.checker.check_model(part, full_check=True)
@@ -35,7 +35,7 @@ def test_has_what_the_outputs_need_and_nothing_else(paint_model, tmp_path, outpu
     assert part.metadata_props == whole.metadata_props
 
 
-def test_the_part_computes_what_the_whole_does(paint_model):
+def test_part_agrees_with_whole_graph(paint_model):
     path = paint_model()
     images = np.random.default_rng(0).integers(0, 256, (2, 64, 96, 3)).astype(np.uint8)
     whole = onnxruntime.InferenceSession(path).run(DETECTION, {'images': images})
@@ -44,7 +44,7 @@ def test_the_part_computes_what_the_whole_does(paint_model):
     assert all(np.array_equal(*values) for values in zip(whole, part, strict=True))
 
 
-def test_a_file_that_was_replaced_is_not_taken_for_the_one_that_runs(paint_model, tmp_path):
+def test_replaced_file_is_rejected(paint_model, tmp_path):
     path = tmp_path / 'model.onnx'
     path.write_bytes(paint_model().read_bytes())
     parts = OnnxParts(path)
@@ -58,7 +58,7 @@ def test_a_file_that_was_replaced_is_not_taken_for_the_one_that_runs(paint_model
         parts.part(SEGMENTATION)
 
 
-def test_a_broken_file_is_one_error_and_no_other(paint_model, tmp_path):
+def test_broken_file_raises_model_error(paint_model, tmp_path):
     path = tmp_path / 'model.onnx'
     whole = bytearray(paint_model().read_bytes())
     rng = np.random.default_rng(0)

@@ -17,7 +17,7 @@ def _open(path, device='cpu', **options):
     return OnnxRuntime(path, device, RuntimeOptions(**options), silent)
 
 
-def test_outputs_for_a_batch(paint_model):
+def test_batch_outputs_follow_contract(paint_model):
     runtime = _open(paint_model(size=(96, 64), stride=4))
     images = np.zeros((3, 64, 96, 3), np.uint8)
     images[1, 8:20, 16:40] = (255, 0, 0)
@@ -31,7 +31,7 @@ def test_outputs_for_a_batch(paint_model):
     assert (outputs.label_map[1, 2:5, 4:10] == 0).all() and (outputs.label_map[0] == 3).all()
 
 
-def test_a_model_of_one_task_leaves_the_other_out(paint_model):
+def test_single_task_model_omits_other_outputs(paint_model):
     images = np.zeros((1, 64, 96, 3), np.uint8)
     detects = _open(paint_model(segmentation=False)).run(images)
     assert detects.label_map is None and detects.boxes is not None
@@ -40,7 +40,7 @@ def test_a_model_of_one_task_leaves_the_other_out(paint_model):
     assert segments.label_map is not None
 
 
-def test_all_tasks_and_sizes_of_batch_say_the_same_and_one_image_is_not_copied(paint_model):
+def test_tasks_and_batch_sizes_agree_without_copy_of_single_image(paint_model):
     runtime = _open(paint_model())
     rng = np.random.default_rng(0)
     for _ in range(2):
@@ -60,7 +60,7 @@ def test_all_tasks_and_sizes_of_batch_say_the_same_and_one_image_is_not_copied(p
                 assert all(np.array_equal(part[name], whole[name]) for name in names)
 
 
-def test_images_may_be_read_only(paint_model):
+def test_read_only_images_are_supported(paint_model):
     images = np.zeros((1, 64, 96, 3), np.uint8)
     images[0, 8:20, 16:40] = (255, 0, 0)
     images.setflags(write=False)
@@ -72,12 +72,12 @@ def test_images_may_be_read_only(paint_model):
 @pytest.mark.parametrize('images', [
     np.zeros((1, 64, 96, 3), np.float32), np.zeros((64, 96, 3), np.uint8),
     np.zeros((1, 96, 64, 3), np.uint8), np.zeros((1, 64, 96, 4), np.uint8)])
-def test_images_of_another_shape_are_rejected(paint_model, images):
+def test_images_of_other_shape_are_rejected(paint_model, images):
     with pytest.raises(ValueError, match='not uint8'):
         _open(paint_model()).run(images)
 
 
-def test_a_graph_that_cannot_be_loaded_is_one_line(paint_proto, tmp_path, capfd):
+def test_invalid_graph_gives_one_line_error(paint_proto, tmp_path, capfd):
     model = paint_proto()
     model.graph.node[3].op_type = 'NoSuchOperator'
     path = tmp_path / 'spoilt.onnx'
@@ -88,7 +88,7 @@ def test_a_graph_that_cannot_be_loaded_is_one_line(paint_proto, tmp_path, capfd)
     assert capfd.readouterr() == ('', '')
 
 
-def test_it_prints_nothing(paint_model):
+def test_runtime_prints_nothing(paint_model):
     code = ('import sys, numpy; from pathlib import Path; '
             'from mtl_perception.inference.registry import open_runtime, RuntimeOptions; '
             'open_runtime(Path(sys.argv[1]), RuntimeOptions("onnxruntime")).run('
@@ -98,7 +98,7 @@ def test_it_prints_nothing(paint_model):
     assert (done.stdout, done.stderr) == ('', '')
 
 
-def test_cuda_by_name_needs_cuda(paint_model):
+def test_cuda_by_name_requires_cuda_build(paint_model):
     if 'CUDAExecutionProvider' in onnxruntime.get_available_providers():
         pytest.skip('this ONNX Runtime has CUDA')
     with pytest.raises(StartError, match='onnxruntime-gpu'):
@@ -106,14 +106,14 @@ def test_cuda_by_name_needs_cuda(paint_model):
     assert open_runtime(paint_model(), RuntimeOptions('onnxruntime')).device == 'cpu'
 
 
-def test_another_precision_than_the_models_is_rejected(paint_model):
+def test_precision_other_than_models_is_rejected(paint_model):
     with pytest.raises(StartError, match='computes in fp32 as the model, not in bf16'):
         _open(paint_model(), precision='bf16')
     assert _open(paint_model(), precision='fp32', threads=1).precision == 'fp32'
 
 
 @pytest.mark.parametrize('opset', [5, 99])
-def test_an_operator_set_that_it_does_not_know(paint_proto, tmp_path, opset):
+def test_unknown_operator_set_is_rejected(paint_proto, tmp_path, opset):
     model = paint_proto()
     model.opset_import[0].version = opset
     path = tmp_path / 'opset.onnx'
@@ -122,7 +122,7 @@ def test_an_operator_set_that_it_does_not_know(paint_proto, tmp_path, opset):
         _open(path)
 
 
-def test_with_cuda_but_without_a_driver_the_driver_is_missed(monkeypatch):
+def test_missing_driver_is_reported(monkeypatch):
     monkeypatch.setattr(onnxruntime, 'get_available_providers',
                         lambda: ['CUDAExecutionProvider', 'CPUExecutionProvider'])
     monkeypatch.setattr(machine, 'CUDA_DRIVER', 'libno_such_driver.so.1')
@@ -134,7 +134,7 @@ def test_with_cuda_but_without_a_driver_the_driver_is_missed(monkeypatch):
     assert OnnxRuntime.facts().devices == ('cuda', 'cpu')
 
 
-def test_a_session_that_took_the_cpu_instead_of_the_gpu_is_rejected(paint_model, capfd):
+def test_session_that_falls_back_to_cpu_is_rejected(paint_model, capfd):
     if 'CUDAExecutionProvider' in onnxruntime.get_available_providers():
         pytest.skip('this ONNX Runtime has CUDA')
     with pytest.raises(StartError, match='can use no GPU'):

@@ -31,7 +31,7 @@ def _images(count=3):
     return images
 
 
-def test_says_what_onnx_runtime_says_for_any_batch(paint_model, cache):
+def test_agrees_with_onnxruntime_for_any_batch_size(paint_model, cache):
     path = paint_model(size=(96, 64), stride=4)
     runtime = _open(path, cache, precision='fp32')
     other = open_runtime(path, RuntimeOptions('onnxruntime'))
@@ -47,7 +47,7 @@ def test_says_what_onnx_runtime_says_for_any_batch(paint_model, cache):
     assert ours.boxes[0, 0].tolist() == [16, 8, 40, 20]
 
 
-def test_a_model_of_one_task_leaves_the_other_out(paint_model, cache):
+def test_single_task_model_omits_other_outputs(paint_model, cache):
     detects = _open(paint_model(segmentation=False), cache).run(_images())
     assert detects.label_map is None and detects.boxes is not None
     segments = _open(paint_model(detection=False), cache).run(_images())
@@ -60,7 +60,7 @@ def test_outputs_are_not_copied(paint_model, cache):
     assert runtime.run(255 - _images(1)).label_map.ctypes.data == first.label_map.ctypes.data
 
 
-def test_a_task_alone_is_a_graph_of_its_own(paint_model, cache):
+def test_single_task_uses_separate_graph(paint_model, cache):
     lines = []
     runtime = _open(paint_model(), cache, lines.append, precision='fp32')
     both = {name: values.copy() for name, values in vars(runtime.run(_images(1))).items()}
@@ -76,7 +76,7 @@ def test_a_task_alone_is_a_graph_of_its_own(paint_model, cache):
     assert not lines
 
 
-def test_precision_is_what_was_asked_for_whatever_lies_in_the_cache(paint_model, cache):
+def test_cache_does_not_change_precision(paint_model, cache):
     precisions = OpenVinoRuntime.facts().precisions
     assert _open(paint_model(), cache).precision == precisions[0]
     assert _open(paint_model(), cache, precision='fp32').precision == 'fp32'
@@ -91,7 +91,7 @@ def test_precision_is_what_was_asked_for_whatever_lies_in_the_cache(paint_model,
         assert least <= np.abs(scores - expected).max() <= most
 
 
-def test_what_is_compiled_is_kept_and_a_broken_file_is_not_used(paint_model, cache):
+def test_cache_is_reused_and_broken_file_ignored(paint_model, cache):
     expected = _open(paint_model(), cache).run(_images()).boxes
     (blob,) = (cache / 'openvino').iterdir()
     whole = blob.read_bytes()
@@ -101,14 +101,14 @@ def test_what_is_compiled_is_kept_and_a_broken_file_is_not_used(paint_model, cac
         assert np.array_equal(_open(paint_model(), cache).run(_images()).boxes, expected)
 
 
-def test_a_folder_that_cannot_be_made_is_told_and_done_without(paint_model, cache):
+def test_unwritable_cache_folder_is_reported_and_skipped(paint_model, cache):
     cache.write_text('no folder')
     lines = []
     assert _open(paint_model(), cache, lines.append).run(_images()).boxes is not None
     assert len(lines) == 1 and str(cache) in lines[0] and 'is not kept' in lines[0]
 
 
-def test_a_graph_that_it_cannot_load_is_one_line(paint_proto, tmp_path, cache, capfd):
+def test_invalid_graph_gives_one_line_error(paint_proto, tmp_path, cache, capfd):
     operator, version = paint_proto(), paint_proto()
     operator.graph.node[3].op_type = 'NoSuchOperator'
     version.opset_import[0].version = 99
@@ -121,7 +121,7 @@ def test_a_graph_that_it_cannot_load_is_one_line(paint_proto, tmp_path, cache, c
     assert capfd.readouterr() == ('', '')
 
 
-def test_it_prints_nothing(paint_model, cache):
+def test_runtime_prints_nothing(paint_model, cache):
     code = ('import sys, numpy; from pathlib import Path; '
             'from mtl_perception.inference.registry import open_runtime, RuntimeOptions; '
             'options = RuntimeOptions("openvino", cache=Path(sys.argv[2])); '
@@ -132,7 +132,7 @@ def test_it_prints_nothing(paint_model, cache):
     assert (done.stdout, done.stderr) == ('', '')
 
 
-def test_signals_arrive_after_models_have_come_and_gone(paint_model, cache):
+def test_signals_are_delivered_after_models_are_deleted(paint_model, cache):
     # Python handles them on the thread's alternate stack, which OpenVINO replaces.
     code = """
 import faulthandler, gc, os, signal, sys

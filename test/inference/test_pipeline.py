@@ -58,7 +58,7 @@ def _scripted(boxes, scores, classes=None, **options) -> Pipeline:
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(30, 500), st.integers(30, 500), st.sampled_from(['rgb', 'bgr']), st.data())
-def test_what_is_drawn_is_found_in_source_pixels(pipeline, width, height, order, data):
+def test_results_are_in_source_pixels(pipeline, width, height, order, data):
     scale = min(160 / width, 128 / height)
     least = math.ceil(9 / scale)
     if 2 * least > min(width, height):
@@ -83,7 +83,7 @@ def test_what_is_drawn_is_found_in_source_pixels(pipeline, width, height, order,
     assert (seen.label_map[outside] == DARK).all()
 
 
-def test_scores_classes_and_order(pipeline):
+def test_detections_have_scores_and_classes_in_order(pipeline):
     image = _image(160, 128, red=(10, 10, 40, 30), green=(60, 20, 80, 90),
                      blue=(100, 5, 140, 25))
     image[image[..., 1] == 255] = (0, 200, 0)
@@ -107,13 +107,13 @@ def test_options_take_effect_between_frames(paint_model):
     assert pipeline.run(image).detections.classes.tolist() == [0]
 
 
-def test_nothing_in_the_image(pipeline):
+def test_empty_image_gives_no_detections(pipeline):
     seen = pipeline.run(_image(100, 100))
     assert seen.detections.boxes.shape == (0, 4) and len(seen.detections) == 0
     assert (seen.label_map == DARK).all()
 
 
-def test_a_task_that_the_model_does_not_have_is_none(paint_model):
+def test_missing_task_of_model_is_none(paint_model):
     image = _image(160, 128, red=(10, 10, 40, 30))
     seen = Pipeline(paint_model(size=(160, 128), segmentation=False)).run(image)
     assert seen.label_map is None and len(seen.detections) == 1
@@ -125,7 +125,7 @@ def test_a_task_that_the_model_does_not_have_is_none(paint_model):
 
 
 @pytest.mark.parametrize('tiles', ['off', '2x2'])
-def test_only_the_tasks_that_are_asked_for(paint_model, tiles):
+def test_only_requested_tasks_are_computed(paint_model, tiles):
     pipeline = Pipeline(paint_model(size=(160, 128)), PipelineOptions(tiles=tiles))
     image = _image(160, 128, red=(10, 10, 40, 30))
     both = pipeline.run(image, tasks=['segmentation', 'detection'])
@@ -141,7 +141,7 @@ def test_only_the_tasks_that_are_asked_for(paint_model, tiles):
 
 @pytest.mark.parametrize('tiles', ['off', '2x2'])
 @pytest.mark.parametrize('size', [(160, 128), (77, 93), (640, 480)])
-def test_the_label_map_is_written_where_the_caller_wants_it(paint_model, tiles, size):
+def test_label_map_is_written_into_callers_buffer(paint_model, tiles, size):
     pipeline = Pipeline(paint_model(size=(160, 128)), PipelineOptions(tiles=tiles))
     image = _image(*size, red=(10, 10, 40, 30))
     memory = np.full(size[::-1], 99, np.uint8)
@@ -150,13 +150,13 @@ def test_the_label_map_is_written_where_the_caller_wants_it(paint_model, tiles, 
     assert np.array_equal(memory, pipeline.run(image).label_map)
 
 
-def test_grey_images(pipeline):
+def test_grey_images_give_results(pipeline):
     image = np.full((90, 120), 130, np.uint8)
     seen = pipeline.run(image)
     assert len(seen.detections) == 0 and seen.label_map.shape == (90, 120)
 
 
-def test_a_frame_does_not_show_in_the_next(pipeline):
+def test_frames_are_independent(pipeline):
     pipeline.run(_image(500, 400, red=(0, 0, 500, 400)))
     for size in ((500, 100), (30, 100), (1, 1), (160, 128)):
         seen = pipeline.run(_image(*size))
@@ -172,7 +172,7 @@ def test_results_are_not_overwritten_by_the_next_frame(pipeline):
 
 
 @pytest.mark.parametrize('tiles', ['auto', '1x4', '3x5'])
-def test_tiles_find_what_the_whole_image_shows(paint_model, tiles):
+def test_tiles_agree_with_whole_image(paint_model, tiles):
     pipeline = Pipeline(paint_model(size=(160, 128)), options=PipelineOptions(tiles=tiles))
     for x in range(5, 570, 31):
         box = (x, 40, x + 24, 58)
@@ -189,7 +189,7 @@ def test_tiles_find_what_the_whole_image_shows(paint_model, tiles):
         assert not wrong.any()
 
 
-def test_an_image_may_be_taller_than_wide(paint_model):
+def test_portrait_images_are_supported(paint_model):
     pipeline = Pipeline(paint_model(size=(160, 128)), options=PipelineOptions(tiles='auto'))
     seen = pipeline.run(_image(90, 700, blue=(30, 333, 60, 365)))
     assert seen.detections.boxes == pytest.approx(np.array([[30, 333, 60, 365]]), abs=1.5)
@@ -197,7 +197,7 @@ def test_an_image_may_be_taller_than_wide(paint_model):
 
 
 @pytest.mark.parametrize('batch', [1, 3])
-def test_images_of_many_sizes_in_one_batch(batch, paint_model):
+def test_batch_of_different_sizes(batch, paint_model):
     pipeline = Pipeline(paint_model(size=(160, 128)), runtime=RuntimeOptions(batch=batch))
     assert pipeline.batch == batch
     images = [_image(width, height, red=(5, 6, width // 2, height // 2))
@@ -210,7 +210,7 @@ def test_images_of_many_sizes_in_one_batch(batch, paint_model):
     assert pipeline.run_batch([]) == []
 
 
-def test_each_image_of_a_batch_has_its_own_order_tasks_options_and_memory(paint_model):
+def test_images_of_batch_have_separate_options_and_buffers(paint_model):
     pipeline = Pipeline(paint_model(size=(160, 128)), runtime=RuntimeOptions(batch=4))
     image = _image(160, 128, red=(20, 20, 60, 60), green=(80, 20, 120, 60))
     memory = np.empty((128, 160), np.uint8)
@@ -225,7 +225,7 @@ def test_each_image_of_a_batch_has_its_own_order_tasks_options_and_memory(paint_
     assert np.array_equal(labels.label_map, memory)
 
 
-def test_a_measured_batch_changes_nothing_but_time(paint_model):
+def test_measured_batch_size_does_not_change_results(paint_model):
     pipeline = Pipeline(paint_model(size=(160, 128)))
     images = [Request(_image(160, 128, red=(5, 6, 40 + 9 * number, 50))) for number in range(4)]
     before = pipeline.run_batch(images)
@@ -236,13 +236,13 @@ def test_a_measured_batch_changes_nothing_but_time(paint_model):
         assert np.array_equal(one.label_map, other.label_map)
 
 
-def test_batches_are_bounded():
+def test_batch_size_is_bounded():
     pipeline = _scripted([[0, 0, 9, 9]], [0.9], tiles='3x3')
     pipeline.run(np.zeros((600, 600, 3), np.uint8))
     assert pipeline.runtime.batches == [4, 4, 1]
 
 
-def test_boxes_stay_inside_the_image_and_are_never_empty():
+def test_boxes_are_inside_image_and_not_empty():
     nan, inf = math.nan, math.inf
     # The image fills 160x64 of the network's 160x128: below that is border.
     pipeline = _scripted(
@@ -254,12 +254,12 @@ def test_boxes_stay_inside_the_image_and_are_never_empty():
     assert sorted(found.boxes.tolist()) == [[0, 0, 60, 60], [0, 0, 320, 18], [20, 80, 60, 128]]
 
 
-def test_padding_of_the_candidates_never_counts():
+def test_padded_candidates_are_ignored():
     pipeline = _scripted([[0, 0, 9, 9], [20, 20, 40, 40]], [0.01, 0.0], score_threshold=0.0)
     assert len(pipeline.run(np.zeros((128, 160, 3), np.uint8)).detections) == 1
 
 
-def test_a_class_without_a_name_is_left_out():
+def test_unnamed_class_is_omitted():
     pipeline = _scripted([[0, 0, 9, 9], [20, 20, 40, 40], [60, 60, 90, 90]], [0.9, 0.8, 0.7],
                          classes=[3, 0, -1])
     assert pipeline.run(np.zeros((128, 160, 3), np.uint8)).detections.classes.tolist() == [0]
@@ -271,19 +271,19 @@ def test_a_class_without_a_name_is_left_out():
     (np.zeros((4, 0), np.uint8), '0x4'), (np.zeros((2, 16385), np.uint8), '16385x2'),
     (np.broadcast_to(np.uint8(0), (1 << 20, 1 << 20, 3)), '1048576x1048576'),
     (np.zeros(5, np.uint8), r'\[5\]'), (None, 'NoneType'), ([[1]], 'list')])
-def test_what_is_no_image_is_rejected(pipeline, image, what):
+def test_invalid_image_is_rejected(pipeline, image, what):
     with pytest.raises(DataError, match=what):
         pipeline.run(image)
 
 
-def test_an_unknown_order_is_rejected(pipeline):
+def test_unknown_channel_order_is_rejected(pipeline):
     with pytest.raises(ConfigError, match='xyz'):
         pipeline.run(_image(10, 10), 'xyz')
 
 
 @pytest.mark.parametrize('size', [(16384, 1), (1, 16384), (1, 1), (2, 3), (7, 5000)])
 @pytest.mark.parametrize('tiles', ['off', 'auto', '2x2'])
-def test_extreme_sizes(paint_model, size, tiles):
+def test_extreme_sizes_are_processed(paint_model, size, tiles):
     pipeline = Pipeline(paint_model(size=(160, 128)), options=PipelineOptions(tiles=tiles))
     seen = pipeline.run(_image(*size, green=(0, 0, *size)))
     assert seen.label_map.shape == size[::-1]
@@ -302,20 +302,20 @@ def test_invalid_options_are_named_with_their_range(arguments):
         PipelineOptions(**arguments)
 
 
-def test_timings_are_of_the_stages(pipeline):
+def test_timings_cover_stages(pipeline):
     timings = pipeline.run(_image(640, 480)).timings
     assert min(timings.preprocess, timings.run, timings.postprocess) > 0
     assert timings.preprocess + timings.run + timings.postprocess < 5
 
 
-def test_warming_up_leaves_nothing_behind(paint_model):
+def test_warm_up_does_not_affect_results(paint_model):
     pipeline = Pipeline(paint_model(size=(160, 128)))
     pipeline.warm_up()
     seen = pipeline.run(_image(40, 128, red=(10, 10, 30, 30)))
     assert seen.detections.boxes.tolist() == [[10, 10, 30, 30]]
 
 
-def test_a_broken_model_is_rejected(tmp_path):
+def test_broken_model_is_rejected(tmp_path):
     with pytest.raises(ModelError, match=r'none\.onnx'):
         Pipeline(tmp_path / 'none.onnx')
 
@@ -329,7 +329,7 @@ def test_inference_loads_neither_torch_nor_ros():
 
 
 @pytest.mark.parametrize('name', ['onnxruntime', 'openvino'])
-def test_a_run_asks_for_no_memory_of_an_images_size(paint_model, name):
+def test_run_allocates_no_image_sized_memory(paint_model, name):
     pytest.importorskip(name)
     pipeline = Pipeline(paint_model(size=(960, 640), stride=1), runtime=RuntimeOptions(name))
     image = _image(1280, 720, red=(10, 10, 40, 30))
@@ -345,7 +345,7 @@ def test_a_run_asks_for_no_memory_of_an_images_size(paint_model, name):
 
 
 @pytest.mark.parametrize('name', ['onnxruntime', 'openvino'])
-def test_an_image_that_is_the_input_may_be_read_only(paint_model, name):
+def test_read_only_image_of_input_size_is_supported(paint_model, name):
     pytest.importorskip(name)
     pipeline = Pipeline(paint_model(size=(160, 128)), runtime=RuntimeOptions(name))
     image = _image(160, 128, red=(10, 10, 40, 30))

@@ -22,7 +22,7 @@ def _without(monkeypatch, *packages):
             monkeypatch.setitem(sys.modules, module, None)
 
 
-def test_a_name_is_taken_at_its_word(paint_model):
+def test_runtime_by_name_is_opened_without_search(paint_model):
     lines = []
     runtime = open_runtime(str(paint_model()), RuntimeOptions('onnxruntime'), lines.append)
     assert (runtime.name, runtime.device, runtime.precision) == ('onnxruntime', 'cpu', 'fp32')
@@ -30,7 +30,7 @@ def test_a_name_is_taken_at_its_word(paint_model):
     assert lines[-1].startswith('runtime onnxruntime on cpu, fp32')
 
 
-def test_auto_tells_what_it_took_and_goes_on_where_a_package_is_missing(paint_model, monkeypatch):
+def test_auto_skips_missing_package_and_logs_choice(paint_model, monkeypatch):
     _without(monkeypatch, 'openvino', 'tensorrt', 'tensorrt_rtx', 'cuda')
     lines = []
     assert open_runtime(paint_model(), RuntimeOptions(device='cpu'), lines.append).name == \
@@ -39,7 +39,7 @@ def test_auto_tells_what_it_took_and_goes_on_where_a_package_is_missing(paint_mo
                      'installed)']
 
 
-def test_auto_goes_on_where_a_runtime_does_not_start(paint_model, monkeypatch):
+def test_auto_skips_runtime_that_does_not_start(paint_model, monkeypatch):
     pytest.importorskip('openvino')
 
     def fail(*_):
@@ -56,7 +56,7 @@ def test_auto_goes_on_where_a_runtime_does_not_start(paint_model, monkeypatch):
         open_runtime(paint_model(), RuntimeOptions('onnxruntime'))
 
 
-def test_where_nothing_starts_every_reason_is_told_in_one_line(paint_model, monkeypatch):
+def test_no_usable_runtime_reports_all_reasons(paint_model, monkeypatch):
     _without(monkeypatch, *ENTRIES, 'tensorrt_rtx', 'cuda')
     with pytest.raises(StartError) as caught:
         open_runtime(paint_model())
@@ -66,8 +66,7 @@ def test_where_nothing_starts_every_reason_is_told_in_one_line(paint_model, monk
     assert 'pip install' in text
 
 
-def test_a_runtime_by_name_whose_package_is_missing_names_the_remedy(
-        paint_model, tmp_path, monkeypatch):
+def test_missing_package_of_named_runtime_names_remedy(paint_model, tmp_path, monkeypatch):
     _without(monkeypatch, 'onnxruntime', 'torch')
     with pytest.raises(StartError, match=r'onnxruntime is not installed; .*\[run\]'):
         open_runtime(paint_model(), RuntimeOptions('onnxruntime'))
@@ -77,13 +76,13 @@ def test_a_runtime_by_name_whose_package_is_missing_names_the_remedy(
         open_runtime(checkpoint, RuntimeOptions('torch'))
 
 
-def test_a_defect_is_no_missing_package(paint_model, monkeypatch):
+def test_import_defect_is_not_reported_as_missing_package(paint_model, monkeypatch):
     _without(monkeypatch, 'mtl_perception.inference.onnx_file')
     with pytest.raises(ModuleNotFoundError):
         open_runtime(paint_model())
 
 
-def test_a_package_that_is_broken_is_passed_over(paint_model, monkeypatch, tmp_path):
+def test_auto_skips_broken_package(paint_model, monkeypatch, tmp_path):
     _without(monkeypatch, 'tensorrt', 'tensorrt_rtx', 'cuda')
     for module in [name for name in sys.modules if name.partition('.')[0] == 'openvino']:
         monkeypatch.delitem(sys.modules, module)
@@ -98,7 +97,7 @@ def test_a_package_that_is_broken_is_passed_over(paint_model, monkeypatch, tmp_p
         open_runtime(paint_model(), RuntimeOptions('openvino'))
 
 
-def test_openvino_comes_first_where_the_cpu_computes_bf16(paint_model, monkeypatch):
+def test_openvino_is_first_if_cpu_computes_bf16(paint_model, monkeypatch):
     openvino = pytest.importorskip('mtl_perception.inference.openvino_runtime')
     options = RuntimeOptions(device='cpu')
     for precisions, name in (
@@ -111,7 +110,7 @@ def test_openvino_comes_first_where_the_cpu_computes_bf16(paint_model, monkeypat
         assert open_runtime(paint_model(), options).name == name
 
 
-def test_openvino_comes_first_for_int8_on_any_cpu(paint_model, paint_proto, tmp_path):
+def test_openvino_is_first_for_int8_on_any_cpu(paint_model, paint_proto, tmp_path):
     pytest.importorskip('openvino')
     model = paint_proto()
     model.graph.initializer.append(numpy_helper.from_array(np.zeros(5000, np.int8), 'weights'))
@@ -125,11 +124,11 @@ def test_openvino_comes_first_for_int8_on_any_cpu(paint_model, paint_proto, tmp_
     assert len({*startable(path, options)}) == 1
 
 
-def test_the_order_knows_every_runtime_and_no_other():
+def test_order_lists_exactly_the_known_runtimes():
     assert {choice.runtime for choice in registry.AUTO_ORDER} == set(ENTRIES)
 
 
-def test_a_suffix_that_nothing_reads(tmp_path):
+def test_unknown_suffix_is_rejected(tmp_path):
     for name, what in (('model.tflite', '.tflite'), ('model', 'without suffix')):
         path = tmp_path / name
         path.write_bytes(bytes(1000))
@@ -137,7 +136,7 @@ def test_a_suffix_that_nothing_reads(tmp_path):
             open_runtime(path)
 
 
-def test_impossible_choices(paint_model):
+def test_unsupported_choices_are_rejected(paint_model):
     with pytest.raises(ModelError, match=r'the runtime torch reads \.pt files'):
         open_runtime(paint_model(), RuntimeOptions('torch'))
     with pytest.raises(ConfigError, match=r'auto, .*onnxruntime, torch'):
@@ -148,7 +147,7 @@ def test_impossible_choices(paint_model):
         'cuda', 'cpu']
 
 
-def test_a_broken_file_is_the_files_fault_and_ends_the_search(tmp_path):
+def test_broken_file_ends_search_with_error(tmp_path):
     path = tmp_path / 'broken.onnx'
     path.write_bytes(bytes(1000))
     with pytest.raises(ModelError, match='not an ONNX file, or cut off'):

@@ -6,7 +6,7 @@ from mtl_perception.errors import ConfigError, one_line
 from mtl_perception.inference.runtime import RuntimeOptions, usable_cores
 
 
-def test_impossible_options_name_the_possible_ones():
+def test_invalid_option_lists_valid_values():
     with pytest.raises(ConfigError, match="no device 'npu'; there are auto, cpu, cuda"):
         RuntimeOptions(device='npu')
     with pytest.raises(ConfigError, match="no precision 'fp4'; there are auto, fp32, bf16"):
@@ -16,10 +16,10 @@ def test_impossible_options_name_the_possible_ones():
             RuntimeOptions(threads=threads)
 
 
-def test_usable_cores_are_those_of_this_process():
+def test_usable_cores_follow_process_affinity():
     assert 1 <= usable_cores() <= (os.cpu_count() or 1)
 
 
-def test_one_line_is_one_and_bearable():
+def test_one_line_joins_and_shortens_text():
     assert one_line(ValueError('a\n\t b')) == 'a b'
     assert len(one_line(ValueError('long ' * 999))) == 300

@@ -103,7 +103,7 @@ def overlaps(box: np.ndarray, boxes: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize(('runtime', 'device', 'precision'), [
     ('openvino', 'cpu', 'fp32'), ('openvino', 'cpu', 'bf16'), ('onnxruntime', 'cuda', 'fp32'),
     ('tensorrt', 'cuda', 'fp32')])
-def test_says_the_same(images, expected, runtime, device, precision, tmp_path):
+def test_runtimes_agree_with_onnxruntime(images, expected, runtime, device, precision, tmp_path):
     options = RuntimeOptions(runtime, device, precision, cache=tmp_path)
     try:
         pipeline = Pipeline(model_path(), runtime=options)
@@ -113,7 +113,7 @@ def test_says_the_same(images, expected, runtime, device, precision, tmp_path):
 
 
 @pytest.mark.parametrize('device', ['cpu', 'cuda'])
-def test_torch_says_the_same(images, expected, device):
+def test_torch_agrees_with_onnxruntime(images, expected, device):
     torch = pytest.importorskip('torch')
     from mtl_perception.inference.torch_runtime import TorchRuntime
     from mtl_perception.models.checkpoint import load_checkpoint

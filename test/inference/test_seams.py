@@ -34,7 +34,7 @@ def _merged(tiles, parts, threshold=0.6, limit=300):
     return found
 
 
-def test_each_object_counts_once_wherever_it_lies():
+def test_object_at_any_position_is_detected_once():
     tiles = plan_tiles((1000, 900), NETWORK, '3x3')
     for width, height in ((12, 19), (40, 20), (20, 60)):
         for y in range(3, 880 - height, 171):
@@ -44,7 +44,7 @@ def test_each_object_counts_once_wherever_it_lies():
                 assert found.boxes.tolist() == [list(box[:4])], box
 
 
-def test_neighbours_in_a_row_of_parked_cars_all_stay():
+def test_adjacent_objects_are_kept():
     tiles = plan_tiles((1000, 400), NETWORK, '1x3')
     cars = [(x, y, x + 18, y + 40, 0.9 - 1e-4 * x) for x in range(0, 980, 20)
             for y in (100, 141, 182)]
@@ -63,7 +63,7 @@ def test_an_object_longer_than_the_overlap_is_joined():
         assert found.scores[0] == pytest.approx(0.8, abs=0.09)
 
 
-def test_a_part_goes_although_it_scores_higher():
+def test_part_with_higher_score_is_removed():
     tiles = plan_tiles((700, 400), NETWORK, '1x2')
     border = tiles[0].box[2]
     part = (border - 10, 100, border, 140, 0.95)
@@ -72,7 +72,7 @@ def test_a_part_goes_although_it_scores_higher():
     assert found.boxes.tolist() == [list(whole[:4])]
 
 
-def test_a_part_without_a_whole_stays():
+def test_part_without_whole_is_kept():
     tiles = plan_tiles((700, 400), NETWORK, '1x2')
     border = tiles[0].box[2]
     part = (border - 10, 100, border, 140, 0.95)
@@ -81,7 +81,7 @@ def test_a_part_without_a_whole_stays():
     assert found.boxes.tolist() == [list(part[:4]), list(far[:4])]
 
 
-def test_classes_do_not_mix():
+def test_classes_are_merged_separately():
     tiles = plan_tiles((700, 400), NETWORK, '1x2')
     middle = (tiles[0].box[2] + tiles[1].box[0]) // 2
     box = (middle - 20, 100, middle + 20, 140)
@@ -89,7 +89,7 @@ def test_classes_do_not_mix():
     assert found.classes.tolist() == [0, 1]
 
 
-def test_small_twins_that_differ_a_little_count_once():
+def test_small_duplicates_are_merged():
     tiles = plan_tiles((700, 400), NETWORK, '1x2')
     middle = (tiles[0].box[2] + tiles[1].box[0]) // 2
     one = (middle, 100, middle + 12, 119, 0.6)
@@ -98,7 +98,7 @@ def test_small_twins_that_differ_a_little_count_once():
     assert found.boxes.tolist() == [list(other[:4])]
 
 
-def test_the_limit_takes_the_best():
+def test_limit_keeps_best_scores():
     tiles = plan_tiles((700, 400), NETWORK, '1x2')
     left = _detections([(10 * i, 10, 10 * i + 8, 18, 0.1 + 0.01 * i) for i in range(20)])
     right = _detections([(600, 10 * i, 608, 10 * i + 8, 0.9) for i in range(3)])
@@ -106,7 +106,7 @@ def test_the_limit_takes_the_best():
     assert found.scores.tolist() == pytest.approx([0.9, 0.9, 0.9, 0.29, 0.28])
 
 
-def test_nothing_seen():
+def test_no_detections():
     tiles = plan_tiles((700, 400), NETWORK, '1x2')
     found = _merged(tiles, [_detections([]), _detections([])])
     assert found.boxes.shape == (0, 4) and len(found) == 0

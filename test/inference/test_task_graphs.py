@@ -31,7 +31,7 @@ def _said(outputs):
     return {name: values for name, values in vars(outputs).items() if values is not None}
 
 
-def test_the_whole_graph_serves_until_that_of_the_task_is_there():
+def test_whole_graph_is_used_until_task_graph_is_ready():
     may_load, made, lines = threading.Event(), [], []
 
     def make(spec):
@@ -57,7 +57,7 @@ def test_the_whole_graph_serves_until_that_of_the_task_is_there():
     assert whole.runs == 5 and len(made) == 1 and not lines
 
 
-def test_a_graph_that_cannot_be_made_is_told_once_and_the_whole_one_serves():
+def test_failed_task_graph_is_reported_once_and_whole_graph_used():
     lines = []
 
     def make(spec):
@@ -72,7 +72,7 @@ def test_a_graph_that_cannot_be_made_is_told_once_and_the_whole_one_serves():
 
 
 @pytest.mark.parametrize('tasks', [(), ('depth',), ('detection', 'depth')])
-def test_tasks_that_the_model_does_not_have_are_rejected(tasks):
+def test_missing_tasks_are_rejected(tasks):
     graphs = TaskGraphs(SPEC, Counting(SPEC), Counting, print)
     with pytest.raises(ValueError, match='are not some of detection, segmentation'):
         graphs.run(IMAGES, tasks)
@@ -81,7 +81,7 @@ def test_tasks_that_the_model_does_not_have_are_rejected(tasks):
         TaskGraphs(one, Counting(one), Counting, print).run(IMAGES, ['segmentation'])
 
 
-def test_images_of_another_shape_are_rejected_whatever_runs():
+def test_images_of_other_shape_are_rejected_by_all_graphs():
     graphs = TaskGraphs(SPEC, Counting(SPEC), Counting, print)
     with pytest.raises(ValueError, match='not uint8'):
         graphs.run(IMAGES[:, :16], ['detection'])

@@ -45,7 +45,7 @@ def as_if_rtx_3090(monkeypatch):
 
 @without_gpu
 @with_tensorrt
-def test_without_a_gpu_the_driver_is_named_and_tensorrt_is_not_loaded(paint_model, tmp_path):
+def test_missing_gpu_names_driver_without_loading_tensorrt(paint_model, tmp_path):
     code = (
         'import sys\n'
         'from mtl_perception.errors import StartError\n'
@@ -70,25 +70,25 @@ def test_without_a_gpu_the_driver_is_named_and_tensorrt_is_not_loaded(paint_mode
     assert 'driver' in error
 
 
-def test_the_cpu_is_no_device_of_it(paint_model):
+def test_cpu_is_rejected(paint_model):
     with pytest.raises(ConfigError, match='the runtime tensorrt runs on cuda only'):
         open_runtime(paint_model(), RuntimeOptions('tensorrt', 'cpu'))
 
 
-def test_where_it_is_not_installed_the_remedy_is_named(paint_model, monkeypatch):
+def test_missing_package_names_remedy(paint_model, monkeypatch):
     for name in flavour.MODULES:
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(StartError, match='neither tensorrt nor tensorrt_rtx is installed; '):
         open_runtime(paint_model(), RuntimeOptions('tensorrt'))
 
 
-def test_facts_with_a_gpu(as_if_rtx_3090):
+def test_capabilities_with_gpu(as_if_rtx_3090):
     facts = TensorRtRuntime.facts()
     assert facts.devices == ('cuda',) and facts.version.startswith('RTX 1.')
     assert facts.precisions[0] == 'fp32' and not facts.missing
 
 
-def test_an_orin_needs_tensorrt_itself(as_if_rtx_3090, monkeypatch):
+def test_orin_requires_tensorrt(as_if_rtx_3090, monkeypatch):
     monkeypatch.setattr(tensorrt_runtime, 'current_gpu', lambda: Gpu('Orin', (8, 7)))
     facts = TensorRtRuntime.facts()
     assert facts.devices == ()
@@ -96,12 +96,12 @@ def test_an_orin_needs_tensorrt_itself(as_if_rtx_3090, monkeypatch):
     assert 'JetPack' in facts.missing['cuda'].remedy
 
 
-def test_another_precision_than_the_models_is_rejected(paint_model, as_if_rtx_3090):
+def test_precision_other_than_models_is_rejected(paint_model, as_if_rtx_3090):
     with pytest.raises(StartError, match='it computes in fp32 as the model, not in bf16'):
         TensorRtRuntime(paint_model(), 'cuda', RuntimeOptions(precision='bf16'), silent)
 
 
-def test_as_far_as_it_goes_without_a_gpu(paint_model, as_if_rtx_3090, tmp_path, capfd):
+def test_start_fails_at_engine_loading_without_gpu(paint_model, as_if_rtx_3090, tmp_path, capfd):
     """The engine is built, kept, found again, and rejected for want of a driver."""
     lines = []
     options = RuntimeOptions('tensorrt', cache=tmp_path)
@@ -120,8 +120,7 @@ def test_as_far_as_it_goes_without_a_gpu(paint_model, as_if_rtx_3090, tmp_path, 
     assert capfd.readouterr() == ('', '')
 
 
-def test_what_build_engine_wrote_is_what_is_looked_for(
-        paint_model, as_if_rtx_3090, tmp_path, monkeypatch):
+def test_runtime_finds_engine_of_build_engine(paint_model, as_if_rtx_3090, tmp_path, monkeypatch):
     from mtl_perception.inference.trt import building, contexts
     from mtl_perception.main import main
     assert main(['build-engine', str(paint_model()), '-o', str(tmp_path),
@@ -141,8 +140,8 @@ def test_what_build_engine_wrote_is_what_is_looked_for(
                       for path in folder.path.glob('rtx-*-sm86-*.engine')]
 
 
-def test_each_task_alone_has_an_engine_which_build_engine_builds(
-        paint_model, as_if_rtx_3090, tmp_path, monkeypatch):
+def test_build_engine_builds_engine_for_each_task(paint_model, as_if_rtx_3090, tmp_path,
+                                                  monkeypatch):
     from mtl_perception.inference.trt import building, contexts, execution
     from mtl_perception.main import main
     assert main(['build-engine', str(paint_model()), '-o', str(tmp_path), '--each-task',
@@ -176,8 +175,7 @@ def test_each_task_alone_has_an_engine_which_build_engine_builds(
     assert len(engines) == 3 and lines == []
 
 
-def test_a_file_against_the_contract_ends_it_before_cuda_is_asked(
-        paint_proto, tmp_path, monkeypatch):
+def test_contract_is_checked_before_cuda(paint_proto, tmp_path, monkeypatch):
     monkeypatch.setattr(
         tensorrt_runtime, 'current_gpu', lambda: pytest.fail('CUDA was asked'))
     model = paint_proto()
@@ -187,7 +185,7 @@ def test_a_file_against_the_contract_ends_it_before_cuda_is_asked(
         TensorRtRuntime(tmp_path / 'other.onnx', 'cuda', RuntimeOptions(), silent)
 
 
-def test_the_engines_tensors_are_held_against_the_contract(paint_model):
+def test_engine_tensors_are_checked_against_contract(paint_model):
     if not flavour.installed():
         pytest.skip('no TensorRT is installed')
     from mtl_perception.inference.onnx_file import read_onnx_header
@@ -230,7 +228,7 @@ def test_the_engines_tensors_are_held_against_the_contract(paint_model):
 
 @with_gpu
 @with_tensorrt
-def test_outputs_are_those_of_onnx_runtime(paint_model, tmp_path):
+def test_outputs_agree_with_onnxruntime(paint_model, tmp_path):
     lines = []
     options = RuntimeOptions('tensorrt', cache=tmp_path)
     runtime = open_runtime(paint_model(), options, lines.append)
@@ -259,7 +257,7 @@ def test_outputs_are_those_of_onnx_runtime(paint_model, tmp_path):
 
 @with_gpu
 @with_tensorrt
-def test_images_of_another_shape_are_rejected(paint_model, tmp_path):
+def test_images_of_other_shape_are_rejected(paint_model, tmp_path):
     runtime = open_runtime(paint_model(), RuntimeOptions('tensorrt', cache=tmp_path))
     with pytest.raises(ValueError, match='not uint8'):
         runtime.run(np.zeros((1, 96, 64, 3), np.uint8))

@@ -28,7 +28,7 @@ def _rows_and_columns(plan):
 
 @settings(max_examples=150)
 @given(SIZES, NETWORKS, st.sampled_from(['off', 'auto', '1x1', '2x3', '5x1', '7x9', '32x32']))
-def test_tiles_cover_the_image_and_their_cells_share_it_out(source, network, tiles):
+def test_tiles_cover_image_and_cells_partition_it(source, network, tiles):
     plan = plan_tiles(source, network, tiles)
     owners = np.zeros(source[::-1], np.uint16)
     for tile in plan:
@@ -56,7 +56,7 @@ def test_neighbours_overlap_enough(source, network, tiles):
 
 @settings(max_examples=150)
 @given(SIZES, NETWORKS)
-def test_auto_cuts_large_images_only_and_shrinks_little(source, network):
+def test_auto_cuts_only_large_images(source, network):
     plan = plan_tiles(source, network, 'auto')
     if all(src <= 1.5 * net for src, net in zip(source, network, strict=True)):
         assert [tile.box for tile in plan] == [(0, 0, *source)]
@@ -75,12 +75,12 @@ def test_auto_cuts_large_images_only_and_shrinks_little(source, network):
     ((1920, 1080), (640, 640), (2, 3), (739, 739)),
     ((4000, 3000), (640, 640), (5, 6), (800, 800)),
     ((640, 512), (320, 320), (2, 2), (368, 368))])
-def test_images_of_common_sizes(source, network, shape, size):
+def test_tiles_of_common_sizes(source, network, shape, size):
     plan = plan_tiles(source, network, 'auto')
     assert (_rows_and_columns(plan), _size(plan[0])) == (shape, size)
 
 
-def test_rows_by_columns_as_asked_for_where_they_fit():
+def test_requested_rows_and_columns():
     assert _rows_and_columns(plan_tiles((640, 512), (640, 640), '2x3')) == (2, 3)
     assert _rows_and_columns(plan_tiles((100, 20), (640, 640), '4x4')) == (1, 3)
     assert len(plan_tiles((1, 1), (640, 640), '32x32')) == 1
@@ -88,11 +88,11 @@ def test_rows_by_columns_as_asked_for_where_they_fit():
 
 @pytest.mark.parametrize('text', ['', 'on', '0x2', '2x0', '2', '2x', 'x2', '33x1', '2x33', '-1x2',
                                   '2x2x2', ' 2x2', '100x1', 'AUTO', None, 3])
-def test_other_texts_are_rejected(text):
+def test_invalid_text_is_rejected(text):
     with pytest.raises(ConfigError, match='neither off, auto nor ROWSxCOLUMNS'):
         parse_tiles(text)
 
 
-def test_texts_that_are_understood():
+def test_valid_texts_are_parsed():
     assert [parse_tiles(text) for text in ('off', 'auto', '2x3', '32x1')] == [
         'off', 'auto', (2, 3), (32, 1)]

@@ -20,7 +20,7 @@ class Sleeper:
         time.sleep(self.seconds)
 
 
-def test_runtimes_take_turns(paint_model):
+def test_runs_are_interleaved(paint_model):
     (real, *_) = startable(paint_model(), RuntimeOptions('onnxruntime'))
     order = []
     sleepers = [Sleeper(real.spec, seconds, order) for seconds in (0.001, 0.02)]
@@ -31,7 +31,7 @@ def test_runtimes_take_turns(paint_model):
     assert np.median(seconds[1]) > np.median(seconds[0])
 
 
-def test_everything_that_starts_is_offered_once(paint_model, tmp_path):
+def test_usable_runtimes_are_listed_once(paint_model, tmp_path):
     def found(**options):
         return [(runtime.name, runtime.device, runtime.precision) for runtime in startable(
             paint_model(), RuntimeOptions(cache=tmp_path, **options))]

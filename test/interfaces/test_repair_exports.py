@@ -30,7 +30,7 @@ def repair():
     return module
 
 
-def test_missing_directories_are_replaced_and_nothing_else(repair):
+def test_only_missing_directories_are_replaced(repair):
     repaired = repair.repair_text(EXPORT.format(include=FOREIGN), '/here/python', '/here/numpy')
     assert repaired == EXPORT.format(include='/here/python;/here/numpy')
 
@@ -40,7 +40,7 @@ def test_missing_directories_are_replaced_and_nothing_else(repair):
     '${_IMPORT_PREFIX}/include/some_msgs;'
     f'{BUILDER}/lib/python3.10/site-packages/numpy/core/include',
 ])
-def test_the_numpy_of_old_is_known_too(repair, include):
+def test_old_numpy_path_is_replaced(repair, include):
     repaired = repair.repair_text(EXPORT.format(include=include), '/here/python', '/here/numpy')
     assert repaired == EXPORT.format(include=include.replace(
         f'{BUILDER}/lib/python3.10/site-packages/numpy/core/include', '/here/numpy'))
@@ -51,19 +51,19 @@ def test_the_numpy_of_old_is_known_too(repair, include):
     '/nowhere/include/python3.11/some_msgs',
     '/nowhere/include/some_msgs',
 ])
-def test_other_directories_stay(repair, include):
+def test_other_directories_are_kept(repair, include):
     text = EXPORT.format(include=include)
     assert repair.repair_text(text, '/here/python', '/here/numpy') == text
 
 
-def test_directories_that_exist_stay(repair, tmp_path):
+def test_existing_directories_are_kept(repair, tmp_path):
     folder = tmp_path / 'include' / 'python3.11'
     folder.mkdir(parents=True)
     text = EXPORT.format(include=folder)
     assert repair.repair_text(text, '/here/python', '/here/numpy') == text
 
 
-def test_the_script_repairs_a_prefix_once(tmp_path):
+def test_script_repairs_prefix_once(tmp_path):
     np = pytest.importorskip('numpy')
     folder = tmp_path / 'share' / 'some_msgs' / 'cmake'
     folder.mkdir(parents=True)
@@ -84,7 +84,7 @@ def test_the_script_repairs_a_prefix_once(tmp_path):
     assert run().startswith('0 export files repaired')
 
 
-def test_a_folder_that_is_no_prefix_is_said_in_one_line(tmp_path):
+def test_invalid_prefix_gives_one_line_error(tmp_path):
     done = subprocess.run([sys.executable, str(SCRIPT), str(tmp_path)], check=False,
                           capture_output=True, text=True)
     assert done.returncode == 2

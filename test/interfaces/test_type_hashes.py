@@ -31,7 +31,7 @@ def test_hash(full_name):
         == HASHES[full_name]
 
 
-def test_every_definition_of_ours_is_compared():
+def test_all_definitions_are_compared():
     assert {f'vision_msgs/msg/{path.stem}' for path in OURS.glob('*.msg')} == set(HASHES)
 
 

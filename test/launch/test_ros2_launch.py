@@ -173,7 +173,7 @@ def run_peer(environment: dict[str, str], *arguments: object) -> None:
         check=True)
 
 
-def test_results_reach_a_peer_that_publishes_the_images(launch, environment):
+def test_results_reach_peer_that_publishes_images(launch, environment):
     launched = launch(camera='false', image_topic='/front/image_raw', namespace='uav')
     node = '/uav/perception_node'
     run_peer(environment, '/front/image_raw', f'{node}/detections', f'{node}/segmentation', True,
@@ -185,7 +185,7 @@ def test_results_reach_a_peer_that_publishes_the_images(launch, environment):
     assert '\x1b' not in launched.said()
 
 
-def test_images_and_results_reach_a_peer_that_listens(launch, environment):
+def test_images_and_results_reach_subscriber(launch, environment):
     launched = launch(rate='5', use_sim_time='false')
     run_peer(environment, '/image', '/perception_node/detections', '/perception_node/segmentation',
              False, 5)
@@ -196,7 +196,7 @@ def test_images_and_results_reach_a_peer_that_listens(launch, environment):
     assert 'Traceback' not in launched.said()
 
 
-def test_two_cameras_go_through_one_perception_node_into_one_bag(launch, environment, tmp_path):
+def test_two_cameras_share_perception_node_and_bag(launch, environment, tmp_path):
     bag = tmp_path / 'bag'
     launched = launch(cameras='front,down', rate='5', record='true', bag=str(bag),
                       source='{front: synthetic:8, down: synthetic:2}')
@@ -214,7 +214,7 @@ def test_two_cameras_go_through_one_perception_node_into_one_bag(launch, environ
         f'/perception_node/{name}/segmentation'))
 
 
-def test_a_node_that_fails_ends_the_launch_with_its_error_last(launch):
+def test_failed_node_ends_launch_with_its_error_last(launch):
     launched = launch(model='/nowhere.onnx')
     assert launched.wait() == 1
     assert re.search(r'perception_node failed \(exit code 1\): /nowhere\.onnx: no such model file',
@@ -223,7 +223,7 @@ def test_a_node_that_fails_ends_the_launch_with_its_error_last(launch):
     assert launched.nobody_is_left(1)
 
 
-def test_a_node_that_dies_starts_again_until_it_does_so_too_often(launch):
+def test_node_is_restarted_up_to_limit(launch):
     launched = launch(respawn='true', respawn_delay='0.1', respawn_max_per_minute='1')
     for times in (1, 2):
         launched.wait_for('[perception_node]: detection of', times)
@@ -237,7 +237,7 @@ def test_a_node_that_dies_starts_again_until_it_does_so_too_often(launch):
     assert launched.nobody_is_left(1)
 
 
-def test_the_others_go_on_where_that_is_asked_for(launch):
+def test_other_nodes_continue_if_requested(launch):
     launched = launch(model='/nowhere.onnx', on_exit='ignore')
     launched.wait_for('the others go on')
     launched.wait_for('[camera_node]: synthetic flight')
@@ -246,7 +246,7 @@ def test_the_others_go_on_where_that_is_asked_for(launch):
     assert 'no such model file' in launched.last_line()
 
 
-def test_a_camera_that_comes_to_its_end_ends_the_launch_in_good_order(launch, tmp_path):
+def test_end_of_source_ends_launch_normally(launch, tmp_path):
     params = tmp_path / 'camera.yaml'
     params.write_text('/**/camera_node:\n  ros__parameters:\n    loop: false\n    frames: 3\n'
                       '    wait_for_subscribers: 1\n')
@@ -267,14 +267,14 @@ def test_a_camera_that_comes_to_its_end_ends_the_launch_in_good_order(launch, tm
      'launch argument respawn_max_per_minute:=0: give a number of at least 1'),
     ({'camera': 'maybe'}, 'Argument "camera" provided value "maybe" is not valid'),
 ])
-def test_an_impossible_argument_is_one_line(arguments, line, launch):
+def test_invalid_argument_gives_one_line_error(arguments, line, launch):
     launched = launch(**arguments)
     assert launched.wait() == 1
     assert line in launched.last_line()
     assert 'process started' not in launched.said() and 'Traceback' not in launched.said()
 
 
-def test_without_rviz_the_rest_runs(launch):
+def test_launch_runs_without_rviz(launch):
     if importlib.util.find_spec('rviz2') or shutil.which('rviz2'):
         pytest.skip('RViz is installed')
     launched = launch(rviz='true')
@@ -284,7 +284,7 @@ def test_without_rviz_the_rest_runs(launch):
 
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGKILL])
 @pytest.mark.parametrize('early', [True, False])
-def test_a_launch_that_is_killed_leaves_no_node(number, early, launch, tmp_path):
+def test_killed_launch_leaves_no_node(number, early, launch, tmp_path):
     bag = tmp_path / 'bag'
     launched = launch(record='true', bag=str(bag))
     launched.wait_for('process started', 3)

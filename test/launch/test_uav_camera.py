@@ -72,7 +72,7 @@ def parameters_of(node, context):
     return [Path(file) for file in files], values
 
 
-def test_arguments_are_at_the_top_level_and_described(launch_file):
+def test_arguments_are_top_level_and_described(launch_file):
     arguments = {
         argument.name: argument
         for argument in launch_file.generate_launch_description().get_launch_arguments()}
@@ -86,7 +86,7 @@ def test_arguments_are_at_the_top_level_and_described(launch_file):
         assert arguments[name].choices == ['true', 'false']
 
 
-def test_the_defaults_are_those_of_the_parameters_files(launch_file, nodes_of):
+def test_defaults_equal_parameter_files(launch_file, nodes_of):
     nodes, context = nodes_of()
     assert list(nodes) == ['perception_node', 'camera_node']
     for name, node in nodes.items():
@@ -94,7 +94,7 @@ def test_the_defaults_are_those_of_the_parameters_files(launch_file, nodes_of):
         assert (files, values) == ([launch_file.CONFIG / DEFAULTS[name]], {})
 
 
-def test_arguments_become_parameters_of_their_type(nodes_of, tmp_path):
+def test_arguments_become_typed_parameters(nodes_of, tmp_path):
     nodes, context = nodes_of(
         model='off', runtime='onnxruntime', device='cpu', score_threshold='1', source='0',
         rate='15', record='true', bag=str(tmp_path), image_topic='/front/image_raw',
@@ -118,7 +118,7 @@ def test_arguments_become_parameters_of_their_type(nodes_of, tmp_path):
 @pytest.mark.parametrize(('arguments', 'expected'), [
     ({'camera': 'false'}, ['perception_node']),
 ])
-def test_what_is_started(arguments, expected, nodes_of):
+def test_started_processes(arguments, expected, nodes_of):
     nodes, _ = nodes_of(**arguments)
     assert list(nodes) == expected
 
@@ -127,7 +127,7 @@ def resolved(context, pairs):
     return [tuple(perform_substitutions(context, part) for part in pair) for pair in pairs]
 
 
-def test_several_cameras_have_a_camera_node_each_and_one_perception_node(actions_of):
+def test_cameras_have_own_nodes_and_share_perception_node(actions_of):
     actions, context = actions_of(
         cameras='front, down', record='true', bag='b', rate='5', image_transport='compressed',
         image_topic='{down: /belly/image_raw}', source='{front: synthetic:1, down: 0}')
@@ -155,8 +155,8 @@ def test_several_cameras_have_a_camera_node_each_and_one_perception_node(actions
     {'cameras': 'front,down', 'image_topic': '/image'}, {'source': '{front'},
     {'cameras': 'front,down', 'source': '{rear: 0}'}, {'recorder': 'rosbag2', 'record': 'true'},
 ])
-def test_what_cannot_be_is_told_by_the_name_of_the_argument(
-        arguments, actions_of, launch_file, monkeypatch):
+def test_invalid_value_is_rejected_with_argument_name(arguments, actions_of, launch_file,
+                                                      monkeypatch):
     def missing(name):
         raise PackageNotFoundError(name)
 
@@ -165,7 +165,7 @@ def test_what_cannot_be_is_told_by_the_name_of_the_argument(
         actions_of(**arguments)
 
 
-def test_rosbag2_records_where_it_is_installed(launch_file, actions_of, monkeypatch):
+def test_rosbag2_records_if_installed(launch_file, actions_of, monkeypatch):
     monkeypatch.setattr(launch_file, 'get_package_prefix', lambda _: '/opt/ros')
     monkeypatch.delenv('ROS_DISTRO', raising=False)
     actions, context = actions_of(
@@ -180,8 +180,7 @@ def test_rosbag2_records_where_it_is_installed(launch_file, actions_of, monkeypa
         '/uav/perception_node/segmentation/label_info', '/diagnostics']
 
 
-def test_no_variable_is_set_but_for_rviz_which_cannot_choose(
-        launch_file, nodes_of, monkeypatch):
+def test_environment_is_set_for_rviz_only(launch_file, nodes_of, monkeypatch):
     monkeypatch.setattr(launch_file, 'get_package_prefix', lambda _: '/opt/rviz')
     for name in [name for name in os.environ if name.startswith('FAST')]:
         monkeypatch.delenv(name)
@@ -192,8 +191,7 @@ def test_no_variable_is_set_but_for_rviz_which_cannot_choose(
     assert extra == choose_transport(before).environment
 
 
-def test_use_sim_time_and_a_file_go_to_the_nodes_that_they_are_for(
-        launch_file, nodes_of, tmp_path):
+def test_use_sim_time_and_parameter_file_reach_their_nodes(launch_file, nodes_of, tmp_path):
     file = tmp_path / 'params.yaml'
     file.write_text('/**:\n  ros__parameters: {max_detections: 3}\n'
                     '/front/recorder_node:\n  ros__parameters: {queue_depth: 2}\n')
@@ -205,8 +203,7 @@ def test_use_sim_time_and_a_file_go_to_the_nodes_that_they_are_for(
     assert all(parameters_of(node, context)[1]['use_sim_time'] is True for node in nodes.values())
 
 
-def test_unknown_arguments_are_rejected_on_the_command_line_of_this_file_only(
-        launch_file, monkeypatch):
+def test_unknown_arguments_are_rejected_on_own_command_line_only(launch_file, monkeypatch):
     context = LaunchContext(argv=['model:=x', 'launch-prefix:=nice', 'modle:=x'])
     monkeypatch.setattr(sys, 'argv', ['ros2', 'launch', 'other', 'all.launch.py'])
     launch_file.check_names(context)
@@ -215,7 +212,7 @@ def test_unknown_arguments_are_rejected_on_the_command_line_of_this_file_only(
         launch_file.check_names(context)
 
 
-def test_rviz_has_a_configuration_that_names_our_topics(launch_file):
+def test_rviz_configuration_uses_our_topics(launch_file):
     file = launch_file.CONFIG / 'uav_camera.rviz'
     manager = yaml.safe_load(file.read_text(encoding='utf-8'))['Visualization Manager']
     assert {display['Topic']['Value'] for display in manager['Displays']} == {

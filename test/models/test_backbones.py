@@ -28,7 +28,7 @@ def test_stages_have_their_strides(name):
 
 
 @pytest.mark.parametrize('name', ['efficientnet_b0', 'mobilenet_v2', 'resnet18'])
-def test_weights_of_the_whole_classifier_load(name, tmp_path):
+def test_classifier_weights_are_loaded(name, tmp_path):
     model = get_model(name)
     torch.save(model.state_dict(), tmp_path / 'weights.pth')
     backbone = build_backbone(name)
@@ -37,7 +37,7 @@ def test_weights_of_the_whole_classifier_load(name, tmp_path):
         assert torch.equal(value, model.state_dict()[key]), key
 
 
-def test_none_leaves_the_weights_as_they_are():
+def test_none_keeps_weights():
     backbone = build_backbone('resnet18')
     before = {key: value.clone() for key, value in backbone.state_dict().items()}
     load_backbone_weights(backbone, 'resnet18', 'none')
@@ -46,7 +46,7 @@ def test_none_leaves_the_weights_as_they_are():
 
 
 @pytest.mark.parametrize('weights', ['IMAGENET1K_V2', 'ResNet50_Weights.DEFAULT'])
-def test_torchvisions_weights_are_fetched_by_their_name(weights, monkeypatch):
+def test_torchvision_weights_are_downloaded_by_name(weights, monkeypatch):
     state = resnet50().state_dict()
     monkeypatch.setattr('torchvision.models._api.load_state_dict_from_url',
                         lambda url, **_: state if 'resnet50' in url else None)
@@ -56,7 +56,7 @@ def test_torchvisions_weights_are_fetched_by_their_name(weights, monkeypatch):
 
 
 @pytest.mark.parametrize('reason', [URLError('no route'), RuntimeError('invalid hash value')])
-def test_weights_that_cannot_be_fetched_are_one_line(reason, monkeypatch):
+def test_failed_download_gives_one_line_error(reason, monkeypatch):
     def fail(*_, **__):
         raise reason
 
@@ -66,7 +66,7 @@ def test_weights_that_cannot_be_fetched_are_one_line(reason, monkeypatch):
     assert '\n' not in str(caught.value) and 'give the file' in str(caught.value)
 
 
-def test_a_name_that_torchvision_does_not_have_is_one_line():
+def test_unknown_weights_name_gives_one_line_error():
     with pytest.raises(ModelError, match=r'neither a file nor .*IMAGENET1K_V1') as caught:
         load_backbone_weights(build_backbone('resnet18'), 'resnet18', 'IMAGENET1K_V9')
     assert '\n' not in str(caught.value)
@@ -74,7 +74,7 @@ def test_a_name_that_torchvision_does_not_have_is_one_line():
 
 @pytest.mark.parametrize('content, message', [
     (None, 'no weights could be read'), ({'a': 1}, 'weights of .* layers of .* are missing')])
-def test_wrong_weights_are_one_line(content, message, tmp_path):
+def test_mismatched_weights_give_one_line_error(content, message, tmp_path):
     path = tmp_path / 'weights.pth'
     if content is None:
         path.write_text('text')

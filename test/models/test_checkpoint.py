@@ -20,7 +20,7 @@ def saved(tmp_path_factory):
     return spec, network, path
 
 
-def test_spec_and_weights_come_back(saved):
+def test_spec_and_weights_round_trip(saved):
     spec, network, path = saved
     loaded_spec, loaded = load_checkpoint(path)
     assert loaded_spec == spec
@@ -60,7 +60,7 @@ def broken(kind, saved, folder):
 
 @pytest.mark.parametrize('kind', ['missing', 'directory', 'truncated', 'text', 'foreign', 'code',
                                   'bad spec', 'other weights'])
-def test_broken_file_is_rejected_with_its_name(kind, saved, tmp_path):
+def test_broken_file_is_rejected_with_path(kind, saved, tmp_path):
     path = broken(kind, saved, tmp_path)
     with pytest.raises(ModelError) as caught:
         load_checkpoint(path)

@@ -21,13 +21,13 @@ class Small(torch.nn.Module):
         return self.second(self.first(x))
 
 
-def test_a_count_by_hand():
+def test_cost_of_small_network():
     first, second = part_costs(Small(), (20, 10))
     assert (first.part, first.parameters, first.macs) == ('first', 8 * 28, 8 * 27 * 200)
     assert (second.part, second.parameters, second.macs) == ('second', 18, 16 * 50)
 
 
-def test_resnet50_lean_is_the_size_that_the_design_states():
+def test_resnet50_lean_has_stated_size():
     spec = ModelSpec(backbone='resnet50', detection=LabelSet.of(*'abcd'),
                      segmentation=LabelSet.of(*'abcdef'), input_size=(320, 320))
     costs = part_costs(build_model(spec), spec.input_size)

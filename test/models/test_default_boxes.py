@@ -11,7 +11,7 @@ from mtl_perception.models.default_boxes import (  # noqa: E402
 )
 
 
-def test_zero_offsets_give_the_default_box():
+def test_zero_offsets_give_default_box():
     centers, strides = cell_centers([(2, 3), (1, 2)], [8, 16], torch.zeros(1))
     boxes = decode_boxes(torch.zeros(1, 8, 4), centers, strides)[0]
     assert centers.tolist() == [[4, 4], [12, 4], [20, 4], [4, 12], [12, 12], [20, 12],
@@ -21,7 +21,7 @@ def test_zero_offsets_give_the_default_box():
     assert (boxes[6:, 2:] - boxes[6:, :2] == DEFAULT_BOX_STRIDES * 16).all()
 
 
-def test_each_offset_moves_its_own_side_and_growth_is_bounded():
+def test_offsets_move_single_sides_and_growth_is_bounded():
     centers, strides = torch.tensor([[100.0, 50.0]]), torch.tensor([8.0])
     offsets = torch.tensor([[[0.5, -1.0, 0.25, 99.0]]])
     box = decode_boxes(offsets, centers, strides)[0, 0]

@@ -54,7 +54,7 @@ def exported(network, images, tmp_path_factory):
     return path, export.export_onnx(network, SPEC, path, images)
 
 
-def test_both_runtimes_say_the_same_for_any_batch(exported, network, images, tmp_path):
+def test_runtimes_agree_for_any_batch_size(exported, network, images, tmp_path):
     path, found = exported
     assert found.tolerable and found.candidates > 0
     checkpoint = tmp_path / 'model.pt'
@@ -69,13 +69,13 @@ def test_both_runtimes_say_the_same_for_any_batch(exported, network, images, tmp
         assert ours.label_map.shape == (len(batch), 24, 40)
 
 
-def test_the_file_names_no_path_of_this_machine(exported):
+def test_file_contains_no_local_path(exported):
     data = exported[0].read_bytes()
     for name in (b'site-packages', b'torch/', b'mtl_perception/models'):
         assert data.find(name) < 0, name
 
 
-def test_an_export_that_differs_is_not_left_behind(network, images, tmp_path, monkeypatch):
+def test_export_that_differs_is_deleted(network, images, tmp_path, monkeypatch):
     path = tmp_path / 'model.onnx'
     monkeypatch.setattr(export, 'compare', lambda *_: export.Difference(9, 0.1, 0.5, 1.0))
     with pytest.raises(ModelError, match='differ too much'):
@@ -83,7 +83,7 @@ def test_an_export_that_differs_is_not_left_behind(network, images, tmp_path, mo
     assert list(tmp_path.iterdir()) == []
 
 
-def test_compare_sees_other_weights(exported, network, images):
+def test_compare_detects_other_weights(exported, network, images):
     other = build_model(SPEC).eval()
     graph = export.DeployableGraph(other, SPEC).eval()
     assert not export.compare(graph, exported[0], images).tolerable
@@ -113,7 +113,7 @@ def test_command_compares_on_synthetic_frames_and_rejects_an_empty_folder(tmp_pa
     assert capsys.readouterr().err.count('\n') == 1
 
 
-def test_what_tensorrt_rejects_is_told_and_kept(tmp_path):
+def test_file_rejected_by_tensorrt_is_reported_and_kept(tmp_path):
     pytest.importorskip('tensorrt_rtx')
     onnx = pytest.importorskip('onnx')
     model = onnx.load(model_path())

@@ -10,7 +10,7 @@ def together(depthwise, pointwise):
     return pointwise * depthwise[:, 0]
 
 
-def test_a_separable_convolution_is_found_again():
+def test_separable_convolution_is_recovered():
     torch.manual_seed(0)
     full = together(torch.randn(5, 1, 3, 3), torch.randn(7, 5, 1, 1))
     depthwise, pointwise = separate(full)
@@ -23,7 +23,7 @@ def test_a_separable_convolution_is_found_again():
         conv(image, full, padding=1), atol=1e-4)
 
 
-def test_no_separable_convolution_nearby_is_nearer():
+def test_factorization_is_local_optimum():
     torch.manual_seed(0)
     full = torch.randn(6, 4, 3, 3)
     depthwise, pointwise = separate(full.half())  # as a checkpoint has it
@@ -35,7 +35,7 @@ def test_no_separable_convolution_nearby_is_nearer():
             assert (other - full).square().sum() > best
 
 
-def test_only_full_towers_are_separated():
+def test_only_full_towers_are_factorized():
     weights = {'detection.classes.tower.convolutions.0.weight': torch.randn(8, 8, 3, 3),
                'detection.classes.tower.norms.0.0.weight': torch.randn(8),
                'detection.classes.predictor.weight': torch.randn(2, 8, 3, 3)}

@@ -7,7 +7,7 @@ from torch.nn import functional  # noqa: E402
 from mtl_perception.models.fcn_head import BilinearUpsampling, FcnHead  # noqa: E402
 
 
-def test_bilinear_weights_by_hand():
+def test_bilinear_weights():
     weight = BilinearUpsampling(3, 2).weight
     row = torch.tensor([0.25, 0.75, 0.75, 0.25])
     assert weight.shape == (3, 1, 4, 4) and not weight.requires_grad
@@ -27,7 +27,7 @@ def test_upsampling_is_bilinear_interpolation(factor):
 
 
 @pytest.mark.parametrize('stride, scores', [(32, 1), (16, 2), (8, 3)])
-def test_variants_join_the_stages_down_to_their_stride(stride, scores):
+def test_variants_use_stages_down_to_their_stride(stride, scores):
     head = FcnHead((8, 16, 32), 4, stride)
     assert [score.in_channels for score in head.scores] == [32, 16, 8][:scores]
     stages = [torch.randn(1, channels, -(-97 // s), -(-130 // s), requires_grad=True)
@@ -38,7 +38,7 @@ def test_variants_join_the_stages_down_to_their_stride(stride, scores):
     assert [stage.grad is not None for stage in stages] == [stride <= 8, stride <= 16, True]
 
 
-def test_a_constant_score_is_constant_inside():
+def test_constant_score_is_constant_inside():
     head = FcnHead((8, 16, 32), 2, 16)
     for score, value in zip(head.scores, (1.0, 2.0), strict=True):
         torch.nn.init.zeros_(score.weight)

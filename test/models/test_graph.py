@@ -33,7 +33,7 @@ class Fixed(torch.nn.Module):
         return self.outputs
 
 
-def test_candidates_are_the_best_first_inside_the_image():
+def test_candidates_are_sorted_and_inside_image():
     logits = torch.tensor([[[-3.0, 0.5], [2.0, 1.0], [-1.0, -2.0], [-9.0, 4.0]]])
     boxes = torch.tensor([[[0.0, 0, 9, 9], [-5, 3, 20, 80], [1, 1, 2, 2], [5, 6, 70, 8]]])
     spec = ModelSpec(detection=LabelSet.of('a', 'b'), input_size=(64, 32), candidates=3)
@@ -45,7 +45,7 @@ def test_candidates_are_the_best_first_inside_the_image():
     assert torch.allclose(scores[0], torch.tensor([4.0, 2.0, 0.5]).sigmoid())
 
 
-def test_a_softmax_over_background_makes_scores_too():
+def test_scores_of_softmax_with_background():
     logits = torch.tensor([[[0.1, 0.6, 0.3], [0.9, 0.02, 0.08], [0.2, 0.1, 0.7]]]).log()
     defaults = torch.tensor([[10.0, 10, 8, 4], [20, 10, 8, 4], [30, 10, 8, 4]])
     offsets = torch.zeros(1, 3, 4)
@@ -62,7 +62,7 @@ def test_a_softmax_over_background_makes_scores_too():
 
 @pytest.mark.parametrize('stride', [1, 2, 4])
 @pytest.mark.parametrize('own', [1, 4])
-def test_label_map_has_its_stride_and_the_best_class(stride, own):
+def test_label_map_has_stride_and_best_class(stride, own):
     logits = torch.zeros(1, 3, 32 // own, 64 // own)
     logits[0, 1, :, :32 // own] = 5
     logits[0, 2, :, 32 // own:] = 5
@@ -74,7 +74,7 @@ def test_label_map_has_its_stride_and_the_best_class(stride, own):
     assert (label_map[..., :middle] == 1).all() and (label_map[..., middle:] == 2).all()
 
 
-def test_normalization_is_imagenets():
+def test_normalization_is_that_of_imagenet():
     images = torch.randint(0, 256, (2, 5, 7, 3), dtype=torch.uint8)
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     expected = ((images / 255 - mean) / std).permute(0, 3, 1, 2)
@@ -112,7 +112,7 @@ class CopiesFromPython(TorchDispatchMode):
     ModelSpec(architecture='thesis', backbone='resnet18', detection=LabelSet.of('a'),
               segmentation=LabelSet.of('b', 'c'), input_size=(96, 64), label_stride=1)],
     ids=lambda spec: spec.architecture)
-def test_nothing_is_copied_to_the_device_that_would_break_off_a_cuda_graph(spec):
+def test_graph_has_no_device_copies(spec):
     graph = DeployableGraph(build_model(spec), spec).eval()
     with torch.no_grad(), CopiesFromPython() as copies:
         graph(torch.zeros(1, 64, 96, 3, dtype=torch.uint8))

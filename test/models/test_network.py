@@ -23,7 +23,7 @@ def cells(height: int, width: int, finest: int) -> int:
 
 @pytest.mark.parametrize('backbone, finest', [*((name, 3) for name in sorted(BACKBONES)),
                                               ('mobilenet_v2', 2), ('resnet50', 2)])
-def test_shapes_at_odd_sizes(backbone, finest):
+def test_output_shapes_at_odd_sizes(backbone, finest):
     spec = ModelSpec(backbone=backbone, detection=DETECTION, segmentation=SEGMENTATION,
                      finest_level=finest)
     network = build_model(spec).eval()
@@ -40,7 +40,7 @@ def test_shapes_at_odd_sizes(backbone, finest):
 
 
 @pytest.mark.parametrize('tasks', [('detection',), ('segmentation',)])
-def test_a_task_that_is_off_has_no_outputs_and_no_parameters(tasks):
+def test_disabled_task_has_no_outputs_or_parameters(tasks):
     both = ModelSpec(detection=DETECTION, segmentation=SEGMENTATION)
     single = ModelSpec(detection=DETECTION if 'detection' in tasks else None,
                        segmentation=SEGMENTATION if 'segmentation' in tasks else None)
@@ -58,7 +58,7 @@ def test_a_task_that_is_off_has_no_outputs_and_no_parameters(tasks):
                       if k.startswith('backbone.')}
 
 
-def test_every_parameter_gets_a_gradient():
+def test_all_parameters_get_gradients():
     network = build_model(ModelSpec(detection=DETECTION, segmentation=SEGMENTATION,
                                     finest_level=2))
     outputs = network(torch.randn(2, 3, 128, 128))
@@ -68,7 +68,7 @@ def test_every_parameter_gets_a_gradient():
     assert without == []
 
 
-def test_cells_lie_in_their_image_in_row_major_order():
+def test_cells_are_in_row_major_order_inside_image():
     outputs = build_model(ModelSpec(detection=DETECTION)).eval()(torch.zeros(1, 3, 64, 96))
     found = outputs.detection.cells
     assert found.centers[:96 // 8].tolist() == [[4.0 + 8 * x, 4.0] for x in range(12)]
@@ -78,7 +78,7 @@ def test_cells_lie_in_their_image_in_row_major_order():
 
 
 @pytest.mark.parametrize('architecture, finest', [('lean', 2), ('lean', 3), ('thesis', 3)])
-def test_parameters_that_are_per_class_are_named_and_no_others(architecture, finest):
+def test_exactly_the_per_class_parameters_are_listed(architecture, finest):
     def shapes(detection: LabelSet, segmentation: LabelSet) -> dict[str, tuple[int, ...]]:
         network = build_model(ModelSpec(
             architecture=architecture, backbone='resnet18', detection=detection,
@@ -110,7 +110,7 @@ LIGHT = {
 
 
 @pytest.mark.parametrize('options', LIGHT.values(), ids=LIGHT)
-def test_lighter_heads_give_the_same_cells_for_less(options):
+def test_lighter_heads_have_same_cells_at_lower_cost(options):
     spec = ModelSpec(detection=DETECTION, segmentation=SEGMENTATION, finest_level=2)
     network, full = build_model(replace(spec, **options)), build_model(spec)
     outputs = network(torch.randn(2, 3, 97, 65))
@@ -124,7 +124,7 @@ def test_lighter_heads_give_the_same_cells_for_less(options):
     assert ours < 0.95 * theirs
 
 
-def test_what_is_of_stride_4_alone_is_not_there_without_it():
+def test_stride_4_layers_exist_only_with_stride_4():
     spec = ModelSpec(segmentation=SEGMENTATION, finest_level=2, fine_channels=16)
     shapes = {key: value.shape for key, value in build_model(spec).state_dict().items()}
     assert shapes == {key: value.shape for key, value in build_model(

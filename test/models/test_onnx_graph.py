@@ -76,7 +76,7 @@ def check_static(path: Path) -> None:
         assert all(size.dim_value > 0 for size in sizes[1:]), sizes
 
 
-def test_names_say_of_which_part_a_node_is(exported):
+def test_node_names_contain_part(exported):
     spec = read_onnx_header(exported).spec
     graph = onnx.load(exported).graph
     parts: dict[str, list[str]] = {}
@@ -95,16 +95,16 @@ def test_names_say_of_which_part_a_node_is(exported):
     assert [value.name for value in graph.output] == list(output_names(spec))
 
 
-def test_casts_first_and_is_static_but_for_the_batch(exported):
+def test_input_is_cast_first_and_only_batch_is_dynamic(exported):
     check_static(exported)
     assert read_onnx_header(exported).spec in SPECS.values()
 
 
-def test_tensorrt_parses_it_and_builds_its_engine(exported):
+def test_tensorrt_parses_graph_and_builds_engine(exported):
     check_builds(exported)
 
 
-def test_the_shipped_model_too():
+def test_shipped_model_follows_the_same_rules():
     check_static(model_path())
     check_builds(model_path())
 
@@ -120,7 +120,7 @@ def check_builds(path: Path) -> None:
     assert len(engine) > 1e6
 
 
-def test_batch_norms_that_share_weights_are_folded_each_into_its_own():
+def test_batch_norms_of_shared_weights_are_folded_separately():
     random = np.random.default_rng(0)
     constants = {
         'w': random.normal(size=(4, 3, 3, 3)), 'b': random.normal(size=4),

@@ -48,7 +48,7 @@ def images() -> np.ndarray:
     return batch
 
 
-def test_the_file_is_half_as_large_and_says_so(path):
+def test_file_has_half_size_and_fp16_precision(path):
     whole = read_onnx_header(Path(model_path()))
     header = read_onnx_header(path)
     assert (whole.precision, header.precision) == ('fp32', 'fp16')
@@ -56,7 +56,7 @@ def test_the_file_is_half_as_large_and_says_so(path):
     assert path.stat().st_size < 0.55 * Path(model_path()).stat().st_size
 
 
-def test_convolutions_are_in_fp16_and_what_decodes_boxes_in_fp32(model):
+def test_convolutions_are_fp16_and_box_decoding_fp32(model):
     dtypes = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
     dtypes |= {value.name: value.type.tensor_type.elem_type
                for value in (*model.graph.value_info, *model.graph.output)}
@@ -79,7 +79,7 @@ def test_convolutions_are_in_fp16_and_what_decodes_boxes_in_fp32(model):
 
 @pytest.mark.parametrize(('runtime', 'precision'), [
     ('onnxruntime', 'fp32'), ('openvino', 'fp32'), ('openvino', 'bf16')])
-def test_runtimes_compute_what_they_say(path, images, runtime, precision):
+def test_runtimes_report_computed_precision(path, images, runtime, precision):
     pytest.importorskip(runtime)
     from mtl_perception.inference.registry import load
     if precision not in load(runtime).facts().precisions:
@@ -97,7 +97,7 @@ def test_runtimes_compute_what_they_say(path, images, runtime, precision):
     assert np.abs(half.scores - whole.scores).max() < score
 
 
-def test_tensorrt_takes_it(path):
+def test_tensorrt_parses_file(path):
     pytest.importorskip('tensorrt_rtx')
     assert check_parses(path).startswith('RTX')
 

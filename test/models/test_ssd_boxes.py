@@ -25,7 +25,7 @@ def ssd300() -> torch.Tensor:
     return make_default_boxes([(side, side) for side in MAPS], (300, 300), 300, torch.zeros(1))
 
 
-def test_8732_boxes_of_the_stated_sizes_at_the_stated_strides():
+def test_default_boxes_have_published_sizes_and_strides():
     boxes = ssd300()
     assert boxes.shape == (8732, 4) and BOXES_PER_CELL == (4, 6, 6, 6, 4, 4)
     first = 0
@@ -45,7 +45,7 @@ def test_8732_boxes_of_the_stated_sizes_at_the_stated_strides():
     assert first == 8732
 
 
-def test_torchvisions_generator_makes_the_same_boxes():
+def test_boxes_agree_with_torchvision():
     generator = DefaultBoxGenerator(
         [[2], [2, 3], [2, 3], [2, 3], [2], [2]], scales=[s / 300 for s in SIZES],
         steps=list(STRIDES), clip=False)
@@ -54,7 +54,7 @@ def test_torchvisions_generator_makes_the_same_boxes():
     assert torch.allclose(to_corners(ssd300()), theirs, atol=1e-3)
 
 
-def test_sizes_follow_the_shorter_side_and_the_coarse_maps_share_the_image():
+def test_sizes_follow_shorter_side():
     boxes = make_default_boxes([(1, 1)] * 4 + [(2, 3), (1, 1)], (400, 600), 600, torch.zeros(1))
     assert boxes[0, 2:].tolist() == [60, 60]
     coarse = boxes[-7 * 4:-4:4, :2].tolist()
@@ -62,7 +62,7 @@ def test_sizes_follow_the_shorter_side_and_the_coarse_maps_share_the_image():
     assert boxes[-1, :2].tolist() == [300, 200]
 
 
-def test_offsets_by_hand_and_back():
+def test_offsets_round_trip():
     default = torch.tensor([50.0, 40.0, 20.0, 10.0])
     box = torch.tensor([46.0, 35.0, 66.0, 55.0])  # centre (56, 45), 20x20
     offsets = encode_boxes(box, default)
@@ -75,7 +75,7 @@ def test_offsets_by_hand_and_back():
     assert torch.allclose(again, boxes, atol=1e-3)
 
 
-def test_growth_is_bounded():
+def test_box_growth_is_bounded():
     box = decode_offsets(torch.tensor([0.0, 0, 1e4, -1e4]), torch.tensor([5.0, 5, 2, 2]))
     sides = (box[2:] - box[:2]).tolist()
     assert sides == pytest.approx([2 * math.exp(MAX_LOG_GROWTH), 2 * math.exp(-MAX_LOG_GROWTH)],

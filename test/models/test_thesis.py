@@ -20,7 +20,7 @@ def thesis(**more) -> ModelSpec:
                         'input_size': (300, 300), **more})
 
 
-def test_the_thesiss_network_is_of_the_stated_size():
+def test_network_has_stated_size():
     network = build_model(thesis(**VOC)).eval()
     costs = part_costs(network, (300, 300))
     assert {c.part for c in costs} == {'backbone', 'detection', 'segmentation'}
@@ -34,7 +34,7 @@ def test_the_thesiss_network_is_of_the_stated_size():
 
 
 @pytest.mark.parametrize('backbone', sorted(BACKBONES))
-def test_any_backbone_at_odd_sizes(backbone):
+def test_backbones_at_odd_sizes(backbone):
     network = build_model(thesis(backbone=backbone, fcn_stride=8, **SMALL)).eval()
     for height, width in ((97, 65), (33, 131)):
         with torch.no_grad():
@@ -45,7 +45,7 @@ def test_any_backbone_at_odd_sizes(backbone):
 
 
 @pytest.mark.parametrize('tasks', [('detection',), ('segmentation',)])
-def test_a_task_that_is_off_has_no_outputs_and_no_parameters(tasks):
+def test_disabled_task_has_no_outputs_or_parameters(tasks):
     network = build_model(thesis(
         backbone='resnet18', **{task: SMALL[task] for task in tasks})).eval()
     with torch.no_grad():
@@ -56,7 +56,7 @@ def test_a_task_that_is_off_has_no_outputs_and_no_parameters(tasks):
         'backbone', *tasks}
 
 
-def test_all_but_the_upsampling_learns():
+def test_all_parameters_but_upsampling_are_trained():
     network = build_model(thesis(backbone='resnet18', **SMALL))
     found, label_logits = network(torch.randn(2, 3, 160, 160))
     (found.class_logits.square().sum() + found.offsets.square().sum()
@@ -65,14 +65,14 @@ def test_all_but_the_upsampling_learns():
     assert without == {'segmentation.doublings.0.weight', 'segmentation.magnify.weight'}
 
 
-def test_l2_norm_makes_cells_of_length_twenty():
+def test_l2_norm_scales_cells_to_twenty():
     x = torch.randn(2, 6, 3, 4) * 7
     lengths = L2Norm(6)(x).norm(dim=1)
     assert torch.allclose(lengths, torch.full_like(lengths, 20.0), atol=1e-4)
     assert torch.isfinite(L2Norm(6)(torch.zeros(1, 6, 2, 2))).all()
 
 
-def test_predictions_lie_in_the_order_of_the_default_boxes():
+def test_predictions_follow_order_of_default_boxes():
     network = build_model(thesis(backbone='resnet18', detection=SMALL['detection'])).eval()
     head = network.detection
     with torch.no_grad():

@@ -94,7 +94,7 @@ def test_mismatched_tensors_stay_random_and_are_named(source):
     assert 'pyramid.lateral' in said and 'tractor' in said and '\n' not in said
 
 
-def test_separable_towers_start_as_the_nearest_to_full_ones(source):
+def test_separable_towers_start_from_factorized_full_towers(source):
     path, weights = source
     spec = replace(SOURCE, towers='separable')
     network = build_model(spec)

@@ -14,7 +14,7 @@ from mtl_perception.nodes.bag_types import empty_typestore, message_class, regis
 @pytest.mark.parametrize('name', [
     'sensor_msgs/msg/Image', 'sensor_msgs/msg/CameraInfo', 'vision_msgs/msg/Detection2DArray',
     'vision_msgs/msg/LabelInfo', 'diagnostic_msgs/msg/DiagnosticArray'])
-def test_a_type_has_the_hash_that_ros_gives_it(name):
+def test_type_hash_agrees_with_ros(name):
     store = empty_typestore()
     register_type(store, name)
     kind = message_class(name)
@@ -33,7 +33,7 @@ def installed_hash(name):
                 if entry['type_name'] == name)
 
 
-def test_types_may_be_registered_again():
+def test_types_can_be_registered_twice():
     store = empty_typestore()
     for _ in range(2):
         register_type(store, 'vision_msgs/msg/Detection2DArray')
@@ -47,7 +47,7 @@ def test_types_may_be_registered_again():
     ('sensor_msgs/msg/Imagine', 'is not installed'),
     ('no_such_msgs/msg/Thing', 'is not installed'),
 ])
-def test_unknown_types(name, reason):
+def test_unknown_types_are_rejected(name, reason):
     with pytest.raises(ConfigError, match=reason):
         message_class(name)
     with pytest.raises(ConfigError, match=reason):

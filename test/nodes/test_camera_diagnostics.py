@@ -13,7 +13,7 @@ REPORT = CameraReport(
     stamps='arrival')
 
 
-def test_a_stream_that_comes_is_ok():
+def test_running_stream_is_ok():
     message = camera_diagnostics(REPORT, Time(sec=5))
     (status,) = message.status
     assert message.header.stamp.sec == 5
@@ -25,7 +25,7 @@ def test_a_stream_that_comes_is_ok():
         'since last image [s]': '0.10', 'size [px]': '640x480', 'stamps': 'arrival'}
 
 
-def test_one_that_does_not_is_a_warning_with_the_reason():
+def test_missing_stream_is_warning_with_reason():
     report = replace(REPORT, state='broken', trouble='cannot be opened', silence=None)
     (status,) = camera_diagnostics(report, Time()).status
     assert status.level == DiagnosticStatus.WARN

@@ -27,7 +27,7 @@ def written(tmp_path):
     return write
 
 
-def test_a_calibration_file(written):
+def test_calibration_file_is_read(written):
     info = camera_info(load_calibration(written(CALIBRATION)), 640, 480)
     assert (info.width, info.height, info.distortion_model) == (640, 480, 'plumb_bob')
     assert info.k.tolist() == [500, 0, 320, 0, 500.5, 240, 0, 0, 1]
@@ -36,13 +36,13 @@ def test_a_calibration_file(written):
     assert info.p.tolist() == [500, 0, 320, 0, 0, 500, 240, 0, 0, 0, 1, 0]
 
 
-def test_without_one_the_camera_is_uncalibrated():
+def test_missing_calibration_means_uncalibrated():
     info = camera_info(None, 320, 240)
     assert (info.width, info.height) == (320, 240)
     assert info.k[0] == 0 and not info.p.any() and not info.d
 
 
-def test_images_of_another_size_are_rejected(written):
+def test_images_of_other_size_are_rejected(written):
     with pytest.raises(ConfigError, match='is for 640x480, the images are 320x240'):
         camera_info(load_calibration(written(CALIBRATION)), 320, 240)
 
@@ -58,13 +58,13 @@ def test_images_of_another_size_are_rejected(written):
     ({key: value for key, value in CALIBRATION.items() if key != 'projection_matrix'},
      'projection_matrix'),
 ])
-def test_a_broken_file_is_named_with_the_reason(written, values, reason):
+def test_broken_file_is_reported_with_reason(written, values, reason):
     path = written(values)
     with pytest.raises(DataError, match=reason) as error:
         load_calibration(path)
     assert str(path) in str(error.value) and '\n' not in str(error.value)
 
 
-def test_a_missing_file(tmp_path):
+def test_missing_file_is_reported(tmp_path):
     with pytest.raises(DataError, match=r'none\.yaml cannot be read'):
         load_calibration(tmp_path / 'none.yaml')

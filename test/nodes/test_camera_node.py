@@ -33,7 +33,7 @@ def write_images(folder, count, size=(160, 128)):
 
 
 @pytest.mark.slow
-def test_images_are_published_once_at_a_rate(start_node, ros_node, tmp_path):
+def test_images_are_published_once_at_given_rate(start_node, ros_node, tmp_path):
     sent = write_images(tmp_path, 12)
     images, infos = listen(ros_node)
     camera = start_node(
@@ -53,8 +53,7 @@ def test_images_are_published_once_at_a_rate(start_node, ros_node, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_folder_is_published_again_and_again_until_a_signal(
-        start_node, ros_node, tmp_path, wait_until):
+def test_folder_is_repeated_until_signal(start_node, ros_node, tmp_path, wait_until):
     for value in (50, 100):
         cv2.imwrite(str(tmp_path / f'{value}.png'), np.full((32, 48, 3), value, np.uint8))
     (tmp_path / '70.png').write_bytes(b'broken')
@@ -77,14 +76,14 @@ Executor.wake = lambda self: None
 
 @pytest.mark.slow
 @pytest.mark.parametrize('before', ['', WAITS_ON], ids=['installed rclpy', 'as Humble'])
-def test_a_node_with_nothing_to_do_ends_in_good_order(before, start_node):
+def test_node_exits_normally_at_end_of_source(before, start_node):
     camera = start_node('camera_node', before=before, wait_for_subscribers=1)
     camera.wait_for_words('waiting for 1 subscriber(s)')
     assert camera.end()[0] == 0
     assert 'published 0 images' in camera.said()
 
 
-def test_an_impossible_source_is_one_line(start_node):
+def test_invalid_source_gives_one_line_error(start_node):
     camera = start_node('camera_node', source='no/such/folder')
     assert camera.wait() == 1
     assert camera.said().startswith("error: source 'no/such/folder' is no folder")
@@ -92,7 +91,7 @@ def test_an_impossible_source_is_one_line(start_node):
 
 
 @pytest.mark.slow
-def test_a_calibration_for_another_size_is_an_error_not_a_lie(start_node, tmp_path):
+def test_calibration_of_other_size_is_rejected(start_node, tmp_path):
     calibration = tmp_path / 'camera.yaml'
     data = {'camera_matrix': 9, 'rectification_matrix': 9, 'projection_matrix': 12}
     calibration.write_text(

@@ -238,8 +238,7 @@ def nanoseconds(header):
 
 
 @pytest.mark.slow
-def test_a_stream_is_waited_for_and_comes_back(
-        server, start_node, listen, statuses, wait_until):
+def test_stream_is_awaited_and_reconnected(server, start_node, listen, statuses, wait_until):
     images, infos, _ = listen()
     camera = start_node('camera_node', source=server.url, timeout=1.0)
     camera.wait_for_words(f'{server.name} cannot be opened; trying again until it is available')
@@ -279,8 +278,8 @@ def test_a_stream_is_waited_for_and_comes_back(
 
 
 @pytest.mark.slow
-def test_a_stalled_stream_is_noticed_and_does_not_hold_up_the_end(
-        server, start_node, listen, wait_until):
+def test_stalled_stream_is_detected_and_does_not_delay_shutdown(server, start_node, listen,
+                                                                wait_until):
     server.start()
     images, *_ = listen()
     camera = start_node('camera_node', source=server.url, timeout=1.0)
@@ -295,7 +294,7 @@ def test_a_stalled_stream_is_noticed_and_does_not_hold_up_the_end(
 
 
 @pytest.mark.slow
-def test_both_outputs_have_the_same_images_and_stamps(serve, start_node, listen, wait_until):
+def test_outputs_have_equal_images_and_stamps(serve, start_node, listen, wait_until):
     server = serve(MotionJpeg, 'http')
     server.start()
     images, _, compressed = listen('front/image')
@@ -317,7 +316,7 @@ def test_both_outputs_have_the_same_images_and_stamps(serve, start_node, listen,
 
 
 @pytest.mark.slow
-def test_compressed_alone_of_a_flight(start_node, listen, wait_until):
+def test_compressed_output_only_of_synthetic_flight(start_node, listen, wait_until):
     images, _, compressed = listen()
     camera = start_node(
         'camera_node', source='synthetic:3', width=160, height=128, rate=30.0, output='compressed',
@@ -333,7 +332,7 @@ def test_compressed_alone_of_a_flight(start_node, listen, wait_until):
 
 
 @pytest.mark.slow
-def test_a_slow_consumer_gets_the_newest_image(serve, start_node, listen, wait_until):
+def test_slow_consumer_gets_newest_image(serve, start_node, listen, wait_until):
     server = serve(MotionJpeg, 'http')
     server.start()
     images, *_ = listen()
@@ -443,7 +442,7 @@ def test_h264_in_mpegts_over_http(serve, start_node, listen, wait_until, tmp_pat
 
 
 @pytest.mark.slow
-def test_a_playlist_reads_no_file_of_this_machine(serve, start_node, tmp_path):
+def test_playlist_cannot_read_local_files(serve, start_node, tmp_path):
     video = tmp_path / 'secret.avi'
     writer = cv2.VideoWriter(str(video), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48))
     for _ in range(20):
@@ -466,7 +465,7 @@ def test_a_playlist_reads_no_file_of_this_machine(serve, start_node, tmp_path):
     camera.end()
 
 
-def test_what_the_user_set_for_ffmpeg_stays(monkeypatch):
+def test_ffmpeg_options_of_user_are_kept(monkeypatch):
     from mtl_perception.nodes.capture import LiveSource
     from mtl_perception.nodes.quiet_opencv import keep_opencv_quiet
 
@@ -482,7 +481,7 @@ def test_what_the_user_set_for_ffmpeg_stays(monkeypatch):
     assert os.environ['OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT'] == '3'
 
 
-def test_an_impossible_url_is_one_line_without_secrets(start_node):
+def test_invalid_url_gives_one_line_error_without_secrets(start_node):
     camera = start_node('camera_node', source='file://pilot:hushhush@host/x')
     assert camera.wait() == 1
     assert re.fullmatch(

@@ -17,7 +17,7 @@ from mtl_perception.nodes.capture import (
 )
 
 
-def test_pauses_double_up_to_ten_seconds_and_begin_anew_after_a_success():
+def test_pauses_double_up_to_ten_seconds_and_reset_after_success():
     backoff = Backoff()
     assert [backoff.pause() for _ in range(7)] == [0.5, 1, 2, 4, 8, 10, 10]
     backoff.reset()
@@ -29,7 +29,7 @@ def test_pauses_double_up_to_ten_seconds_and_begin_anew_after_a_success():
     (0.0, None),  # no image yet, or a driver without time stamps
     (-1.0, None), (100_001.0, None), (94_999.0, None), (float('nan'), None), (1.7e12, None),
 ])
-def test_a_capture_time_counts_where_it_can_be(milliseconds, captured):
+def test_plausible_capture_time_is_used(milliseconds, captured):
     assert plausible_capture_time(milliseconds, 100.0) == captured
 
 
@@ -67,7 +67,7 @@ class Device:
 
 @pytest.mark.parametrize(('error', 'reason'), [
     (None, 'has ended'), (cv2.error('of rtsp://pilot:secret@192.0.2.1'), 'cannot be decoded')])
-def test_a_source_that_breaks_comes_back_and_each_is_said_once(monkeypatch, error, reason):
+def test_source_reconnects_and_changes_are_logged_once(monkeypatch, error, reason):
     said = []
     monkeypatch.setattr(cv2, 'VideoCapture', type('Fake', (Device,), {'error': error}))
     monkeypatch.setattr('mtl_perception.nodes.capture._FIRST_PAUSE', 0.05)
@@ -86,7 +86,7 @@ def test_a_source_that_breaks_comes_back_and_each_is_said_once(monkeypatch, erro
         f'camera x {reason}; trying again until it is available', 'camera x is back']
 
 
-def test_what_is_not_taken_in_time_is_gone(monkeypatch):
+def test_images_not_taken_in_time_are_dropped(monkeypatch):
     class Fast(Device):
         def isOpened(self):  # noqa: N802
             return True
@@ -110,7 +110,7 @@ def test_what_is_not_taken_in_time_is_gone(monkeypatch):
     assert not source._thread.is_alive()
 
 
-def test_a_source_that_never_comes_ends_at_once(monkeypatch):
+def test_unreachable_source_does_not_delay_shutdown(monkeypatch):
     class Never(Device):
         def isOpened(self):  # noqa: N802
             return False
@@ -121,7 +121,7 @@ def test_a_source_that_never_comes_ends_at_once(monkeypatch):
     assert list(source.frames()) == [] and source.state.state == BROKEN
 
 
-def test_a_defect_of_the_thread_is_not_silence(monkeypatch):
+def test_defect_in_thread_is_raised(monkeypatch):
     def fail(_):
         raise ZeroDivisionError
 
@@ -155,8 +155,8 @@ cv2.VideoCapture = VideoCapture
 
 @pytest.mark.slow
 @pytest.mark.parametrize(('stamp', 'age'), [('auto', 0.3), ('arrival', 0.0)])
-def test_stamps_are_of_the_capture_where_the_driver_tells(
-        stamp, age, start_node, ros_node, wait_until):
+def test_stamps_are_capture_times_if_driver_reports_them(stamp, age, start_node, ros_node,
+                                                         wait_until):
     images = []
     ros_node.create_subscription(Image, 'image', images.append, qos.stream('reliable', 50))
     camera = start_node('camera_node', source='/dev/null', stamp=stamp, before=DRIVER)

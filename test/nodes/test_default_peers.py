@@ -58,8 +58,7 @@ def start_perception(start_node, plain_environment, paint_model):
 
 
 @pytest.mark.parametrize('rate', [10, 30])
-def test_reliable_images_arrive_and_so_do_results_and_parameters(
-        rate, start_perception, start_peer):
+def test_reliable_images_results_and_parameters_arrive(rate, start_perception, start_peer):
     node = start_perception()
     watcher = start_peer('watch')
     watcher.wait_for_words('watching')
@@ -89,8 +88,7 @@ def test_reliable_images_arrive_and_so_do_results_and_parameters(
     assert asked['kept'] == 50 and asked['slowest'] < 2
 
 
-def test_best_effort_images_that_get_lost_are_counted_with_the_remedy_which_works(
-        start_perception, start_peer):
+def test_lost_best_effort_images_are_counted_with_working_remedy(start_perception, start_peer):
     node = start_perception()
     watcher = start_peer('watch')
     watcher.wait_for_words('watching')

@@ -45,7 +45,7 @@ def values(status):
     return {pair.key: pair.value for pair in status.values}
 
 
-def test_all_is_well():
+def test_normal_operation_is_ok():
     images, latency, model = statuses()
     assert {status.level for status in (images, latency, model)} == {DiagnosticStatus.OK}
     assert values(images) == {
@@ -66,7 +66,7 @@ def test_all_is_well():
     assert float(values(model)['resident memory [MB]']) > 5
 
 
-def test_what_is_wrong_is_said_the_worst_first():
+def test_problems_are_reported_worst_first():
     report = replace(CAMERA.input, troubles=('no image on /front/image', 'stamps are zero'))
     images, *_ = statuses(input=report, bad_frame='step 3 is shorter')
     assert images.level == DiagnosticStatus.WARN
@@ -74,14 +74,14 @@ def test_what_is_wrong_is_said_the_worst_first():
         'no image on /front/image; stamps are zero; bad frames: step 3 is shorter')
 
 
-def test_an_idle_node_says_so_and_is_well():
+def test_idle_node_is_ok():
     idle, _, _ = statuses(is_idle=True, summary=replace(SUMMARY, dropped={'idle': 12}))
     assert idle.level == DiagnosticStatus.OK
     assert idle.message == 'idle: no subscribers to results'
     assert values(idle)['images dropped, idle'] == '12'
 
 
-def test_what_is_not_known_is_left_empty():
+def test_unknown_values_are_empty():
     report = replace(
         CAMERA.input, lost=None, stamps=replace(CAMERA.input.stamps, rate=None))
     images, *_ = statuses(input=report, summary=replace(SUMMARY, silence=None))
@@ -89,7 +89,7 @@ def test_what_is_not_known_is_left_empty():
         'images lost on the way', 'rate by stamps [Hz]', 'since last image [s]')] == ['', '', '']
 
 
-def test_a_node_that_could_not_be_configured():
+def test_unconfigured_node_is_reported():
     summary = Summary(0, 0, {}, 0.0, 0.0, None, {})
     state = replace(STATE, lifecycle='unconfigured', failure='x.onnx: no such model file')
     images, latency, model = statuses(state, summary=summary)
@@ -99,7 +99,7 @@ def test_a_node_that_could_not_be_configured():
         DiagnosticStatus.ERROR, 'x.onnx: no such model file')
 
 
-def test_each_camera_has_statuses_of_its_own():
+def test_cameras_have_separate_statuses():
     cameras = [replace(CAMERA, name=name) for name in ('front', 'down')]
     message = diagnostics_message(STATE, cameras, Time())
     assert [status.name.partition(': ')[2] for status in message.status] == [

@@ -44,7 +44,7 @@ def nodes_of(kind):
             for node in ast.walk(tree) if isinstance(node, kind)]
 
 
-def test_every_name_is_there():
+def test_names_exist_in_all_distributions():
     missing = [
         f'{name}: {node.module}.{alias.name}' for name, node in nodes_of(ast.ImportFrom)
         if (node.module or '').partition('.')[0] == 'rclpy'
@@ -57,7 +57,7 @@ def test_every_name_is_there():
     assert missing == []
 
 
-def test_every_method_and_property_is_there():
+def test_methods_and_properties_exist_in_all_distributions():
     of_humble = {name for methods in HUMBLE['classes'].values() for name in methods}
     of_installed = {name for kind in INSTALLED for name in dir(kind) if name[0] != '_'}
     ours = {node.name for _, node in nodes_of((ast.FunctionDef, ast.ClassDef))}
@@ -66,7 +66,7 @@ def test_every_method_and_property_is_there():
     assert (used & of_installed) - of_humble - ours - OPTIONAL == set()
 
 
-def test_every_argument_is_there():
+def test_arguments_exist_in_all_distributions():
     signatures = {}
     for methods in HUMBLE['classes'].values():
         for name, parameters in methods.items():
@@ -95,11 +95,11 @@ def accepts(parameters, call):
 @pytest.mark.parametrize(('parameters', 'call', 'good'), [
     (['a', '*', 'b'], 'f(1, b=2)', True), (['a', '*', 'b'], 'f(1, 2)', False),
     (['a'], 'f(c=1)', False), (['a', '**k'], 'f(1, c=1)', True), ([], 'f()', True)])
-def test_accepts(parameters, call, good):
+def test_argument_check_itself(parameters, call, good):
     assert accepts(parameters, ast.parse(call).body[0].value) == good
 
 
-def test_our_nodes_take_no_name_of_rclpys_own(idle_node):
+def test_nodes_do_not_override_rclpy_names(idle_node):
     taken = {*HUMBLE['private'], *vars(idle_node()), *dir(LifecycleNode)}
     callbacks = {'__init__', 'on_configure', 'on_activate', 'on_deactivate', 'on_cleanup',
                  'on_shutdown', 'on_error'}
@@ -118,7 +118,7 @@ def test_our_nodes_take_no_name_of_rclpys_own(idle_node):
     assert found == 4
 
 
-def test_nothing_spins_until_a_future_is_done():
+def test_no_code_spins_until_future_complete():
     # Humble's executor goes on until the next callback after that; Jazzy's keeps something for
     # each callback until then.
     avoided = ('spin_until_future_complete', 'spin_once_until_future_complete')

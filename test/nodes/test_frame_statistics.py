@@ -25,7 +25,7 @@ def times(run, age=0.01):
     return StageTimes(age, wait=0.001, preprocess=0.002, run=run, postprocess=0.003, publish=0.004)
 
 
-def test_nothing_yet(clock):
+def test_statistics_before_first_frame(clock):
     summary = FrameStatistics().summary()
     assert (summary.received, summary.processed, summary.dropped) == (0, 0, {})
     assert (summary.rate_in, summary.rate_out, summary.silence) == (0, 0, None)
@@ -52,7 +52,7 @@ def test_counts_rates_and_percentiles(clock):
     assert summary.percentiles['total'] == pytest.approx((0.159, 0.2031, 0.20702))
 
 
-def test_what_is_older_than_the_window_counts_in_totals_only(clock):
+def test_frames_before_window_count_in_totals_only(clock):
     statistics = FrameStatistics(window=10.0)
     statistics.receive()
     statistics.process(times(run=9.0))
@@ -65,7 +65,7 @@ def test_what_is_older_than_the_window_counts_in_totals_only(clock):
     assert summary.percentiles['run'] == pytest.approx((0.1, 0.1, 0.1))
 
 
-def test_memory_is_bounded_and_the_rate_still_right(clock):
+def test_memory_is_bounded_and_rate_correct(clock):
     statistics = FrameStatistics(window=10.0, most=50)
     for _ in range(1000):
         clock.now += 0.01
@@ -73,7 +73,7 @@ def test_memory_is_bounded_and_the_rate_still_right(clock):
     assert statistics.summary().rate_in == pytest.approx(100, rel=0.05)
 
 
-def test_an_image_without_a_stamp_has_no_age(clock):
+def test_image_without_stamp_has_no_age(clock):
     statistics = FrameStatistics()
     statistics.process(times(run=0.1, age=None))
     assert 'age' not in statistics.summary().percentiles

@@ -81,8 +81,8 @@ def cause_of(message):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_ten_thousand_compressed_images_of_any_kind(
-        start_node, ros_node, wait_until, paint_model):
+def test_node_survives_ten_thousand_hostile_compressed_images(start_node, ros_node, wait_until,
+                                                              paint_model):
     reliable = qos.stream('reliable', 100)
     answers, states, sent = {}, [], Counter()
     ros_node.create_subscription(

@@ -145,7 +145,7 @@ def perception(start_node, paint_model):
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_ten_thousand_images_of_any_kind(perception, ros_node, wait_until):
+def test_node_survives_ten_thousand_hostile_images(perception, ros_node, wait_until):
     sender = Sender(ros_node, wait_until)
     # Fast DDS keeps, for each place in a queue, the memory of the largest message that was there.
     largest = Image(data=array.array('B', bytes(LARGEST)))
@@ -176,7 +176,7 @@ def test_ten_thousand_images_of_any_kind(perception, ros_node, wait_until):
 
 
 @pytest.mark.slow
-def test_images_whose_bytes_are_cut_short_or_spoilt(perception, ros_node, wait_until):
+def test_truncated_and_damaged_messages_are_survived(perception, ros_node, wait_until):
     sender = Sender(ros_node, wait_until)
     whole = serialize_message(good_frame(0))
     for length in (4, 5, 8, 13, 20, 40, len(whole) // 2, len(whole) - 1):

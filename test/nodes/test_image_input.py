@@ -35,7 +35,7 @@ def send(publisher, name, kind=Image):
     publisher.publish(message)
 
 
-def test_reliability_follows_the_publishers(images, publisher, ros_node, wait_until):
+def test_reliability_follows_publishers(images, publisher, ros_node, wait_until):
     images, came = images
     assert images.route.reliability == 'reliable'
     reliable = publisher('reliable')
@@ -61,7 +61,7 @@ def test_reliability_follows_the_publishers(images, publisher, ros_node, wait_un
     assert came == ['a', 'b', 'c', 'd'] and images.lost == 0
 
 
-def test_raw_images_are_taken_where_there_are_both(images, publisher, ros_node, wait_until):
+def test_raw_images_are_preferred_to_compressed(images, publisher, ros_node, wait_until):
     images, came = images
     assert images.route == Route('/image', 'raw', 'reliable')
     compressed = publisher('best_effort', CompressedImage, 'image/compressed')
@@ -81,7 +81,7 @@ def test_raw_images_are_taken_where_there_are_both(images, publisher, ros_node, 
     assert images.lost == 0
 
 
-def test_compressed_images_of_the_topic_itself_are_taken(images, publisher, wait_until):
+def test_compressed_images_on_image_topic_are_received(images, publisher, wait_until):
     images, came = images
     compressed = publisher('reliable', CompressedImage)
 
@@ -100,8 +100,7 @@ def test_compressed_images_of_the_topic_itself_are_taken(images, publisher, wait
 @pytest.mark.parametrize(('transport', 'route'), [
     ('raw', Route('/front/image', 'raw', 'reliable')),
     ('compressed', Route('/front/image/compressed', 'compressed', 'reliable'))])
-def test_another_transport_than_the_chosen_one_is_not_taken(
-        transport, route, idle_node, publisher, wait_until):
+def test_other_transport_is_not_received(transport, route, idle_node, publisher, wait_until):
     node = idle_node()
     images = ImageInput(node, 'front/image', transport, 'auto', 5, print)
     for kind in (Image, CompressedImage):
@@ -113,7 +112,7 @@ def test_another_transport_than_the_chosen_one_is_not_taken(
     images.close()
 
 
-def test_publishers_of_another_type_do_not_count(images, publisher, other_node, wait_until):
+def test_publishers_of_other_type_are_ignored(images, publisher, other_node, wait_until):
     images, _ = images
     publisher('best_effort', CameraInfo)
     wait_until(lambda: other_node.count_publishers('/image') == 1)
@@ -131,7 +130,7 @@ def test_gaps_are_counted_for_each_publisher():
     assert gaps.total == 4
 
 
-def test_publishers_that_come_and_go_are_forgotten():
+def test_departed_publishers_are_forgotten():
     gaps = SequenceGaps()
     for index in range(1000):
         gaps.see(str(index).encode(), 5)

@@ -73,8 +73,7 @@ def now(node):
     return node.get_clock().now().to_msg()
 
 
-def test_silence_is_explained_by_what_is_there(
-        start, diagnostics, ros_node, other_node, wait_until):
+def test_silence_is_explained_by_publishers(start, diagnostics, ros_node, other_node, wait_until):
     node = start(image_transport='raw')
     wait_until(lambda: diagnostics.says('it has no publisher; no other topic'))
     raw = ros_node.create_publisher(Image, '/camera/image_raw', 1)
@@ -97,8 +96,8 @@ def test_silence_is_explained_by_what_is_there(
 
 
 @pytest.mark.slow
-def test_a_quality_of_service_that_does_not_fit_is_told_with_both_profiles(
-        start, diagnostics, wait_until, image_publisher):
+def test_incompatible_qos_is_reported_with_both_profiles(start, diagnostics, wait_until,
+                                                         image_publisher):
     start(reliability='reliable')
     image_publisher('BEST_EFFORT')
     wait_until(lambda: diagnostics.says(
@@ -106,8 +105,8 @@ def test_a_quality_of_service_that_does_not_fit_is_told_with_both_profiles(
 
 
 @pytest.mark.slow
-def test_without_a_clock_diagnostics_and_silence_go_on_and_say_so(
-        start, diagnostics, ros_node, wait_until, image_publisher):
+def test_diagnostics_continue_without_clock(start, diagnostics, ros_node, wait_until,
+                                            image_publisher):
     results = []
     ros_node.create_subscription(
         Detection2DArray, '/perception_node/detections', results.append, 10)
@@ -143,8 +142,8 @@ def test_without_a_clock_diagnostics_and_silence_go_on_and_say_so(
 
 
 @pytest.mark.slow
-def test_images_are_processed_whatever_their_stamp_says(
-        start, diagnostics, ros_node, wait_until, image_publisher):
+def test_images_with_any_stamp_are_processed(start, diagnostics, ros_node, wait_until,
+                                             image_publisher):
     results = []
     ros_node.create_subscription(
         Detection2DArray, '/perception_node/detections', results.append, 10)

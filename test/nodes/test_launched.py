@@ -14,6 +14,8 @@ NODE = """
 import os, sys, types
 from mtl_perception.nodes import process
 
+pytestmark = pytest.mark.slow
+
 def make(stop):
     print(os.getpid(), 'MTL_LAUNCH_PID' in os.environ, flush=True)
     stop.wait(30)
@@ -55,7 +57,7 @@ def ends(pid: int, seconds: float) -> bool:
 
 
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGTERM])
-def test_a_node_ends_with_its_launch(number):
+def test_node_ends_with_its_launch(number):
     launch, pid, known = start('--launch')
     # What the node starts by itself is not launched.
     assert known == 'False'
@@ -64,7 +66,7 @@ def test_a_node_ends_with_its_launch(number):
     assert ends(pid, 5)
 
 
-def test_a_node_that_a_user_started_outlives_its_shell():
+def test_manually_started_node_outlives_its_shell():
     launch, pid, _ = start()
     try:
         launch.kill()
@@ -75,7 +77,7 @@ def test_a_node_that_a_user_started_outlives_its_shell():
     assert ends(pid, 5)
 
 
-def test_a_command_before_the_node_does_not_part_it_from_its_launch():
+def test_prefix_command_does_not_detach_node_from_launch():
     launch, pid, _ = start('--launch', '--prefix')
     assert not ends(pid, 0.3)
     os.kill(pid, signal.SIGTERM)
@@ -84,7 +86,7 @@ def test_a_command_before_the_node_does_not_part_it_from_its_launch():
     assert ends(pid, 5)
 
 
-def test_a_node_whose_launch_is_gone_already_does_not_begin():
+def test_node_does_not_start_if_launch_has_ended():
     gone = subprocess.Popen(['true'])
     gone.wait()
     done = subprocess.run(

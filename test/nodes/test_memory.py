@@ -6,6 +6,8 @@ import sys
 from diagnostic_msgs.msg import DiagnosticArray
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TELL = ('import atexit, sys\n'
         'atexit.register(lambda: print(\n'
         '    "LOADED", *(name for name, module in sys.modules.items() if module), flush=True))')
@@ -27,8 +29,7 @@ def runtime(request):
     return request.param
 
 
-def test_the_node_loads_its_runtime_and_nothing_that_it_does_not_use(
-        start_node, paint_model, runtime):
+def test_node_loads_only_required_modules(start_node, paint_model, runtime):
     node = start_node('perception_node', before=TELL, model=str(paint_model()), runtime=runtime)
     node.wait_for_words('/perception_node/detections')
     code, _ = node.end()
@@ -42,8 +43,7 @@ def test_the_node_loads_its_runtime_and_nothing_that_it_does_not_use(
 
 
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='looks into /proc')
-def test_the_started_node_takes_no_more_memory_than_it_did(
-        start_node, ros_node, wait_until, runtime):
+def test_memory_of_started_node_is_bounded(start_node, ros_node, wait_until, runtime):
     if runtime == 'openvino':
         from mtl_perception.inference.openvino_runtime import OpenVinoRuntime
         if 'bf16' not in OpenVinoRuntime.facts().precisions:

@@ -53,7 +53,7 @@ def made_anew(detections, header):
             detections.boxes, detections.scores, detections.classes, strict=True)])
 
 
-def test_detections_are_as_those_of_a_new_message_however_many_there_were():
+def test_reused_detections_equal_new_message():
     memory = DetectionMemory()
     for number, count in enumerate((3, 0, 40, 1, 40, 7, 0)):
         detections, header = detections_of(count), header_of(number)
@@ -65,7 +65,7 @@ def test_detections_are_as_those_of_a_new_message_however_many_there_were():
         assert sent == made_anew(detections, header)
 
 
-def test_a_box_is_its_centre_and_size():
+def test_box_has_centre_and_size():
     found = DetectionMemory().message(Detections(
         np.array([[10, 20, 30.5, 60]], np.float32), np.array([0.75], np.float32),
         np.array([1], np.int32)), ['0', '1'], Header())
@@ -77,7 +77,7 @@ def test_a_box_is_its_centre_and_size():
 
 
 @pytest.mark.parametrize(('encoding', 'channels'), [('mono8', 1), ('rgb8', 3), ('bgr8', 3)])
-def test_an_images_memory_changes_with_its_size_only(encoding, channels):
+def test_image_buffer_changes_with_size_only(encoding, channels):
     memory = ImageMemory(encoding)
     rng = np.random.default_rng(0)
     places = []

@@ -20,7 +20,7 @@ HEADER = Header(stamp=Time(sec=7, nanosec=999999999), frame_id='drone/camera_0 Ã
 @given(st.integers(1, 20), st.integers(1, 20), st.sampled_from(['mono8', 'rgb8', 'bgr8']),
        st.integers(0, 2**32))
 @settings(max_examples=50, deadline=None)
-def test_an_image_comes_back_as_it_went(width, height, encoding, seed):
+def test_image_round_trips(width, height, encoding, seed):
     shape = (height, width) if encoding == 'mono8' else (height, width, 3)
     image = np.random.default_rng(seed).integers(0, 256, shape, np.uint8)
     message = image_to_message(image, encoding, HEADER)
@@ -33,13 +33,13 @@ def test_an_image_comes_back_as_it_went(width, height, encoding, seed):
     assert order == ('bgr' if encoding == 'bgr8' else 'rgb')
 
 
-def test_a_part_of_an_image_is_sent_without_its_surroundings():
+def test_image_view_is_sent_without_surroundings():
     whole = np.arange(5 * 6 * 3, dtype=np.uint8).reshape(5, 6, 3)
     message = image_to_message(whole[1:4, 2:5], 'rgb8', HEADER)
     assert bytes(message.data) == whole[1:4, 2:5].tobytes()
 
 
-def test_the_pixels_are_seen_where_they_lie():
+def test_pixels_are_not_copied():
     message = Image(width=2, height=2, step=4, encoding='mono8', data=array.array('B', bytes(8)))
     pixels, _ = decode_image(RawImage.of(message))
     message.data[4] = 200
@@ -54,7 +54,7 @@ def test_label_info():
 
 @pytest.mark.parametrize('encoding', [
     name for name in ENCODINGS if name not in ('nv12', 'nv21', 'nv24', 'uyvy', 'yuyv')])
-def test_pixels_are_those_of_cv_bridge(encoding):
+def test_pixels_agree_with_cv_bridge(encoding):
     bridge = pytest.importorskip('cv_bridge').CvBridge()
     layout = ENCODINGS[encoding]
     # Whole pixels of padding: others make cv_bridge lose its place.

@@ -5,7 +5,7 @@ import threading
 from mtl_perception.nodes.newest_frames import NewestFrames
 
 
-def test_a_newer_frame_takes_the_place_of_the_one_that_waits():
+def test_newer_frame_replaces_waiting_frame():
     frames = NewestFrames()
     assert [frames.put('', frame) for frame in 'abc'] == [False, True, True]
     assert frames.take() == [('', 'c')]
@@ -13,14 +13,14 @@ def test_a_newer_frame_takes_the_place_of_the_one_that_waits():
     assert frames.take(4) == [('', 'd')]
 
 
-def test_what_waits_of_all_cameras_is_taken_together():
+def test_waiting_frames_of_all_cameras_are_taken_together():
     frames = NewestFrames()
     for camera, frame in (('front', 1), ('down', 2), ('front', 3), ('rear', 4)):
         frames.put(camera, frame)
     assert dict(frames.take(4)) == {'front': 3, 'down': 2, 'rear': 4}
 
 
-def test_the_camera_that_was_served_longest_ago_comes_first():
+def test_least_recently_served_camera_is_first():
     frames = NewestFrames()
     frames.put('slow', 0)
     served = []
@@ -38,7 +38,7 @@ def test_take_waits_for_a_frame():
     assert frames.take() == [('', 'late')]
 
 
-def test_close_lets_the_worker_go():
+def test_close_releases_worker():
     frames = NewestFrames()
     taken = []
     worker = threading.Thread(target=lambda: taken.append(frames.take()))
@@ -50,14 +50,14 @@ def test_close_lets_the_worker_go():
     assert frames.take() == []
 
 
-def test_close_tells_of_frames_that_waited():
+def test_close_reports_waiting_frames():
     frames = NewestFrames()
     frames.put('front', 'waits')
     assert frames.close() == ['front']
     assert frames.take() == []
 
 
-def test_every_frame_is_either_taken_in_order_or_dropped():
+def test_frames_are_taken_in_order_or_dropped():
     frames = NewestFrames()
     taken = {'front': [], 'down': []}
 

@@ -21,7 +21,7 @@ KINDS = [PerceptionParameters, CameraParameters, RecorderParameters]
 
 
 @pytest.mark.parametrize('kind', KINDS)
-def test_a_node_gets_the_defaults_and_describes_them(kind, idle_node):
+def test_node_has_described_defaults(kind, idle_node):
     node = idle_node()
     assert declare(node, kind) == kind()
     for item in fields(kind):
@@ -34,7 +34,7 @@ def test_a_node_gets_the_defaults_and_describes_them(kind, idle_node):
             [] if known.low is None else [(known.low, known.high)])
 
 
-def test_values_come_from_overrides_and_whole_numbers_do_for_others(idle_node):
+def test_overrides_are_applied_and_integers_accepted_as_floats(idle_node):
     node = idle_node(score_threshold=1, model='m.onnx', max_detections=5)
     values = declare(node, PerceptionParameters)
     assert values == replace(
@@ -62,13 +62,13 @@ def test_values_come_from_overrides_and_whole_numbers_do_for_others(idle_node):
     (CameraParameters, {'loop': 'yes'}, "'yes' is not true or false"),
     (RecorderParameters, {'topics': 'image'}, "'image' is not a list of text"),
 ])
-def test_invalid_values_are_rejected_with_the_range(kind, values, reason, idle_node):
+def test_invalid_values_are_rejected_with_range(kind, values, reason, idle_node):
     with pytest.raises(ConfigError, match=reason) as error:
         declare(idle_node(**values), kind)
     assert '\n' not in str(error.value)
 
 
-def test_what_yaml_makes_of_off_is_off(idle_node):
+def test_yaml_off_is_accepted(idle_node):
     assert declare(idle_node(tiles=False), PerceptionParameters).tiles == 'off'
 
 
@@ -80,7 +80,7 @@ def test_what_yaml_makes_of_off_is_off(idle_node):
      'jpeg_quality, raw_topics, max_queue_size, max_file_size, max_file_duration, '
      'min_free_space'),
 ])
-def test_a_name_that_no_node_has_is_rejected_with_the_nearest(kind, name, remedy, idle_node):
+def test_unknown_name_is_rejected_with_suggestion(kind, name, remedy, idle_node):
     node = idle_node(**{name: 1})
     with pytest.raises(ConfigError) as error:
         declare(node, kind)
@@ -88,14 +88,14 @@ def test_a_name_that_no_node_has_is_rejected_with_the_nearest(kind, name, remedy
         f'parameter {name}: {node.get_name()} has none of that name; {remedy}')
 
 
-def test_a_node_ends_with_one_line_for_a_name_that_it_does_not_have(start_node):
+def test_unknown_name_gives_one_line_error(start_node):
     node = start_node('camera_node', sorce='x')
     assert node.wait() == 1
     assert node.said() == (
         'error: parameter sorce: camera_node has none of that name; did you mean source?\n')
 
 
-def test_names_of_rclpy_and_of_the_other_nodes_are_passed_by(idle_node):
+def test_names_of_rclpy_and_other_nodes_are_ignored(idle_node):
     # In all nodes' files, by `/**`, and in what `ros2 param dump` wrote.
     node = idle_node(**{
         'use_sim_time': False, 'start_type_description_service': True, 'source': 'synthetic:1',
@@ -107,7 +107,7 @@ def change(name, value):
     return Parameter(name, value=value)
 
 
-def test_a_change_gives_new_values_and_leaves_the_old_ones():
+def test_change_returns_new_values_without_modifying_old():
     before = PerceptionParameters()
     after = changed(
         before, [change('score_threshold', 0.5), change('tiles', '2x2'),
@@ -126,19 +126,19 @@ def test_a_change_gives_new_values_and_leaves_the_old_ones():
     ('queue_depth', 3, 'changes only while the node is unconfigured'),
     ('autostart', False, 'is read-only'),
 ])
-def test_a_change_that_cannot_be_is_rejected_with_the_reason(name, value, reason):
+def test_invalid_change_is_rejected_with_reason(name, value, reason):
     with pytest.raises(ConfigError, match=reason):
         changed(PerceptionParameters(), [change(name, value)], unconfigured=False)
 
 
 @pytest.mark.parametrize(('name', 'value'), [
     ('autostart', True), ('threads', 0), ('tiles', False), ('model', '')])
-def test_the_value_that_it_has_is_no_change(name, value):
+def test_equal_value_is_no_change(name, value):
     before = PerceptionParameters()
     assert changed(before, [change(name, value)], unconfigured=False) == before
 
 
-def test_a_node_takes_the_values_that_it_has_and_judges_others(ros_environment):
+def test_node_accepts_current_values_and_validates_others(ros_environment):
     import rclpy
 
     context = rclpy.Context()
@@ -158,8 +158,8 @@ def test_a_node_takes_the_values_that_it_has_and_judges_others(ros_environment):
         rclpy.shutdown(context=context)
 
 
-def test_the_files_of_a_running_node_can_be_loaded_into_it(
-        start_node, ros_node, wait_until, tmp_path):
+def test_parameter_file_can_be_loaded_into_running_node(start_node, ros_node, wait_until,
+                                                        tmp_path):
     # As `ros2 param load` does it: the shipped file, and one as `ros2 param dump` writes it.
     client_module = pytest.importorskip('rclpy.parameter_client')
     node = start_node('camera_node')
@@ -183,14 +183,14 @@ def test_the_files_of_a_running_node_can_be_loaded_into_it(
         assert [result.reason for result in results if not result.successful] == []
 
 
-def test_what_needs_the_model_anew_may_change_while_there_is_none():
+def test_model_parameters_can_change_while_unconfigured():
     after = changed(PerceptionParameters(), [change('model', 'other.onnx')], unconfigured=True)
     assert after.model == 'other.onnx'
 
 
 @pytest.mark.parametrize(('name', 'kind'), [
     ('uav_camera.yaml', PerceptionParameters), ('camera_node.yaml', CameraParameters)])
-def test_the_configuration_files_have_every_parameter_with_its_default(name, kind):
+def test_configuration_files_list_all_parameters_with_defaults(name, kind):
     text = Path(config_path(name)).read_text(encoding='utf-8')
     file = yaml.safe_load(text)
     # The only key that `ros2 param load` knows in any namespace, in Humble, Jazzy and Kilted; that
@@ -206,7 +206,7 @@ def test_the_configuration_files_have_every_parameter_with_its_default(name, kin
                for item in fields(kind) if item.name in values)
 
 
-def test_a_synthetic_flight_has_the_sizes_that_can_be_drawn():
+def test_synthetic_flight_sizes_are_validated():
     known = {item.name: declaration(item) for item in fields(CameraParameters)}
     for side in ('width', 'height'):
         assert (known[side].low, known[side].high) == (MIN_SIDE, MAX_SIDE)

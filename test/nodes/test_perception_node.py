@@ -150,8 +150,8 @@ def header_of(number):
         stamp=Time(sec=second, nanosec=999999999 - number), frame_id=f'Kamera {number} ü' * number)
 
 
-def test_frames_of_any_size_and_encoding_and_broken_ones_in_between(
-        start_node, results, call, wait_until, paint):
+def test_frames_of_any_size_and_encoding_among_broken_ones(start_node, results, call, wait_until,
+                                                           paint):
     node = start_node(
         'perception_node', model=str(paint), reliability='reliable', queue_depth=20)
     wait_until(results.connected)
@@ -234,8 +234,8 @@ def change_parameters_in_flight(results, call, wait_until):
 
 
 @pytest.mark.slow
-def test_overlay_and_colours_for_those_who_look(
-        start_node, results, ros_node, wait_until, paint):
+def test_overlay_and_colours_are_published_to_subscribers(start_node, results, ros_node,
+                                                          wait_until, paint):
     images = {}
     for name in ('overlay', 'segmentation_color'):
         ros_node.create_subscription(
@@ -261,7 +261,7 @@ def test_overlay_and_colours_for_those_who_look(
 
 
 @pytest.mark.slow
-def test_the_newest_frame_wins(start_node, results, wait_until, paint):
+def test_newest_frame_replaces_older_ones(start_node, results, wait_until, paint):
     # Each frame is cut into 64 tiles: work for longer than a frame takes to come.
     node = start_node(
         'perception_node', model=str(paint), reliability='reliable', queue_depth=50, tiles='8x8',
@@ -289,7 +289,7 @@ def test_the_newest_frame_wins(start_node, results, wait_until, paint):
 
 
 @pytest.mark.slow
-def test_lifecycle(start_node, results, call, wait_until, paint, tmp_path):
+def test_lifecycle_transitions(start_node, results, call, wait_until, paint, tmp_path):
     def change(transition):
         return call(ChangeState, 'change_state', transition=Transition(id=transition)).success
 
@@ -337,7 +337,7 @@ def test_lifecycle(start_node, results, call, wait_until, paint, tmp_path):
 @pytest.mark.parametrize('spoilt', [
     'missing', *(pytest.param(name, marks=pytest.mark.slow)
                  for name in ('folder', 'truncated', 'text'))])
-def test_a_model_that_is_none_is_one_line_and_exit_code_1(spoilt, start_node, tmp_path, paint):
+def test_invalid_model_gives_one_line_and_exit_code_1(spoilt, start_node, tmp_path, paint):
     path = tmp_path / 'model.onnx'
     if spoilt == 'folder':
         path.mkdir()
@@ -358,7 +358,7 @@ def cpu_seconds():
     return usage.ru_utime + usage.ru_stime
 
 
-def test_an_impossible_parameter_is_one_line_and_exit_code_1(start_node, paint):
+def test_invalid_parameter_gives_one_line_and_exit_code_1(start_node, paint):
     node = start_node('perception_node', model=str(paint), score_threshold=7.0)
     assert node.wait() == 1
     assert node.said() == 'error: parameter score_threshold: 7.0 is not within 0.0..1.0\n'
@@ -386,8 +386,8 @@ def stamp_of(message):
 
 
 @pytest.mark.slow
-def test_without_a_subscriber_nothing_is_done_and_the_first_one_is_served_at_once(
-        start_node, ros_node, wait_until, paint):
+def test_node_is_idle_without_subscriber_and_serves_first_at_once(start_node, ros_node, wait_until,
+                                                                  paint):
     states, found = [], []
     ros_node.create_subscription(DiagnosticArray, '/diagnostics', states.append, EVERY)
 
@@ -424,7 +424,7 @@ def test_without_a_subscriber_nothing_is_done_and_the_first_one_is_served_at_onc
 
 
 @pytest.mark.slow
-def test_each_task_has_its_rate(start_node, results, call, wait_until, ros_node, paint):
+def test_tasks_have_separate_rates(start_node, results, call, wait_until, ros_node, paint):
     node = start_node('perception_node', model=str(paint), segmentation_rate=2.0)
     wait_until(results.connected)
     stream = Stream(ros_node, 20)

@@ -30,7 +30,7 @@ def start(body: str) -> subprocess.Popen:
 
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_process_even_inside_of_c(number):
+def test_signal_ends_process_inside_c_code(number):
     # sleep() of the C library with the interpreter's lock given up, as a long forward pass.
     process = start("""
 import ctypes
@@ -47,7 +47,7 @@ sys.exit(process.run_node(make))
     assert process.stderr.read() == ''
 
 
-def test_a_node_that_ends_in_time_is_let_to_and_a_second_signal_changes_nothing():
+def test_node_that_ends_in_time_is_not_killed():
     process = start("""
 def make(stop):
     print('ready', flush=True)
@@ -65,7 +65,7 @@ sys.exit(process.run_node(make))
     assert process.stdout.read() == 'closed\n' and process.stderr.read() == ''
 
 
-def test_an_error_of_the_users_is_one_line_and_exit_code_1():
+def test_user_error_gives_one_line_and_exit_code_1():
     process = start("""
 def make(stop):
     raise MtlError('no such thing: mend it')
@@ -75,7 +75,7 @@ sys.exit(process.run_node(make))
     assert (process.returncode, out, error) == (1, '', 'error: no such thing: mend it\n')
 
 
-def test_an_error_of_a_thread_is_the_processs():
+def test_thread_error_ends_process():
     process = start("""
 def make(stop):
     stop(MtlError('the camera is gone'))
@@ -86,7 +86,7 @@ sys.exit(process.run_node(make))
     assert (process.returncode, error) == (1, 'error: the camera is gone\n')
 
 
-def test_the_transport_for_images_is_chosen_unless_another_is():
+def test_image_transport_is_set_unless_user_sets_it():
     for given, expected, warned in (
             ('', 'fastdds.xml None', False), ('UDPv4', 'None UDPv4', False),
             ('LARGE_DATA', 'None LARGE_DATA', True)):
@@ -108,7 +108,7 @@ sys.exit(process.run_node(make))
         assert error.count('\n') == warned
 
 
-def test_stop_wakes_who_waits_even_when_it_came_first():
+def test_stop_wakes_waiters_even_if_set_before():
     stop, woken = Stop(), []
     assert not stop.asked() and not stop.wait(0.01)
     stop(ConfigError('first'))

@@ -39,7 +39,7 @@ def perception(spec):
         'segmentation', 'segmentation/label_info', 'segmentation_color',
         'segmentation_color/compressed', 'overlay', 'overlay/compressed'}),
 ])
-def test_a_model_has_the_topics_of_its_tasks(spec, topics, idle_node):
+def test_topics_follow_tasks_of_model(spec, topics, idle_node):
     node = idle_node()
     published = Publications(node, spec, lambda: None)
     assert set(published.topics()) == {f'/{node.get_name()}/{name}' for name in topics}
@@ -52,7 +52,7 @@ def test_a_model_has_the_topics_of_its_tasks(spec, topics, idle_node):
     assert published.topics() == []
 
 
-def test_images_that_nobody_wants_are_not_computed(idle_node, monkeypatch):
+def test_images_without_subscriber_are_not_computed(idle_node, monkeypatch):
     for name in ('draw_overlay', 'color_label_map'):
         monkeypatch.setattr(publications, name, lambda *_: pytest.fail('computed in vain'))
     published = Publications(idle_node(), BOTH, lambda: None)
@@ -67,7 +67,7 @@ def test_images_that_nobody_wants_are_not_computed(idle_node, monkeypatch):
             'segmentation_color': {'segmentation'}, 'overlay': {'detection', 'segmentation'}}),
     (ModelSpec(detection=CARS), {'detections': {'detection'}, 'overlay': {'detection'}}),
 ])
-def test_what_is_subscribed_to_says_which_tasks_to_do(spec, tasks, idle_node, wait_until):
+def test_subscribers_determine_tasks(spec, tasks, idle_node, wait_until):
     node, other = idle_node(), idle_node()
     published = Publications(node, spec, lambda: None)
     other.create_subscription(
@@ -81,7 +81,7 @@ def test_what_is_subscribed_to_says_which_tasks_to_do(spec, tasks, idle_node, wa
         wait_until(lambda: not published.look())
 
 
-def test_tells_of_subscribers_that_come_and_go(ros_node, other_node, wait_until):
+def test_changes_of_subscribers_are_notified(ros_node, other_node, wait_until):
     told = []
     published = Publications(ros_node, BOTH, lambda: told.append(published.look()))
     if not published.has_events:
@@ -93,7 +93,7 @@ def test_tells_of_subscribers_that_come_and_go(ros_node, other_node, wait_until)
     wait_until(lambda: told[-1] == set())
 
 
-def test_results_of_a_task_that_was_not_done_are_not_published(ros_node, other_node, wait_until):
+def test_results_of_skipped_task_are_not_published(ros_node, other_node, wait_until):
     published = Publications(ros_node, BOTH, lambda: None)
     found = []
     for name, kind in (('detections', Detection2DArray), ('segmentation', Image)):

@@ -31,7 +31,7 @@ AS_HUMBLE = 'from mtl_perception.nodes import recorder; recorder.CALLBACKS_GET_I
 
 @pytest.mark.slow
 @pytest.mark.parametrize('before', ['', AS_HUMBLE], ids=['installed rclpy', 'as Humble'])
-def test_what_is_sent_is_in_the_bag(before, start_node, ros_node, tmp_path, wait_until):
+def test_published_messages_are_recorded(before, start_node, ros_node, tmp_path, wait_until):
     bag = tmp_path / 'flights' / 'one'
     images = ros_node.create_publisher(Image, 'image', qos.stream('reliable', 5))
     detections = ros_node.create_publisher(Detection2DArray, 'detections', qos.RESULTS)
@@ -76,8 +76,8 @@ def test_what_is_sent_is_in_the_bag(before, start_node, ros_node, tmp_path, wait
     ({'output': 'bag', 'topics': ['not a name']}, "'not a name' is not a topic name"),
     ({'output': 'bag', 'topics': ['/image:sensor_msgs/msg/Imagine']}, 'is not installed'),
 ])
-def test_what_cannot_be_recorded_is_said_in_one_line(
-        parameters, reason, start_node, tmp_path, monkeypatch):
+def test_invalid_request_gives_one_line_error(parameters, reason, start_node, tmp_path,
+                                              monkeypatch):
     monkeypatch.chdir(tmp_path)
     recorder = start_node('recorder_node', **parameters)
     assert recorder.wait() == 1
@@ -87,7 +87,7 @@ def test_what_cannot_be_recorded_is_said_in_one_line(
 
 
 @pytest.mark.slow
-def test_a_bag_that_exists_is_left_alone(start_node, tmp_path):
+def test_existing_bag_is_not_overwritten(start_node, tmp_path):
     (tmp_path / 'bag').mkdir()
     recorder = start_node('recorder_node', output=str(tmp_path / 'bag'), topics=['/image'])
     assert recorder.wait() == 1
@@ -96,7 +96,7 @@ def test_a_bag_that_exists_is_left_alone(start_node, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_empty_bag_is_whole(start_node, tmp_path):
+def test_empty_bag_is_complete(start_node, tmp_path):
     recorder = start_node(
         'recorder_node', output=str(tmp_path / 'bag'), topics=['/image:sensor_msgs/msg/Image'])
     recorder.wait_for_words('recording /image')
@@ -110,8 +110,8 @@ def image(number, width=320, height=240):
 
 
 @pytest.mark.slow
-def test_images_are_compressed_but_class_ids_and_what_cannot_be(
-        start_node, ros_node, tmp_path, wait_until):
+def test_images_are_compressed_except_class_ids_and_unsupported_ones(start_node, ros_node,
+                                                                     tmp_path, wait_until):
     names = {'/image': 'bgr8', '/node/segmentation': 'mono8', '/depth': '16UC1',
              '/range': '32FC1', '/grey': 'mono8'}
     publishers = {name: ros_node.create_publisher(Image, name, qos.stream('reliable', 5))
@@ -161,8 +161,8 @@ def test_images_are_compressed_but_class_ids_and_what_cannot_be(
 
 @pytest.mark.slow
 @pytest.mark.parametrize('seed', range(3))
-def test_a_killed_recorder_leaves_all_but_the_last_two_seconds(
-        seed, start_node, ros_node, tmp_path, wait_until):
+def test_killed_recorder_loses_at_most_two_seconds(seed, start_node, ros_node, tmp_path,
+                                                   wait_until):
     images = ros_node.create_publisher(Image, 'image', qos.stream('reliable', 5))
     recorder = start_node('recorder_node', output=str(tmp_path / 'bag'), topics=['/image'],
                           max_file_duration=2.5)
@@ -191,8 +191,8 @@ def test_a_killed_recorder_leaves_all_but_the_last_two_seconds(
 
 
 @pytest.mark.slow
-def test_recording_stops_before_the_disk_is_full_and_the_node_goes_on(
-        start_node, ros_node, tmp_path, wait_until):
+def test_recording_stops_before_disk_is_full_and_node_continues(start_node, ros_node, tmp_path,
+                                                                wait_until):
     disk = tmp_path / 'disk'
     disk.mkdir()
     if subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=40m', 'none', str(disk)],
@@ -227,8 +227,7 @@ def test_recording_stops_before_the_disk_is_full_and_the_node_goes_on(
 
 
 @pytest.mark.slow
-def test_a_publisher_that_offers_less_than_those_before_is_recorded(
-        start_node, ros_node, tmp_path, wait_until):
+def test_later_publisher_with_weaker_qos_is_recorded(start_node, ros_node, tmp_path, wait_until):
     first = ros_node.create_publisher(Detection2DArray, '/found', qos.RESULTS)
     recorder = start_node('recorder_node', output=str(tmp_path / 'bag'), topics=['/found'])
     wait_until(first.get_subscription_count)

@@ -87,8 +87,8 @@ def start(start_node, paint_model):
 
 
 @pytest.mark.slow
-def test_each_camera_has_topics_thresholds_and_statuses_of_its_own(
-        start, ros_node, diagnostics, wait_until):
+def test_cameras_have_separate_topics_thresholds_and_statuses(start, ros_node, diagnostics,
+                                                              wait_until):
     front, down = Camera(ros_node, 'front', Image), Camera(ros_node, 'down', CompressedImage)
     node = start(cameras=['front', 'down'], **{'down.score_threshold': 0.9})
     wait_until(lambda: front.connected() and down.connected())
@@ -122,8 +122,7 @@ def test_each_camera_has_topics_thresholds_and_statuses_of_its_own(
 
 
 @pytest.mark.slow
-def test_a_camera_follows_the_common_value_until_it_has_one_of_its_own(
-        start, ros_node, wait_until):
+def test_camera_value_overrides_common_value(start, ros_node, wait_until):
     start(cameras=['front', 'down'], max_batch=2, **{'front.score_threshold': 0.5})
     clients = {kind: ros_node.create_client(kind, f'{NODE}/{name}') for kind, name in (
         (GetParameters, 'get_parameters'), (SetParameters, 'set_parameters'))}
@@ -162,15 +161,14 @@ def test_a_camera_follows_the_common_value_until_it_has_one_of_its_own(
     ({'cameras': ['front'], 'front.model': 'x'}, 'parameter front.model'),
     ({'cameras': ['front'], 'front.tiles': 'many'}, "camera front: tiles 'many'"),
 ])
-def test_what_a_camera_cannot_have_is_said_in_one_line(parameters, reason, start):
+def test_invalid_camera_value_gives_one_line_error(parameters, reason, start):
     node = start(**parameters)
     assert node.wait() == 1
     assert reason in node.said() and node.said().count('\n') == 1
 
 
 @pytest.mark.slow
-def test_broken_images_of_one_camera_are_counted_and_cost_the_other_nothing(
-        start, ros_node, diagnostics, wait_until):
+def test_broken_images_of_one_camera_do_not_affect_other(start, ros_node, diagnostics, wait_until):
     good, bad = Camera(ros_node, 'good', CompressedImage), Camera(ros_node, 'bad', CompressedImage)
     node = start(cameras=['good', 'bad'], max_batch=2)
     wait_until(lambda: good.connected() and bad.connected())
@@ -217,8 +215,7 @@ def test_broken_images_of_one_camera_are_counted_and_cost_the_other_nothing(
 
 
 @pytest.mark.slow
-def test_a_camera_that_floods_the_node_with_broken_images_rests(
-        start, ros_node, diagnostics, wait_until):
+def test_camera_with_too_many_broken_images_is_paused(start, ros_node, diagnostics, wait_until):
     good, bad = Camera(ros_node, 'good', CompressedImage), Camera(ros_node, 'bad', CompressedImage)
     start(cameras=['good', 'bad'], max_batch=1)
     wait_until(lambda: good.connected() and bad.connected())
@@ -247,7 +244,7 @@ def test_a_camera_that_floods_the_node_with_broken_images_rests(
 
 @pytest.mark.slow
 @pytest.mark.parametrize('kind', ['jpeg', 'png'])
-def test_compressed_images_for_a_radio_link(kind, start, ros_node, wait_until):
+def test_compressed_images_over_radio_link(kind, start, ros_node, wait_until):
     came = {}
     for name in ('overlay', 'segmentation_color'):
         ros_node.create_subscription(

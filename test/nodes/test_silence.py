@@ -18,20 +18,20 @@ def explained(*offers, elsewhere=(), reliability='reliable', lost=0):
     return explain_silence(Surroundings('/image', offers, elsewhere), reliability, lost, REMEDY)
 
 
-def test_no_publisher():
+def test_missing_publisher_is_reported():
     assert explained() == 'it has no publisher; no other topic of images is published'
     assert explained(elsewhere=(('/a/image_raw', IMAGE), ('/a/compressed', COMPRESSED))) == (
         'it has no publisher; images are published on /a/image_raw (Image), '
         '/a/compressed (CompressedImage)')
 
 
-def test_of_many_topics_some_are_named():
+def test_only_some_of_many_topics_are_named():
     many = tuple((f'/camera_{number}', IMAGE) for number in range(40))
     text = explained(elsewhere=many)
     assert '/camera_0 (Image)' in text and text.endswith(' and 34 more')
 
 
-def test_another_type():
+def test_other_type_is_reported():
     text = explained(Offer('/driver', COMPRESSED, 'reliable', 'volatile'),
                      elsewhere=(('/image_raw', IMAGE),))
     assert f'it carries {COMPRESSED} (from /driver), not {IMAGE}' in text
@@ -41,13 +41,13 @@ def test_another_type():
 
 
 @pytest.mark.parametrize('kind', VIDEO_TYPES)
-def test_packets_of_a_video_are_no_images_and_it_is_said_what_to_do(kind):
+def test_video_packets_are_rejected_with_remedy(kind):
     for text in (explained(Offer('/driver', kind, 'reliable', 'volatile')),
                  explained(elsewhere=(('/image/ffmpeg', kind),))):
         assert kind.rpartition('/')[2] in text and 'publish raw or compressed' in text
 
 
-def test_quality_of_service_that_does_not_fit_with_both_profiles():
+def test_incompatible_qos_is_reported_with_both_profiles():
     assert explained(BEST_EFFORT) == (
         'the quality of service does not fit: this node asks for reliable, volatile, and '
         '/front/camera offers best_effort, volatile; set parameter reliability to auto')
@@ -60,14 +60,14 @@ def test_quality_of_service_that_does_not_fit_with_both_profiles():
     ((RELIABLE,), '/driver, the network or this host cannot keep up'),
     ((RELIABLE, BEST_EFFORT), 'have /front/camera publish reliably'),
     ((), 'the publisher, the network or this host cannot keep up')])
-def test_loss(offers, words):
+def test_loss_is_reported(offers, words):
     assert words in explain_loss(offers, REMEDY)
     if offers:
         text = explained(*offers, reliability='best_effort', lost=12)
         assert text.startswith('12 were lost on the way: ') and words in text
 
 
-def test_nothing_arrives_and_nobody_knows_why():
+def test_unexplained_silence_is_reported():
     text = explained(RELIABLE)
     assert text == (
         '/driver offers reliable, volatile, but nothing arrives: see `ros2 topic hz /image`')

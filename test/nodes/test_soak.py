@@ -38,7 +38,7 @@ def values_of(message):
 
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 120)
-def test_a_camera_for_a_while(start_node, ros_node, wait_until, paint_model):
+def test_long_run_of_camera(start_node, ros_node, wait_until, paint_model):
     model = str(model_path()) if MODEL == 'shipped' else MODEL or str(paint_model(size=(640, 384)))
     node = start_node('perception_node', model=model, reliability='reliable', queue_depth=5)
     states, answers = [], []

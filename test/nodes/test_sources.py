@@ -16,7 +16,7 @@ def source_of(text, warn=pytest.fail, **values):
     return open_source(replace(CameraParameters(), source=str(text), **values), warn, warn)
 
 
-def test_a_folders_images_come_by_name_and_broken_ones_are_left_out(tmp_path):
+def test_folder_is_sorted_by_name_and_broken_images_skipped(tmp_path):
     for name, value in (('b.png', 20), ('a.PNG', 10), ('d.bmp', 40)):
         cv2.imwrite(str(tmp_path / name), np.full((4, 6, 3), (value, 0, 200), np.uint8))
     (tmp_path / 'c.jpg').write_bytes(b'no image')
@@ -34,7 +34,7 @@ def test_a_folders_images_come_by_name_and_broken_ones_are_left_out(tmp_path):
     assert len(list(source.images())) == 3, 'a second pass begins at the beginning'
 
 
-def test_a_folder_without_a_readable_image_is_an_error(tmp_path):
+def test_folder_without_readable_image_is_rejected(tmp_path):
     with pytest.raises(DataError, match='no images in this folder'):
         source_of(tmp_path)
     (tmp_path / 'a.png').write_bytes(b'')
@@ -42,7 +42,7 @@ def test_a_folder_without_a_readable_image_is_an_error(tmp_path):
         list(source_of(tmp_path, lambda text: None).images())
 
 
-def test_a_video_file_has_its_own_rate(tmp_path):
+def test_video_file_has_rate(tmp_path):
     path = tmp_path / 'flight.avi'
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 12.5, (64, 48))
     for value in (10, 100, 200):
@@ -54,7 +54,7 @@ def test_a_video_file_has_its_own_rate(tmp_path):
     assert [round(float(image.mean()), -1) for image in images] == [10, 100, 200]
 
 
-def test_a_synthetic_flight():
+def test_synthetic_flight_is_a_source():
     source = source_of('synthetic:5', width=160, height=128, frames=2, rate=20.0)
     assert source.order == 'rgb' and source.rate == 20
     expected = SyntheticFlight(5, 160, 128, 2, 20.0)
@@ -75,21 +75,21 @@ def test_a_synthetic_flight():
     ('concat:a.ts|b.ts', ConfigError, 'no images are taken from concat:'),
     ('rtsp:/camera', ConfigError, 'after rtsp: an URL has two slashes'),
 ])
-def test_what_is_no_source_is_said_in_one_line(text, kind, reason, monkeypatch):
+def test_invalid_source_gives_one_line_error(text, kind, reason, monkeypatch):
     monkeypatch.setattr(cv2.videoio_registry, 'hasBackend', lambda _: False)
     with pytest.raises(kind, match=reason) as error:
         source_of(text)
     assert '\n' not in str(error.value)
 
 
-def test_a_file_that_is_no_video(tmp_path):
+def test_invalid_video_is_rejected(tmp_path):
     path = tmp_path / 'flight.mp4'
     path.write_bytes(b'no video')
     with pytest.raises(DataError, match=r'flight\.mp4 cannot be opened as a video'):
         source_of(path)
 
 
-def test_a_text_file_is_not_played(tmp_path):
+def test_text_file_is_rejected(tmp_path):
     path = tmp_path / 'notes.txt'
     path.write_text('flown on a Monday\n' * 100)
     with pytest.raises(DataError, match=r'notes\.txt.* is no video by its name'):

@@ -14,7 +14,7 @@ def monitored(stamps):
     return monitor.report()
 
 
-def test_age():
+def test_age_of_stamp():
     monitor = StampMonitor()
     assert monitor.age(NOW - SECOND // 4, NOW) == pytest.approx(0.25)
     # Synchronised hosts may differ by a little.
@@ -29,7 +29,7 @@ def test_age():
     (NOW - int((PAST + 1) * SECOND), 'behind', '61 s behind'),
     (-5 * SECOND, 'behind', 'use_sim_time'),
 ])
-def test_a_stamp_that_tells_nothing_is_counted_and_explained(stamp, counter, words):
+def test_unusable_stamp_is_counted_and_explained(stamp, counter, words):
     monitor = StampMonitor()
     assert monitor.age(stamp, NOW) is None
     report = monitor.report()
@@ -41,14 +41,14 @@ def test_a_stamp_that_tells_nothing_is_counted_and_explained(stamp, counter, wor
     assert monitor.report().trouble == ''
 
 
-def test_a_clock_that_does_not_run_gives_no_age():
+def test_stopped_clock_gives_no_age():
     monitor = StampMonitor()
     assert monitor.age(NOW, 0) is None
     report = monitor.report()
     assert (report.ahead, report.behind, report.trouble) == (0, 0, '')
 
 
-def test_a_clock_that_jumps_back_begins_the_rate_anew():
+def test_clock_jump_restarts_rate():
     forth = NOW + np.arange(50) * SECOND // 10
     again = NOW + np.arange(50) * SECOND // 20
     report = monitored([*forth, *again])
@@ -61,14 +61,14 @@ def test_too_few_stamps_have_no_rate():
     assert (report.rate, report.missing, report.expected) == (None, 0, 0)
 
 
-def test_missing_images_are_counted_by_the_gaps_they_leave():
+def test_missing_images_are_counted_by_gaps():
     stamps = np.delete(NOW + np.arange(100) * SECOND // 30, [5, 6, 7, 40, 77])
     report = monitored(stamps)
     assert report.rate == pytest.approx(30, rel=1e-3)
     assert (report.missing, report.expected) == (5, 99)
 
 
-def test_two_of_three_images_may_be_missing():
+def test_two_missing_of_three_images_are_counted():
     random = np.random.default_rng(3)
     kept = np.flatnonzero(random.random(600) < 0.34)
     report = monitored(NOW + kept * SECOND // 30)
@@ -76,7 +76,7 @@ def test_two_of_three_images_may_be_missing():
     assert report.missing == kept[-1] - kept[0] - (len(kept) - 1)
 
 
-def test_stamps_that_jitter_are_not_missing():
+def test_jitter_is_not_counted_as_missing():
     random = np.random.default_rng(5)
     jitter = random.normal(0, 0.1 * SECOND / 30, 300).astype(np.int64)
     report = monitored(NOW + np.arange(300) * SECOND // 30 + jitter)

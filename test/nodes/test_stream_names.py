@@ -16,7 +16,7 @@ from mtl_perception.nodes.stream_names import SCHEMES, stream_name
     ('rtsp://pilot:p@secret@192.0.2.1/x', 'rtsp://192.0.2.1/x'),
     ('rtsp://192.0.2.1//pilot:secret@192.0.2.2/x', 'rtsp://192.0.2.1/'),
 ])
-def test_a_name_has_no_secrets(url, name):
+def test_name_contains_no_secrets(url, name):
     assert stream_name(url) == name
 
 
@@ -30,7 +30,7 @@ def test_a_name_has_no_secrets(url, name):
     ('rtsp://pilot:secret/x@192.0.2.1/y', 'impossible host or port; special characters'),
     ('http://[secret/x', 'impossible host or port'),
 ])
-def test_invalid_one_is_rejected_without_repeating_it(url, reason):
+def test_invalid_url_is_rejected_without_repeating_it(url, reason):
     with pytest.raises(ConfigError, match=reason) as error:
         stream_name(url)
     assert 'secret' not in str(error.value) and '\n' not in str(error.value)
@@ -41,7 +41,7 @@ def test_no_scheme_reads_files():
 
 
 @pytest.mark.parametrize('mark', '/?#')
-def test_a_password_with_a_bare_delimiter_is_not_taken_for_a_port(mark):
+def test_password_with_delimiter_is_not_parsed_as_port(mark):
     with pytest.raises(ConfigError, match='has an @ behind its host') as error:
         stream_name(f'rtsp://pilot:12{mark}secret@192.0.2.1/x')
     assert not any(word in str(error.value) for word in ('pilot', '12', 'secret'))

@@ -16,7 +16,7 @@ def taken(stamps, rates, wanted=('detection',)):
 
 @pytest.mark.parametrize('rate', [0.1, 1.0, 7.0, 9.9, 10.0, 29.0, 30.0])
 @pytest.mark.parametrize('jitter', [0.0, 0.003, 0.008])
-def test_the_mean_rate_is_the_bound_and_never_more(rate, jitter):
+def test_mean_rate_does_not_exceed_bound(rate, jitter):
     rng = np.random.default_rng(0)
     stamps = np.arange(3000) / 30 + rng.uniform(-jitter, jitter, 3000)
     found = taken(stamps, {'detection': rate})
@@ -28,7 +28,7 @@ def test_the_mean_rate_is_the_bound_and_never_more(rate, jitter):
         assert (spans >= max(count - 1, 0.5) / rate - 1e-9).all()
 
 
-def test_a_slower_camera_is_followed_frame_by_frame():
+def test_every_frame_of_slower_camera_is_processed():
     stamps = np.arange(100) / 5
     assert taken(stamps, {'detection': 10.0}) == stamps.tolist()
     # And what it left out is not made up for.
@@ -37,11 +37,11 @@ def test_a_slower_camera_is_followed_frame_by_frame():
 
 
 @pytest.mark.parametrize('rates', [{}, {'detection': 0.0}])
-def test_without_a_bound_every_frame_is_due(rates):
+def test_every_frame_is_due_without_bound(rates):
     assert len(taken(np.arange(100) / 1000, rates)) == 100
 
 
-def test_a_new_rate_counts_from_now_on():
+def test_new_rate_applies_immediately():
     due = TaskRates()
     now = 0.0
     assert due.due(['detection'], {'detection': 0.01}, now)
@@ -53,7 +53,7 @@ def test_a_new_rate_counts_from_now_on():
     assert due.due(['detection'], {'detection': 10.0}, now + 0.31)
 
 
-def test_tasks_have_rates_of_their_own_and_one_that_comes_back_is_due_at_once():
+def test_tasks_have_separate_rates_and_resumed_task_is_due():
     due = TaskRates()
     rates = {'detection': 10.0, 'segmentation': 1.0}
     assert due.due(BOTH, rates, 0.0) == {*BOTH}

@@ -27,7 +27,7 @@ def test_images_of_a_folder_are_letterboxed_rgb(tmp_path):
         images_of_folder(tmp_path / 'none', SMALL, 'off', 2)
 
 
-def test_large_images_are_cut_and_each_gives_another_tile(tmp_path):
+def test_large_images_are_cut_into_different_tiles(tmp_path):
     image = np.zeros((32, 256, 3), np.uint8)
     image[:, 128:] = 200
     for name in 'ab':
@@ -36,7 +36,7 @@ def test_large_images_are_cut_and_each_gives_another_tile(tmp_path):
     assert left.mean() < right.mean()
 
 
-def test_a_manifest_gives_training_images_only(tmp_path):
+def test_manifest_gives_training_images_only(tmp_path):
     text = """
 segmentation: {names: [building, road, ground]}
 sets:

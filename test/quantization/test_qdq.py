@@ -20,7 +20,7 @@ def makers(model):
     return {name: node for node in model.graph.node for name in node.output}
 
 
-def test_what_a_convolution_reads_is_int8_and_what_it_writes_is_not(small, values_of):
+def test_convolution_inputs_are_int8_and_outputs_float(small, values_of):
     model = quantize(small, RANGES)
     onnx.checker.check_model(model, full_check=True)
     made, constants = makers(model), values_of(model)
@@ -51,7 +51,7 @@ def test_weights_are_rounded_per_channel():
     assert scales.min() > 0 and not codes[2].any()
 
 
-def test_a_layer_stays_in_fp32_where_that_is_asked_for(small, values_of):
+def test_excluded_layer_stays_in_fp32(small, values_of):
     model = quantize(small, RANGES, ['b', 'c'])
     assert [node.name for node in layers_of(model.graph)] == ['b', 'c']
     constants = values_of(model)
@@ -59,8 +59,7 @@ def test_a_layer_stays_in_fp32_where_that_is_asked_for(small, values_of):
     assert not {'a.weight', 'a.relu.scale', 'b.relu.scale'} & {*constants}
 
 
-def test_it_is_what_onnx_runtime_makes_when_it_is_told_all(
-        small, small_path, tmp_path, values_of):
+def test_result_agrees_with_quantize_static(small, small_path, tmp_path, values_of):
     """The same scales and codes as those of its `quantize_static`."""
     from onnxruntime.quantization import QuantFormat, quantize_static, QuantType
 
@@ -115,7 +114,7 @@ def shipped(images, tmp_path_factory):
     return path
 
 
-def test_towers_share_their_weights_over_the_levels(shipped):
+def test_towers_share_weights_over_levels(shipped):
     model = onnx.load(shipped)
     sizes = [(numpy_helper.to_array(tensor).nbytes, tensor.name)
              for tensor in model.graph.initializer if tensor.data_type == onnx.TensorProto.INT8]
@@ -124,7 +123,7 @@ def test_towers_share_their_weights_over_the_levels(shipped):
     assert shipped.stat().st_size < 3.1e6
 
 
-def test_runtimes_run_it_and_agree(shipped, images):
+def test_runtimes_agree_on_int8_file(shipped, images):
     pytest.importorskip('openvino')
     whole = open_runtime(model_path(), RuntimeOptions('onnxruntime', 'cpu')).run(images)
     for runtime, precision, found in (('onnxruntime', 'auto', 'int8'),
@@ -136,6 +135,6 @@ def test_runtimes_run_it_and_agree(shipped, images):
         assert np.abs(raw.scores - whole.scores)[:, :20].max() < 0.1
 
 
-def test_tensorrt_takes_it(shipped):
+def test_tensorrt_parses_file(shipped):
     pytest.importorskip('tensorrt_rtx')
     assert check_parses(shipped).startswith('RTX')

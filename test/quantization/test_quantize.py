@@ -31,7 +31,7 @@ def folder(tmp_path, inputs):
     return folder
 
 
-def test_a_folder_of_images_will_do(small_path, folder, capsys):
+def test_folder_of_images_calibrates(small_path, folder, capsys):
     assert main(['quantize', str(small_path), '--images', str(folder)]) == 0
     printed = capsys.readouterr().out
     assert 'calibrating 4 convolutions on 6 images' in printed and 'TensorRT' in printed
@@ -45,7 +45,7 @@ def test_a_folder_of_images_will_do(small_path, folder, capsys):
     assert sorted(path.suffix for path in small_path.parent.iterdir()) == ['', '.onnx', '.onnx']
 
 
-def test_auto_says_what_stays_float_and_verify_what_is_lost(small_path, tmp_path, capsys):
+def test_auto_lists_float_layers_and_verify_prints_loss(small_path, tmp_path, capsys):
     manifest, output = tmp_path / 'm.yaml', tmp_path / 'new' / 'q.onnx'
     manifest.write_text(MANIFEST)
     assert main(['quantize', str(small_path), '-o', str(output), '--config', str(manifest),
@@ -63,7 +63,7 @@ def test_auto_says_what_stays_float_and_verify_what_is_lost(small_path, tmp_path
         'quantisation']
 
 
-def test_what_cannot_be_quantised_is_one_line(small_path, folder, tmp_path, small, capsys):
+def test_invalid_input_gives_one_line_error(small_path, folder, tmp_path, small, capsys):
     assert main(['quantize', str(small_path), '--images', str(folder)]) == 0
     int8 = small_path.with_name('small_int8.onnx')
     for node in [node for node in small.graph.node if node.op_type == 'Conv']:
@@ -96,7 +96,7 @@ def test_what_cannot_be_quantised_is_one_line(small_path, folder, tmp_path, smal
         assert words in error and error.count('\n') == 1, error
 
 
-def test_the_shipped_model_is_not_written_over(tmp_path, capsys):
+def test_shipped_model_is_not_overwritten(tmp_path, capsys):
     before = model_path()
     cv2.imwrite(str(tmp_path / 'a.png'), np.zeros((64, 64, 3), np.uint8))
     assert main(['quantize', str(before), '-o', str(before), '--images', str(tmp_path)]) == 1

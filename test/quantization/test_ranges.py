@@ -12,7 +12,7 @@ def _mean_error(values, size):
 @pytest.mark.parametrize('draw', [
     lambda rng: rng.uniform(0, 6, 20000), lambda rng: rng.normal(0, 1, 20000),
     lambda rng: np.concatenate((rng.normal(0, 1, 200000), [400.0]))])
-def test_a_range_is_as_good_as_the_best_of_many(draw):
+def test_range_is_close_to_best_of_grid(draw):
     values = draw(np.random.default_rng(0)).astype(np.float32)
     histogram = Histogram()
     for part in np.array_split(values, 7):  # the largest value comes last
@@ -24,13 +24,13 @@ def test_a_range_is_as_good_as_the_best_of_many(draw):
     assert histogram.counts.sum() == len(values)
 
 
-def test_a_tensor_of_zeros_has_a_range_above_zero():
+def test_zero_tensor_has_positive_range():
     histogram = Histogram()
     histogram.add(np.zeros((2, 3), np.float32))
     assert histogram.range() > 0
 
 
-def test_every_value_that_a_convolution_reads_is_measured(small, inputs):
+def test_inputs_of_all_convolutions_are_measured(small, inputs):
     done = []
     ranges = measure_ranges(small, inputs, done.append)
     assert list(ranges) == ['value', 'a.relu', 'b.relu', 'c.relu']

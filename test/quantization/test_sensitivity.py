@@ -13,13 +13,13 @@ from mtl_perception.quantization.sensitivity import (
 from mtl_perception.resources import model_path
 
 
-def test_heads_are_told_apart_by_what_they_decide():
+def test_heads_are_grouped_by_outputs():
     heads = heads_of(onnx.load(model_path()).graph)
     assert {key: len(names) for key, names in heads.items()} == {
         ('boxes', 'scores', 'classes'): 5, ('boxes',): 5, ('label_map',): 1}
 
 
-def test_the_layer_that_int8_harms_is_found_and_left_alone(small, inputs):
+def test_most_sensitive_layer_stays_in_float(small, inputs):
     ranges = measure_ranges(small, inputs)
     reference = Reference(small, inputs)
     assert reference.output_noise(small) < 1e-20
@@ -35,7 +35,7 @@ def test_the_layer_that_int8_harms_is_found_and_left_alone(small, inputs):
 
 @pytest.mark.parametrize(('budget', 'chosen'), [
     (1.0, ['1', '0', '2']), (0.5, ['1', '2', '3']), (0.05, ['2', '3']), (0.0, [])])
-def test_noisy_layers_are_taken_as_far_as_the_budget_goes(budget, chosen):
+def test_noisy_layers_stay_in_float_within_budget(budget, chosen):
     layers = [LayerNoise(str(index), '', weights, share, share) for index, (weights, share) in
               enumerate(((60, 0.3), (36, 0.5), (4, 0.17), (1, 0.03)))]
     assert [layer.node for layer in choose_floating(layers, budget)] == chosen

@@ -29,7 +29,7 @@ def build(building, rtx, paint_model):
     return build
 
 
-def test_an_engine_is_built_without_a_gpu_and_quietly(build, rtx, capfd):
+def test_engine_is_built_without_gpu_and_output(build, rtx, capfd):
     lines = []
     engine = build(say=lines.append)
     assert engine.nbytes > 100_000
@@ -39,14 +39,14 @@ def test_an_engine_is_built_without_a_gpu_and_quietly(build, rtx, capfd):
     assert capfd.readouterr() == ('', '')
 
 
-def test_each_known_capability_is_built_for(build, building):
+def test_engine_is_built_for_each_capability(build, building):
     known = building.capabilities()
     assert {(7, 5), (8, 6), (8, 9), (12, 0)} <= set(known)
     assert (8, 7) not in known and (9, 0) not in known
     assert bytes(build((7, 5))) != bytes(build((12, 0)))
 
 
-def test_rtx_is_told_the_gpu_and_that_its_runs_will_be_captured(building, rtx):
+def test_rtx_configuration_has_gpu_and_capture(building, rtx):
     config = rtx.new_builder().create_builder_config()
     building._target(config, (8, 9))
     assert config.num_compute_capabilities == 1
@@ -54,14 +54,14 @@ def test_rtx_is_told_the_gpu_and_that_its_runs_will_be_captured(building, rtx):
     assert config.get_flag(rtx.trt.BuilderFlag.REQUIRE_USER_ALLOCATION)
 
 
-def test_a_gpu_that_rtx_does_not_know_needs_tensorrt_itself(build):
+def test_gpu_unsupported_by_rtx_requires_tensorrt(build):
     for capability, text in (((8, 7), '8.7'), ((9, 0), '9.0')):
         with pytest.raises(StartError, match=f'does not know GPUs of compute capability {text}, '
                                              f'only 7.5, .*; install TensorRT itself'):
             build(capability)
 
 
-def test_how_far_it_is_rises_and_is_told_now_and_then(build, building, monkeypatch):
+def test_progress_increases_and_is_reported(build, building, monkeypatch):
     monkeypatch.setattr(building, '_SECONDS', 0.0)
     monkeypatch.setattr(building, '_LOOK', 0.001)
     lines = []
@@ -72,7 +72,7 @@ def test_how_far_it_is_rises_and_is_told_now_and_then(build, building, monkeypat
     assert told[-1] <= 100
 
 
-def test_progress_counts_phases_inside_of_phases(building, monkeypatch):
+def test_progress_counts_nested_phases(building, monkeypatch):
     monkeypatch.setattr(building, '_SECONDS', 0.0)
     lines = []
     progress = building.Progress(lines.append)
@@ -90,7 +90,7 @@ def test_progress_counts_phases_inside_of_phases(building, monkeypatch):
         'building the engine: 25', 'building the engine: 38', 'building the engine: 50']
 
 
-def test_progress_is_not_told_every_moment_but_a_word_comes_when_it_lasts(building, monkeypatch):
+def test_progress_is_rate_limited(building, monkeypatch):
     now = [100.0]
     monkeypatch.setattr(building.time, 'monotonic', lambda: now[0])
     lines = []
@@ -110,7 +110,7 @@ def test_progress_is_not_told_every_moment_but_a_word_comes_when_it_lasts(buildi
                           '60 s', 'building the engine: 1 % after 90 s']
 
 
-def test_what_is_raised_meanwhile_ends_a_build(build, building, monkeypatch):
+def test_exception_in_progress_ends_build(build, building, monkeypatch):
     monkeypatch.setattr(building, '_SECONDS', 0.0)
     monkeypatch.setattr(building, '_LOOK', 0.001)
     cancelled = []
@@ -144,7 +144,7 @@ sys.exit(main(['build-engine', *sys.argv[1:], '--compute-capability', '8.6']))
 """
 
 
-def test_ctrl_c_ends_the_command_quietly(paint_model, rtx, tmp_path):
+def test_ctrl_c_ends_command_without_traceback(paint_model, rtx, tmp_path):
     process = subprocess.Popen(
         [sys.executable, '-c', CTRL_C, paint_model(), '-o', tmp_path], text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE)

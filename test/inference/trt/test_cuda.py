@@ -14,7 +14,7 @@ def _has_gpu():
     return True
 
 
-def test_a_code_becomes_one_line_that_names_the_call():
+def test_error_code_names_call_in_one_line():
     from mtl_perception.inference.trt.cuda import call
     with pytest.raises(StartError) as caught:
         call('cudaSetDevice', 1000)
@@ -36,7 +36,7 @@ def test_a_code_becomes_one_line_that_names_the_call():
     ('cudaHostAlloc', (16, runtime.cudaHostAllocDefault)),
     ('cudaMemcpyAsync', (16, 32, 16, runtime.cudaMemcpyKind.cudaMemcpyHostToDevice,
                          runtime.cudaStream_t(0)))])
-def test_the_real_bindings_take_the_arguments_and_say_what_is_missing(name, arguments):
+def test_real_bindings_accept_arguments_and_report_missing_driver(name, arguments):
     from mtl_perception.inference.trt.cuda import call
     with pytest.raises(StartError, match=f'{name}: cudaError'):
         call(name, *arguments)

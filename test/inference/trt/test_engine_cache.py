@@ -54,19 +54,19 @@ def case(tmp_path):
     return Case(tmp_path / 'cache' / 'tensorrt')
 
 
-def test_an_engine_is_built_once_and_found_again(case):
+def test_engine_is_built_once_and_reused(case):
     assert case.open() == case.open() == ENGINE
     assert case.built == 1 and case.lines == []
     assert {path.name for path in case.folder.path.iterdir()} == {NAME, 'lock'}
 
 
-def test_the_folder_and_what_is_in_it_are_the_owners_alone(case):
+def test_folder_and_files_are_accessible_by_owner_only(case):
     case.open()
     assert case.folder.path.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in case.folder.path.iterdir()} == {0o600}
 
 
-def test_a_name_says_what_the_engine_depends_on():
+def test_file_name_contains_all_dependencies():
     rtx = engine_name(b'model', RTX, (8, 6), 'NVIDIA GeForce RTX 3090', 4)
     assert rtx == NAME and rtx.startswith('rtx-1.7.1.116-sm86-b4-') and rtx.endswith('.engine')
     orin = engine_name(b'model', JETPACK, (8, 7), 'Orin (nvgpu)', 4)
@@ -88,7 +88,7 @@ def test_a_name_says_what_the_engine_depends_on():
     lambda data: data[:-1] + bytes([data[-1] ^ 1]),
     lambda data: data[57:],
 ])
-def test_a_file_that_is_cut_off_or_damaged_is_replaced(case, spoil):
+def test_truncated_or_damaged_file_is_replaced(case, spoil):
     case.open()
     path = case.folder.path / NAME
     whole = path.read_bytes()
@@ -98,7 +98,7 @@ def test_a_file_that_is_cut_off_or_damaged_is_replaced(case, spoil):
     assert path.read_bytes() == whole and case.built == 2
 
 
-def test_a_file_that_was_renamed_from_another_version_is_replaced(case):
+def test_renamed_file_of_other_version_is_replaced(case):
     case.open()
     other = engine_name(b'model', Flavour('tensorrt_rtx', '1.6.0.1'), (8, 6), None, 4)
     case.folder.write(other, b'of another version')
@@ -107,7 +107,7 @@ def test_a_file_that_was_renamed_from_another_version_is_replaced(case):
     assert 'of another version' in case.lines[0] and case.built == 2
 
 
-def test_an_engine_that_tensorrt_does_not_load_is_replaced_once(case):
+def test_engine_rejected_by_tensorrt_is_replaced_once(case):
     case.folder.write(NAME, b'of another driver')
     case.refused = {b'of another driver'}
     assert case.open() == case.open() == ENGINE
@@ -116,14 +116,14 @@ def test_an_engine_that_tensorrt_does_not_load_is_replaced_once(case):
                           f'another driver); it is built again']
 
 
-def test_one_that_was_just_built_and_does_not_load_ends_it(case):
+def test_new_engine_that_does_not_load_is_an_error(case):
     case.refused = {ENGINE}
     with pytest.raises(StartError, match=r'just built \(it is of another driver\); update the'):
         case.open()
     assert case.built == 1
 
 
-def test_an_engine_of_another_user_is_not_loaded(case, monkeypatch):
+def test_engine_of_other_user_is_not_loaded(case, monkeypatch):
     case.open()
     path = case.folder.path / NAME
     if os.geteuid() == 0:
@@ -138,7 +138,7 @@ def test_an_engine_of_another_user_is_not_loaded(case, monkeypatch):
     assert path.stat().st_uid != 12345
 
 
-def test_an_engine_that_others_may_write_to_is_not_loaded(case):
+def test_engine_writable_by_others_is_not_loaded(case):
     case.open()
     path = case.folder.path / NAME
     for mode in (0o602, 0o660):
@@ -149,7 +149,7 @@ def test_an_engine_that_others_may_write_to_is_not_loaded(case):
 
 
 @pytest.mark.parametrize('where', ['file', 'inside a file', '/proc', 'nowhere'])
-def test_where_nothing_can_be_kept_it_runs_and_says_so_in_one_line(tmp_path, where):
+def test_unwritable_cache_is_reported_and_skipped(tmp_path, where):
     blocked = tmp_path / 'blocked'
     blocked.write_text('')
     case = Case({'file': blocked, 'inside a file': blocked / 'tensorrt',
@@ -159,7 +159,7 @@ def test_where_nothing_can_be_kept_it_runs_and_says_so_in_one_line(tmp_path, whe
     assert f'{case.folder.path}: the engine is not kept there (' in case.lines[0]
 
 
-def test_an_engine_in_a_folder_that_is_read_only_is_found(case, tmp_path):
+def test_engine_in_read_only_folder_is_used(case, tmp_path):
     case.open()
     mounted = tmp_path / 'mounted'
     shutil.copytree(case.folder.path, mounted)
@@ -180,7 +180,7 @@ def full(case):
     assert {path.name for path in case.folder.path.iterdir()} == {'lock'}
 
 
-def test_a_full_disk_is_no_obstacle(case, monkeypatch):
+def test_full_disk_is_reported_and_skipped(case, monkeypatch):
     def fail(descriptor):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
@@ -188,7 +188,7 @@ def test_a_full_disk_is_no_obstacle(case, monkeypatch):
     full(case)
 
 
-def test_a_disk_that_is_really_full_is_no_obstacle(tmp_path):
+def test_really_full_disk_is_reported_and_skipped(tmp_path):
     mount = shutil.which('mount')
     if mount is None or os.geteuid() != 0 or subprocess.run(
             [mount, '-t', 'tmpfs', '-o', 'size=16k', 'tmpfs', tmp_path],
@@ -200,7 +200,7 @@ def test_a_disk_that_is_really_full_is_no_obstacle(tmp_path):
         subprocess.run(['umount', tmp_path], check=True)
 
 
-def test_a_build_that_fails_leaves_nothing_and_frees_the_lock(case, monkeypatch):
+def test_failed_build_leaves_no_file_and_releases_lock(case, monkeypatch):
     def fail():
         raise StartError('out of memory')
 
@@ -210,7 +210,7 @@ def test_a_build_that_fails_leaves_nothing_and_frees_the_lock(case, monkeypatch)
     assert case.open() == ENGINE and case.lines == []
 
 
-def test_what_a_killed_process_left_is_removed_later(case):
+def test_files_of_killed_process_are_removed(case):
     case.open()
     old, new = (case.folder.path / name for name in ('old.part', 'new.part'))
     for path in (old, new):
@@ -220,7 +220,7 @@ def test_what_a_killed_process_left_is_removed_later(case):
     assert not old.exists() and new.exists()
 
 
-def test_one_that_waits_says_so_and_takes_what_the_other_built(case):
+def test_waiting_process_reports_it_and_uses_engine_of_other(case):
     other = Case(case.folder.path)
     lock = other.folder.lock()
     thread = threading.Thread(target=case.open)
@@ -236,7 +236,7 @@ def test_one_that_waits_says_so_and_takes_what_the_other_built(case):
     assert not thread.is_alive() and case.built == 0
 
 
-def test_the_lock_is_flocks(case):
+def test_lock_is_flock(case):
     with case.folder.lock(), (case.folder.path / 'lock').open('rb') as file, \
             pytest.raises(BlockingIOError):
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -262,7 +262,7 @@ print(len(engine))
 """
 
 
-def test_two_processes_that_start_together_build_once(paint_model, rtx, tmp_path):
+def test_concurrent_processes_build_once(paint_model, rtx, tmp_path):
     processes = [
         subprocess.Popen([sys.executable, '-c', TWO, paint_model(), tmp_path / 'tensorrt'],
                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -280,5 +280,5 @@ def test_two_processes_that_start_together_build_once(paint_model, rtx, tmp_path
     assert len(list((tmp_path / 'tensorrt').iterdir())) == 2
 
 
-def test_header_is_as_long_as_it_is_read():
+def test_header_has_fixed_length():
     assert len(engine_cache._header('name', b'data')) == engine_cache._HEADER_BYTES

@@ -65,14 +65,14 @@ def check(raw, count, offset=0):
     assert (outputs['label_map'] == (numbers + 1)[:, None, None]).all()
 
 
-def test_outputs_are_those_of_the_images_for_each_size_of_batch(start):
+def test_outputs_match_images_for_each_batch_size(start):
     executor, _, lines = start()
     for count in (1, 3, 1, 4, 2, 3):
         check(executor.run(batch(count, count)), count, count)
     assert lines == []
 
 
-def test_each_size_is_captured_once_after_a_first_run_and_then_launched(start, runtime):
+def test_batch_size_is_captured_once_after_warm_up(start, runtime):
     executor, contexts, _ = start()
     for count in (1, 1, 1, 3, 1, 3):
         executor.run(batch(count))
@@ -85,14 +85,14 @@ def test_each_size_is_captured_once_after_a_first_run_and_then_launched(start, r
     assert len({context.inner for context in contexts.contexts}) == 1
 
 
-def test_more_images_than_the_engine_was_built_for_are_run_in_turns(start, runtime):
+def test_larger_batches_are_split(start, runtime):
     executor, contexts, _ = start()
     check(executor.run(batch(9)), 9)
     assert sorted(context.count for context in contexts.contexts if context.runs) == [1, 4]
     assert runtime.calls['cudaGraphLaunch'] == 3
 
 
-def test_images_are_only_read_and_outputs_are_valid_until_the_next_run(start):
+def test_images_are_not_modified_and_outputs_valid_until_next_run(start):
     executor, _, _ = start()
     images = batch(2)
     images.setflags(write=False)
@@ -102,7 +102,7 @@ def test_images_are_only_read_and_outputs_are_valid_until_the_next_run(start):
     check(executor.run(images), 2)
 
 
-def test_a_model_of_one_task_has_its_outputs_only(start):
+def test_single_task_model_has_its_outputs_only(start):
     executor, _, _ = start(detection=False)
     found = vars(executor.run(batch(1)))
     assert [name for name, values in found.items() if values is not None] == ['label_map']
@@ -110,8 +110,7 @@ def test_a_model_of_one_task_has_its_outputs_only(start):
 
 @pytest.mark.parametrize('name', ['cudaStreamBeginCapture', 'cudaStreamEndCapture',
                                   'cudaGraphInstantiate', 'execute_async_v3'])
-def test_what_cannot_be_captured_runs_without_a_graph_and_is_told_once(
-        start, runtime, monkeypatch, name):
+def test_failed_capture_is_reported_once_and_runs_without_graph(start, runtime, monkeypatch, name):
     executor, _, lines = start()
     if name == 'execute_async_v3':
         run = fake_cuda.FakeContext.execute_async_v3
@@ -133,7 +132,7 @@ def test_what_cannot_be_captured_runs_without_a_graph_and_is_told_once(
     assert runtime.live == set()
 
 
-def test_a_context_that_cannot_be_captured_is_not_tried(start, runtime, monkeypatch):
+def test_unsupported_capture_is_not_attempted(start, runtime, monkeypatch):
     monkeypatch.setattr(fake_cuda.FakeContext, 'is_stream_capturable',
                         lambda self, stream: False, raising=False)
     executor, _, lines = start()
@@ -142,7 +141,7 @@ def test_a_context_that_cannot_be_captured_is_not_tried(start, runtime, monkeypa
 
 
 @pytest.mark.parametrize('name', ['cudaStreamCreateWithFlags', 'cudaMalloc', 'cudaHostAlloc'])
-def test_a_failure_at_the_start_names_call_and_code_and_frees_everything(start, runtime, name):
+def test_start_failure_names_call_and_code_and_frees_memory(start, runtime, name):
     runtime.fails[name] = real.cudaError_t.cudaErrorMemoryAllocation
     with pytest.raises(StartError) as caught:
         start()
@@ -153,7 +152,7 @@ def test_a_failure_at_the_start_names_call_and_code_and_frees_everything(start, 
 
 
 @pytest.mark.parametrize('name', ['cudaMemcpyAsync', 'cudaStreamSynchronize', 'cudaGraphLaunch'])
-def test_a_failure_of_a_run_names_call_and_code(start, runtime, name):
+def test_run_failure_names_call_and_code(start, runtime, name):
     executor, _, _ = start()
     executor.run(batch(1))
     runtime.fails[name] = FAILED
@@ -161,14 +160,14 @@ def test_a_failure_of_a_run_names_call_and_code(start, runtime, name):
         executor.run(batch(2 if name == 'cudaMemcpyAsync' else 1))
 
 
-def test_an_engine_that_does_not_run_is_one_line(start, monkeypatch):
+def test_engine_failure_gives_one_line_error(start, monkeypatch):
     executor, _, _ = start()
     monkeypatch.setattr(fake_cuda.FakeContext, 'execute_async_v3', lambda self, stream: False)
     with pytest.raises(StartError, match=r'TensorRT does not run the engine \(it is tired\); '):
         executor.run(batch(1))
 
 
-def test_everything_is_freed_with_the_executor(start, runtime):
+def test_executor_frees_everything(start, runtime):
     executor, _, _ = start()
     for count in (1, 4):
         executor.run(batch(count))

@@ -32,12 +32,12 @@ def _no_version(name):
 GOOD = 'class Builder: pass\n__version__ = {!r}\n'
 
 
-def test_text_names_the_flavour_and_three_parts_of_the_version():
+def test_text_has_flavour_and_three_part_version():
     assert str(Flavour('tensorrt_rtx', '1.7.1.116')) == 'RTX 1.7.1'
     assert str(Flavour('tensorrt', '10.3.0')) == '10.3.0'
 
 
-def test_tensorrt_itself_comes_first(packages):
+def test_tensorrt_is_preferred_to_rtx(packages):
     packages('tensorrt', GOOD.format('10.3.0'))
     packages('tensorrt_rtx', GOOD.format('1.7.1.116'))
     found, module = flavour.load()
@@ -48,20 +48,20 @@ def test_tensorrt_itself_comes_first(packages):
     'raise ImportError("libnvinfer.so.10: cannot open shared object file")',
     'raise OSError("libcudart.so.12: cannot open shared object file")',
     ''])
-def test_the_other_is_taken_where_tensorrt_itself_does_not_load(packages, broken):
+def test_rtx_is_used_if_tensorrt_does_not_load(packages, broken):
     packages('tensorrt', broken)
     packages('tensorrt_rtx', GOOD.format('1.7.1.116'))
     assert flavour.load()[0] == Flavour('tensorrt_rtx', '1.7.1.116')
 
 
-def test_a_folder_of_type_stubs_is_no_tensorrt(packages):
+def test_type_stubs_are_not_tensorrt(packages):
     packages('tensorrt', None)
     assert flavour.installed() == ()
     packages('tensorrt_rtx', GOOD.format('1.7.1.116'))
     assert flavour.installed() == ('tensorrt_rtx',)
 
 
-def test_none_that_loads_tells_why(packages):
+def test_no_loadable_library_reports_reasons(packages):
     packages('tensorrt', 'raise ImportError("libnvinfer.so.10:\\nnot there")')
     packages('tensorrt_rtx', '')
     with pytest.raises(StartError) as caught:
@@ -71,17 +71,17 @@ def test_none_that_loads_tells_why(packages):
         'incomplete); install it again, for the CUDA that is installed')
 
 
-def test_none_at_all_tells_how_to_install_it(packages):
+def test_no_library_names_remedy(packages):
     for ask in (flavour.load, flavour.flavour):
         with pytest.raises(StartError, match='neither tensorrt nor tensorrt_rtx is installed; '
                                              r'.*(\[tensorrt\]|JetPack)'):
             ask()
 
 
-def test_asking_loads_nothing(packages):
+def test_query_loads_no_library(packages):
     packages('tensorrt', 'raise SystemExit')
     assert flavour.flavour() == Flavour('tensorrt', 'of unknown version')
 
 
-def test_what_is_told_before_and_after_loading_agrees(library):
+def test_version_is_equal_before_and_after_loading(library):
     assert flavour.flavour() == library.FLAVOUR

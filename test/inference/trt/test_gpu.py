@@ -24,7 +24,7 @@ def answer(monkeypatch):
     (CODES.cudaErrorNoDevice, 'cudaErrorNoDevice'),
     (CODES.cudaErrorSystemDriverMismatch, 'cudaErrorSystemDriverMismatch'),
     (CODES.cudaSuccess, 'none is visible; see CUDA_VISIBLE_DEVICES')])
-def test_no_device_names_the_reason_and_the_driver(answer, code, why):
+def test_missing_device_names_reason_and_driver(answer, code, why):
     answer('cudaGetDeviceCount', lambda: (code, 0))
     with pytest.raises(StartError, match=rf"^no CUDA device \({why}\); install NVIDIA's driver "
                                          r'for CUDA \d+ or newer') as caught:
@@ -32,7 +32,7 @@ def test_no_device_names_the_reason_and_the_driver(answer, code, why):
     assert '\n' not in str(caught.value)
 
 
-def test_bindings_that_raise_where_there_is_no_driver(answer):
+def test_bindings_that_raise_without_driver(answer):
     def fail():
         raise RuntimeError('Failed to dlopen\nlibcuda.so.1')
 
@@ -41,7 +41,7 @@ def test_bindings_that_raise_where_there_is_no_driver(answer):
         current_gpu()
 
 
-def test_a_gpu_has_a_name_and_a_capability(answer):
+def test_gpu_has_name_and_capability(answer):
     attributes = runtime.cudaDeviceAttr
     values = {attributes.cudaDevAttrComputeCapabilityMajor: 8,
               attributes.cudaDevAttrComputeCapabilityMinor: 7}
@@ -53,7 +53,7 @@ def test_a_gpu_has_a_name_and_a_capability(answer):
     assert current_gpu() == Gpu('Orin', (8, 7))
 
 
-def test_without_cudas_package_the_remedy_is_named(monkeypatch):
+def test_missing_cuda_package_names_remedy(monkeypatch):
     for name in [name for name in sys.modules if name.partition('.')[0] == 'cuda']:
         monkeypatch.delitem(sys.modules, name)
     monkeypatch.setitem(sys.modules, 'cuda', None)

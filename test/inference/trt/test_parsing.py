@@ -18,18 +18,18 @@ def save(model, path):
     return path
 
 
-def test_a_good_model_is_taken_quietly(paint_model, library, capfd):
+def test_valid_model_is_parsed_without_output(paint_model, library, capfd):
     for arguments in ({}, {'detection': False}, {'segmentation': False}):
         assert check_parses(paint_model(**arguments)) == str(library.FLAVOUR)
     assert capfd.readouterr() == ('', '')
 
 
-def test_the_shipped_model_is_taken(library):
+def test_shipped_model_is_parsed(library):
     assert check_parses(model_path()) == str(library.FLAVOUR)
 
 
-def test_the_network_is_strongly_typed_and_keeps_the_files_formats(
-        paint_model, paint_proto, library, tmp_path):
+def test_network_is_strongly_typed_in_the_files_formats(paint_model, paint_proto, library,
+                                                        tmp_path):
     trt = library.trt
     network = parse(library.new_builder(), paint_model().read_bytes(),
                     read_onnx_header(paint_model()).spec, paint_model())
@@ -51,7 +51,7 @@ def test_the_network_is_strongly_typed_and_keeps_the_files_formats(
     assert pooled == [trt.DataType.HALF]
 
 
-def test_a_refusal_names_operator_and_node_in_one_line(paint_proto, library, tmp_path, capfd):
+def test_parser_error_names_operator_and_node(paint_proto, library, tmp_path, capfd):
     model = paint_proto(segmentation=False)
     # As graphs of PyTorch begin that transpose before they cast: UINT8 is for casts alone.
     cast, transpose, *rest = model.graph.node
@@ -72,8 +72,7 @@ def test_a_refusal_names_operator_and_node_in_one_line(paint_proto, library, tmp
     assert capfd.readouterr() == ('', '')
 
 
-def test_an_operator_that_nobody_knows_and_an_old_opset_are_rejected(
-        paint_proto, library, tmp_path):
+def test_unknown_operator_and_old_opset_are_rejected(paint_proto, library, tmp_path):
     model = paint_proto()
     model.graph.node[4].op_type = 'Frobnicate'
     with pytest.raises(StartError, match='refuses it: operator Frobnicate node number 4: '):
@@ -84,8 +83,7 @@ def test_an_operator_that_nobody_knows_and_an_old_opset_are_rejected(
         check_parses(save(model, tmp_path / 'old.onnx'))
 
 
-def test_a_file_that_is_no_model_is_rejected_before_tensorrt_sees_it(
-        paint_proto, tmp_path, monkeypatch):
+def test_invalid_file_is_rejected_before_tensorrt(paint_proto, tmp_path, monkeypatch):
     monkeypatch.setattr(parsing, 'installed', lambda: pytest.fail('TensorRT was asked'))
     model = paint_proto()
     model.graph.output[0].name = 'corners'
@@ -99,26 +97,26 @@ def test_a_file_that_is_no_model_is_rejected_before_tensorrt_sees_it(
         check_parses(tmp_path / 'outside.onnx')
 
 
-def test_a_network_that_differs_from_its_spec_is_rejected(paint_model, library):
+def test_network_that_contradicts_spec_is_rejected(paint_model, library):
     other = read_onnx_header(paint_model(size=(64, 64))).spec
     with pytest.raises(ModelError, match=r'images is uint8 \[\?, 64, 96, 3\]; its spec asks for'):
         parse(library.new_builder(), paint_model().read_bytes(), other, paint_model())
 
 
-def test_number_formats_have_numpys_names(library):
+def test_number_formats_have_numpy_names(library):
     kinds = library.trt.DataType
     assert found([('a', kinds.FLOAT, (-1, 2)), ('b', kinds.UINT8, (3,)), ('c', kinds.INT32, ()),
                   ('d', kinds.FP8, (1,))]) == {
         'a': ('float32', (-1, 2)), 'b': ('uint8', (3,)), 'c': ('int32', ()), 'd': ('FP8', (1,))}
 
 
-def test_without_tensorrt_nothing_is_known(paint_model, monkeypatch):
+def test_missing_tensorrt_gives_no_result(paint_model, monkeypatch):
     for name in flavour.MODULES:
         monkeypatch.setitem(sys.modules, name, None)
     assert check_parses(paint_model()) is None
 
 
-def test_a_tensorrt_that_does_not_start_knows_nothing(paint_model, library, monkeypatch):
+def test_broken_tensorrt_gives_no_result(paint_model, library, monkeypatch):
     def fail(log):
         raise TypeError('pybind11::init(): factory function returned nullptr')
 
@@ -128,7 +126,7 @@ def test_a_tensorrt_that_does_not_start_knows_nothing(paint_model, library, monk
     assert check_parses(paint_model()) is None
 
 
-def test_importing_it_loads_no_tensorrt():
+def test_import_does_not_load_tensorrt():
     code = ('import sys, mtl_perception.inference.trt.parsing, '
             'mtl_perception.inference.tensorrt_runtime\n'
             'assert not {"tensorrt", "tensorrt_rtx", "torch", "cuda"} & set(sys.modules)')
