@@ -1,4 +1,4 @@
-"""Serialised Image messages made into serialised CompressedImage messages, without ROS."""
+"""Conversion of serialised Image messages to CompressedImage messages, without ROS."""
 
 from __future__ import annotations
 
@@ -14,24 +14,25 @@ from mtl_perception.compressed import compress, format_name
 from mtl_perception.encodings import decode_image, FrameError, MAX_SIDE, RawImage
 
 _SIXTEEN_BITS = {'mono16': (), '16UC1': (), 'rgb16': (3,), 'bgr16': (3,), '16UC3': (3,)}
-"""Encodings of 16 bits a channel that PNG can hold -> shape of a pixel."""
+"""Encodings with 16 bits per channel that PNG supports -> shape of a pixel."""
 
 _AS_THEY_ARE = ('mono8', 'rgb8', 'bgr8', '8UC3', 'rgba8', 'bgra8', '8UC4')
-"""Encodings that the compressed image still names: a reader gets them back from its colours."""
+"""Encodings named in the compressed image, to which a reader converts its colours back."""
 
 
 def compressed_message(data: bytes, kind: str, quality: int) -> bytes:
     """
-    Return the CDR of a CompressedImage with the header and pixels of an Image, of which `data` is.
+    Return the CDR of a CompressedImage with the header and pixels of the Image with the CDR
+    `data`.
 
-    `kind` is 'jpeg' or 'png'; images of 16 bits become PNG whatever it is. FrameError, with its
-    reason, for what cannot be made, as of depth in floating point.
+    `kind` is 'jpeg' or 'png'; images of 16 bits are always PNG. Raises FrameError with the reason
+    for unsupported images, such as depth in floating point.
     """
     store = _store()
     try:
         message: Any = store.deserialize_cdr(data, IMAGE)
-    except Exception as error:  # broken data make the library raise nearly anything
-        raise FrameError(f'no {IMAGE}: {type(error).__name__} {error!s:.100}') from None
+    except Exception as error:  # on broken data the library raises errors of many types
+        raise FrameError(f'not an {IMAGE}: {type(error).__name__} {error!s:.100}') from None
     image = RawImage.of(message)
     if image.encoding == '8UC1':
         raise FrameError('the values of 8UC1 may be class ids')

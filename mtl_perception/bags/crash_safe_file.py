@@ -1,17 +1,17 @@
 """
-An MCAP file that can be read at any moment while it is being written.
+An MCAP file that is readable at any time while it is being written.
 
-Readers want a footer and the magic at the end of a file (https://mcap.dev/spec). Here both are
-there from the first moment: what has been written is followed by one padding record, of an opcode
-that the format leaves to applications and that readers skip, and that ends at the footer. The
-padding is a hole and takes no space on the disk::
+Readers want a footer and the magic at the end of a file (https://mcap.dev/spec). Here both exist
+from the start: the written records are followed by one padding record up to the footer, with an
+opcode that the format reserves for applications and that readers skip. The padding is a hole and
+takes no space on the disk::
 
     magic, records | padding ........ | footer, magic
 
-New records are written into the padding, behind its header of nine bytes, where nobody sees them.
-When they are on the disk, their own first nine bytes replace that header, in one write within one
-block. So a process that is killed, or a machine that loses its power, leaves all records that
-were committed, and no half one.
+New records are written into the padding, after its header of nine bytes, where readers ignore
+them. When they are on the disk, their first nine bytes replace that header, in one write within
+one block. After a kill or a power cut, the file therefore contains all committed records, and no
+partial one.
 """
 
 from __future__ import annotations
@@ -22,49 +22,49 @@ from pathlib import Path
 import struct
 
 PADDING = 0x80
-"""Opcode of the padding; from here on they are an application's own."""
+"""Opcode of the padding; opcodes from here on are reserved for applications."""
 
 HEADER = struct.Struct('<BQ')
-"""Opcode and length in bytes, which begin each record."""
+"""Opcode and length in bytes at the start of each record."""
 
 _MAGIC = b'\x89MCAP0\r\n'
 _FOOTER = HEADER.pack(0x02, 20) + struct.pack('<QQI', 0, 0, 0) + _MAGIC
 """A footer without a summary: readers then scan the records."""
 
 _BLOCK = 512
-"""No header lies across a boundary of a disk's sectors, which are written wholly or not."""
+"""Headers do not cross boundaries of disk sectors, which are written atomically."""
 
 
 class CrashSafeFile:
     """
     A stream for `mcap.writer.Writer` (`write`, `tell`, `flush`); `commit` makes it readable.
 
-    Every call of `write` must end a record. The file has its name from the first commit on; until
-    then, and for good where there is none, it is called `.NAME.part`. OSError of `commit` and
-    `finish` leaves the file as it was last committed, and what was to be written in memory.
+    Every call of `write` must end a record. The file gets its name at the first commit; before
+    that it is called `.NAME.part`. If `commit` or `finish` raises OSError, the file is as of the
+    last commit, and unwritten data stays in memory.
     """
 
     def __init__(self, path: Path, step: int = 8 << 20) -> None:
-        """Create the file; it grows by `step` bytes, of which only what is written takes space."""
+        """Create the file; it grows by `step` bytes, as a hole without disk space."""
         self.path = path
         self._part = path.with_name(f'.{path.name}.part')
         self._step = max(step, 4096)
         self._file = os.open(self._part, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
         self._named = False
         self._end = 0
-        """Where the header of the padding lies."""
+        """Offset of the header of the padding."""
         self._footer = 0
-        """Where the footer lies."""
+        """Offset of the footer."""
         self._closing = False
         self._new = bytearray()
 
     def write(self, data: bytes) -> int:
-        """Take one or more whole records."""
+        """Append one or more whole records."""
         self._new += data
         return len(data)
 
     def tell(self) -> int:
-        """Return the offset at which the next record will lie."""
+        """Return the offset of the next record."""
         return self._end + len(self._new) + (HEADER.size if self._closing else 0)
 
     def flush(self) -> None:
@@ -72,16 +72,16 @@ class CrashSafeFile:
 
     @property
     def pending(self) -> int:
-        """Bytes that are not committed yet."""
+        """Number of uncommitted bytes."""
         return len(self._new)
 
     @property
     def size(self) -> int:
-        """Bytes of all records, those that are not committed included."""
+        """Bytes of all records, including uncommitted ones."""
         return self._end + len(self._new)
 
     def commit(self) -> None:
-        """Make all that has been written readable, also after a power cut."""
+        """Make all written records readable, also after a power cut."""
         if not self._new:
             return
         data = bytes(self._new)
@@ -102,12 +102,12 @@ class CrashSafeFile:
         self._new.clear()
 
     def begin_summary(self) -> None:
-        """Commit; what is written from here on, until `finish`, is the end of the file."""
+        """Commit; records written from here until `finish` are the end of the file."""
         self.commit()
         self._closing = True
 
     def finish(self) -> None:
-        """Put what was written since `begin_summary` (data end to magic) in the footer's place."""
+        """Replace the footer by the data written since `begin_summary` (data end to magic)."""
         begin = self._end + HEADER.size
         end = begin + len(self._new)
         self._make_room(end)
@@ -116,7 +116,7 @@ class CrashSafeFile:
         self._cut(end)
 
     def finish_without_summary(self) -> None:
-        """End the file after the last commit, whatever was written since."""
+        """End the file after the last commit, discarding later data."""
         self._new.clear()
         if self._named:
             begin = self._end + HEADER.size
@@ -126,7 +126,7 @@ class CrashSafeFile:
                 self._cut(begin + len(_FOOTER))
 
     def close(self) -> None:
-        """Close the file, which stays as it is."""
+        """Close the file without changing it."""
         if self._file >= 0:
             os.close(self._file)
             self._file = -1
@@ -144,7 +144,7 @@ class CrashSafeFile:
         sync_folder(self.path.parent)
 
     def _make_room(self, end: int) -> None:
-        """Move the footer to where records until `end` leave it alone."""
+        """Move the footer beyond `end`, the end of new records."""
         if end <= self._footer:
             return
         footer = self._rounded(end)
@@ -153,7 +153,7 @@ class CrashSafeFile:
         except OSError:
             os.ftruncate(self._file, self._footer + len(_FOOTER))
             raise
-        # The one moment between two calls at which the file cannot be read to its end.
+        # Between these two calls the end of the file is not readable.
         self._write_at(self._end, HEADER.pack(PADDING, footer - self._end - HEADER.size))
         os.fdatasync(self._file)
         self._footer = footer
@@ -163,7 +163,7 @@ class CrashSafeFile:
 
     def _cut(self, end: int) -> None:
         os.ftruncate(self._file, end)
-        # Of a file of the old length, the padding must not end before the summary.
+        # In a file of the old length, the padding must not end before the summary.
         os.fsync(self._file)
         self._write_at(self._end, HEADER.pack(PADDING, 0))
         os.fsync(self._file)
@@ -179,7 +179,7 @@ class CrashSafeFile:
 
 
 def sync_folder(path: Path) -> None:
-    """Have the names in a folder reach the disk."""
+    """Sync the entries of a folder to the disk."""
     folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(folder)

@@ -1,4 +1,4 @@
-"""Images in a bag: whether a path is a bag, which topic a camera published, and its images."""
+"""Images in a bag: detection of bags and of camera topics, and reading of images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from mtl_perception.errors import DataError
 _BAG_SUFFIXES = ('.mcap', '.db3', '.bag')
 
 _NOT_A_CAMERA = re.compile(r'depth|disparity|segment|mask|label|overlay|heat|annotat', re.I)
-"""Names of topics whose images are made from a camera's."""
+"""Parts of the names of topics with derived images."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,7 +30,7 @@ class RecordedImage:
     """An image of a bag."""
 
     stamp: int
-    """Nanoseconds: of the header, or the moment of recording where the header has none."""
+    """Nanoseconds: of the header, or the time of recording if the header has none."""
     image: np.ndarray
     """uint8 [height, width, 3] RGB."""
 
@@ -44,10 +44,10 @@ def is_bag(path: Path) -> bool:
 
 def image_topic(path: Path, wanted: str = '') -> str:
     """
-    Return the topic of `path` that a camera published: `wanted`, or else the likeliest.
+    Return the camera topic of `path`: `wanted`, or else the most likely one.
 
-    That is the one with most messages among those whose name speaks of nothing else (depth,
-    masks, overlays). DataError where the bag cannot be read or has no images.
+    That is the one with most messages among those without a derived image (depth, masks, overlays)
+    in the name. DataError if the bag cannot be read or has no images.
     """
     with opened_bag(path) as reader:
         counts: dict[str, int] = {}
@@ -69,7 +69,7 @@ def read_images(path: Path, topic: str) -> Iterator[RecordedImage]:
     """
     Yield the images of `topic` in the order of recording.
 
-    DataError, naming the message, where the bag or an image is broken.
+    Raises DataError, naming the message, if the bag or an image is broken.
     """
     with opened_bag(path) as reader:
         chosen = [item for item in reader.connections if item.topic == topic

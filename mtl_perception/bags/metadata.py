@@ -1,4 +1,4 @@
-"""The file metadata.yaml of a rosbag2 bag, in version 8, which every ROS 2 reads."""
+"""The file metadata.yaml of a rosbag2 bag, in version 8, which all ROS 2 distributions read."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ COMPRESSED_IMAGE = 'sensor_msgs/msg/CompressedImage'
 
 @dataclass(frozen=True)
 class MessageType:
-    """A message type with its definition, as a bag carries it."""
+    """A message type with its definition, as stored in a bag."""
 
     name: str
     """`package/msg/Type`."""
     definition: str
-    """Text of the definition and of all that it consists of (`ros2msg`)."""
+    """Text of the definition and of all types that it contains (`ros2msg`)."""
     digest: str
     """`RIHS01_...` (REP 2011)."""
 
@@ -37,14 +37,14 @@ class BagTopic:
     name: str
     type: MessageType
     qos: str = ''
-    """Profiles that publishers offered, as `qos_text` writes them."""
+    """Profiles offered by publishers, in the format of `qos_text`."""
     is_latched: bool = False
-    """Whether each file of the bag begins with the latest messages of the topic."""
+    """Whether each file of the bag starts with the latest messages of the topic."""
 
 
 @dataclass
 class MessageSpan:
-    """How many messages there are, and from when until when they were recorded."""
+    """Number of messages, and the time span of their recording."""
 
     count: int = 0
     first: int = 0
@@ -52,13 +52,13 @@ class MessageSpan:
     last: int = 0
 
     def add(self, stamp: int) -> None:
-        """Count a message that was recorded at `stamp`."""
+        """Count a message recorded at `stamp`."""
         self.first = min(self.first, stamp) if self.count else stamp
         self.last = max(self.last, stamp) if self.count else stamp
         self.count += 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the span as the metadata has it."""
+        """Return the span in the format of the metadata."""
         return {
             'starting_time': {'nanoseconds_since_epoch': self.first},
             'duration': {'nanoseconds': self.last - self.first},
@@ -74,16 +74,16 @@ class BagFile:
 
 
 def qos_text(profiles: Sequence[dict[str, Any]]) -> str:
-    """Return quality-of-service profiles, with rosbag2's keys and numbers, as a bag has them."""
+    """Return quality-of-service profiles as stored in a bag, with rosbag2's keys and numbers."""
     return yaml.safe_dump(list(profiles), sort_keys=False).strip() if profiles else ''
 
 
 def write_metadata(folder: Path, files: Sequence[BagFile], total: MessageSpan,
                    topics: Sequence[tuple[BagTopic, int]]) -> None:
     """
-    Write or replace the metadata of a bag, wholly or not; `topics` have their message counts.
+    Write or replace the metadata of a bag atomically; `topics` have their message counts.
 
-    OSError: it could not be written, and the earlier one is still there.
+    Raises OSError if it cannot be written; the previous one is then kept.
     """
     text = yaml.safe_dump({'rosbag2_bagfile_information': {
         'version': 8,

@@ -1,8 +1,8 @@
 """
-Bags (rosbag2 in MCAP or SQLite, and rosbag1) read without ROS, message by message.
+Reading of bags (rosbag2 in MCAP or SQLite, and rosbag1) without ROS.
 
-Messages are decoded by the definitions that the bag carries; bags without definitions are read
-by the current standard ones. A broken bag raises a DataError that names it.
+Messages are decoded by the definitions stored in the bag; for bags without definitions, the
+current standard ones are used. A broken bag raises a DataError that names it.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from mtl_perception.errors import DataError, one_line
 
 @contextlib.contextmanager
 def opened_bag(path: Path) -> Iterator[AnyReader]:
-    """Open the bag for a while; DataError where it cannot be read."""
+    """Context manager of the open bag; DataError if it cannot be read."""
     with contextlib.ExitStack() as stack:
         try:
             reader = AnyReader([path], default_typestore=get_typestore(Stores.LATEST))
             stack.enter_context(reader)
-        except Exception as error:  # broken bags make the library raise nearly anything
+        except Exception as error:  # on broken bags the library raises errors of many types
             raise DataError(f'bag {path} cannot be read: {_line(error)}') from None
         yield reader
 
@@ -42,8 +42,8 @@ def bag_messages(reader: AnyReader, path: Path, chosen: list[Connection], start:
     """
     Yield connection, time of recording in nanoseconds, and message, in the order of recording.
 
-    Only those of the `chosen` connections that were recorded from `start` until before `stop`.
-    DataError where the bag is broken.
+    Yields messages of the `chosen` connections recorded from `start` until before `stop`. Raises
+    DataError if the bag is broken.
     """
     messages = reader.messages(chosen, start=start, stop=stop)
     while True:

@@ -1,8 +1,8 @@
 """
-A bag written by a thread of its own, from a queue that is bounded in bytes.
+Recording a bag in a separate thread, from a queue bounded in bytes.
 
-Whoever receives messages only puts them into the queue. The thread compresses images, writes, and
-commits about once a second; it ends the bag in good order before the disk is full.
+Receivers only put messages into the queue. The thread compresses images, writes, and commits about
+once a second; it finishes the bag before the disk is full.
 """
 
 from __future__ import annotations
@@ -21,34 +21,34 @@ from mtl_perception.encodings import FrameError
 from mtl_perception.errors import one_line
 
 _COMMIT_EVERY = 1.0
-"""Seconds: what a power cut costs is at most this, and the time that one commit takes."""
+"""Seconds; a power cut loses at most this and the duration of one commit."""
 
 _LOOK_EVERY_BYTES = 256 << 10
 """Bytes written between two checks of the free space."""
 
 _LEAST_FREE = 1 << 20
-"""Bytes that are always left for the index."""
+"""Bytes reserved for the index."""
 
 _SAY_DROPS_EVERY = 5.0
 
 
 @dataclass(frozen=True)
 class RecordingLimits:
-    """How much a recording may take."""
+    """Limits of a recording."""
 
     queue: int = 128 << 20
-    """Bytes of messages that wait for the thread."""
+    """Maximum bytes of queued messages."""
     free: int = 500_000_000
-    """Bytes that stay free on the disk, or a tenth of it where that is less."""
+    """Bytes kept free on the disk, or a tenth of it if that is less."""
 
 
 @dataclass(eq=False)
 class Source:
-    """A stream of messages, where it is recorded, and how many of them were."""
+    """A stream of messages, its topic in the bag, and its counts."""
 
     topic: BagTopic
     compressed: BagTopic | None = None
-    """Where its images are recorded compressed; None: as they are."""
+    """Topic of its compressed images; None: recorded unchanged."""
     kind: str = 'jpeg'
     quality: int = 75
     messages: int = 0
@@ -62,7 +62,7 @@ class Recording:
 
     def __init__(self, bag: BagWriter, limits: RecordingLimits,
                  warn: Callable[[str], None]) -> None:
-        """Start the thread; it calls `warn` with one line for what a user should know."""
+        """Start the thread; it calls `warn` with one-line messages for the user."""
         self._bag = bag
         self._limits = limits
         self._warn = warn
@@ -76,7 +76,7 @@ class Recording:
         self._drops_said = -float('inf')
         self._unsaid: dict[str, int] = {}
         self.stopped = ''
-        """Why nothing is recorded any more; empty while it is."""
+        """Reason why recording has stopped; empty while recording."""
         self._thread = threading.Thread(target=self._run, name='recording', daemon=True)
         self._thread.start()
 
@@ -92,17 +92,17 @@ class Recording:
 
     @property
     def file(self) -> str:
-        """Path of the file that is being written."""
+        """Path of the current file."""
         return str(self._bag.file)
 
     def free(self) -> tuple[int, int]:
-        """Return bytes that are free on the disk, and those at which recording stops."""
+        """Return the free bytes on the disk, and the limit at which recording stops."""
         space = os.statvfs(self._bag.path)
         guard = min(self._limits.free, space.f_blocks * space.f_frsize // 10)
         return space.f_bavail * space.f_frsize, max(guard, _LEAST_FREE + (self.size >> 12))
 
     def put(self, source: Source, stamp: int, data: bytes) -> None:
-        """Take a message, received at `stamp` (ns since the epoch); any thread, never waits."""
+        """Queue a message received at `stamp` (ns since the epoch); thread-safe, never blocks."""
         with self._changed:
             if self.stopped or self._closing:
                 source.dropped += 1
@@ -117,7 +117,7 @@ class Recording:
             self._changed.notify()
 
     def close(self, within: float) -> None:
-        """Write what waits, for at most `within` seconds, and end the bag."""
+        """Write queued messages, for at most `within` seconds, and finish the bag."""
         with self._changed:
             self._closing = True
             self._end_by = time.monotonic() + within
@@ -129,7 +129,7 @@ class Recording:
             self._record()
         except OSError as error:
             self._stop(error.strerror or str(error))
-        except Exception as error:  # the flight goes on, whatever it is
+        except Exception as error:  # the node continues after any error
             self._stop(f'{type(error).__name__}: {one_line(error, 200)}')
         self._finish()
 
@@ -157,7 +157,7 @@ class Recording:
         self._say_drops(at_once=True)
 
     def _next(self, until: float) -> tuple[Source, int, bytes] | None:
-        """Wait for a message; None where none comes in time, or the end."""
+        """Wait for a message; None if none arrives in time, or at the end."""
         with self._changed:
             if not self._queue and not self._closing:
                 self._changed.wait(max(0.0, until - time.monotonic()))
@@ -177,7 +177,7 @@ class Recording:
                 if not source.failed:
                     source.failed = True
                     self._warn(f'images of {topic.name} that cannot be compressed are recorded '
-                               f'as they are: {error}')
+                               f'raw: {error}')
         self._bag.write(topic, stamp, data)
         self._received += len(data)
         source.messages += 1
@@ -205,7 +205,7 @@ class Recording:
             trouble = error
         if self.stopped:
             self._warn(f'recording stopped: {self.stopped}; '
-                       + ('the bag is whole' if trouble is None else
+                       + ('the bag is complete' if trouble is None else
                           f'the bag can be read up to the last second ({trouble})'))
         elif trouble is not None:
             self.stopped = str(trouble)

@@ -1,5 +1,5 @@
 """
-The perception node's results in a bag, joined with the images that they belong to.
+The perception node's results in a bag, matched to their images.
 
 Only this module knows how the node's messages are stored in a bag.
 """
@@ -39,29 +39,29 @@ class ResultTopics:
 
 @dataclass(frozen=True, eq=False)
 class RecordedFrame:
-    """An image of a bag with what was published for it."""
+    """An image of a bag with its results."""
 
     stamp: int
     """Nanoseconds, of the image's header."""
     image: np.ndarray
     """uint8 [height, width, 3] RGB."""
     processed: bool
-    """Whether there are results at all; if not, the frame was dropped."""
+    """Whether there are results; if not, the frame was dropped."""
     detections: Detections | None
-    """None where the model does not detect, or the frame was dropped."""
+    """None if the model does not detect, or the frame was dropped."""
     label_map: np.ndarray | None
-    """uint8 [height, width] class indices; None where there are none."""
+    """uint8 [height, width] class indices, or None."""
     latency: float | None
-    """Seconds from the stamp until the last result had been recorded; None where dropped."""
+    """Seconds from the stamp until the last result was recorded; None if dropped."""
 
 
 def read_frames(path: Path, topics: ResultTopics) -> Iterator[RecordedFrame]:
     """
-    Yield every image with the results that carry its stamp, in the order of recording.
+    Yield all images with the results of their stamps, in the order of recording.
 
-    Where there are no images on the topic, those of `TOPIC/compressed` are taken. However long
-    the results took, they find their image, and only one image at a time is held: images and
-    results are read side by side, each at its own place in the bag.
+    If there are no images on the topic, those of `TOPIC/compressed` are used. Results are matched
+    regardless of their latency while only one image is kept in memory: images and results are read
+    in parallel, at separate positions in the bag.
     """
     names = (topics.detections, topics.segmentation)
     with opened_bag(path) as reader, opened_bag(path) as results:
@@ -70,7 +70,7 @@ def read_frames(path: Path, topics: ResultTopics) -> Iterator[RecordedFrame]:
         if not images:
             raise DataError(f'bag {path} has no images on {topics.image}')
         outputs = [item for item in results.connections if item.msgcount and item.topic in names]
-        # Which results there are: otherwise a frame that was dropped would wait to the end.
+        # Stamps of all results: otherwise a dropped frame would wait until the end.
         expected: dict[int, set[str]] = {
             message_stamp(message): set() for _, _, message in bag_messages(reader, path, images)}
         for connection, _, message in bag_messages(results, path, outputs):
@@ -80,7 +80,7 @@ def read_frames(path: Path, topics: ResultTopics) -> Iterator[RecordedFrame]:
         found: dict[int, dict[str, _Result]] = {}
         for _, _, image in bag_messages(reader, path, images):
             stamp = message_stamp(image)
-            # Of two images of one stamp, the first has the results.
+            # Of two images with equal stamps, the first gets the results.
             wanted = expected.pop(stamp, set())
             while wanted - found.get(stamp, {}).keys():
                 connection, time, message = next(coming)
@@ -90,7 +90,7 @@ def read_frames(path: Path, topics: ResultTopics) -> Iterator[RecordedFrame]:
 
 
 def count_messages(path: Path) -> dict[str, int]:
-    """Return the number of messages of each topic; DataError where the bag cannot be read."""
+    """Return the number of messages of each topic; DataError if the bag cannot be read."""
     with opened_bag(path) as reader:
         counts: dict[str, int] = {}
         for connection in reader.connections:
@@ -145,7 +145,7 @@ def _detections(message: Any) -> Detections:
         try:
             classes[row] = int(best.class_id)
         except ValueError:
-            raise DataError(f'class_id {best.class_id!r} is not the number of a class; record '
+            raise DataError(f'class_id {best.class_id!r} is not a class index; record '
                             'with the parameter class_id_format: index') from None
         scores[row] = best.score
     return Detections(boxes, scores, classes)

@@ -1,4 +1,4 @@
-"""A rosbag2 bag in MCAP, compressed, split into files, readable at any moment."""
+"""Writing of a rosbag2 bag in MCAP, compressed, split into files, and readable at any time."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _CHUNK = 1 << 20
 _STEP = 8 << 20
 _MOST_PENDING = 4 << 20
 _STEP_BACK = 10**9
-"""Nanoseconds by which the clock must have been set back for a new file."""
+"""Nanoseconds by which the clock must be set back to start a new file."""
 
 _LATCHED = 16
-"""Most publishers of a latched topic whose last message each new file repeats."""
+"""Maximum number of publishers of a latched topic whose last message each new file repeats."""
 
 
 @dataclass(frozen=True)
 class SplitRule:
-    """When a bag goes on in a new file."""
+    """Conditions for starting a new file of a bag."""
 
     size: int = 0
     """Bytes; 0: never."""
@@ -40,13 +40,13 @@ class BagWriter:
     """
     Writes the folder PATH with PATH_0.mcap, PATH_1.mcap, ..., and metadata.yaml.
 
-    What was written is readable after `commit`, which belongs called about once a second. Methods
-    raise OSError where the disk does not take more; the bag is then whole up to the last commit,
-    and `finish` ends it as well as can be. One thread at a time.
+    Written messages are readable after `commit`, which should be called about once a second.
+    Methods raise OSError if writing fails; the bag is then complete up to the last commit, and
+    `finish` completes it as far as possible. Not thread-safe.
     """
 
     def __init__(self, path: Path, split: SplitRule | None = None) -> None:
-        """Create the bag; DataError where it exists already or cannot be created."""
+        """Create the bag; DataError if it exists already or cannot be created."""
         self.path = path
         self._split = split or SplitRule()
         self._files: list[BagFile] = []
@@ -66,31 +66,31 @@ class BagWriter:
             self._open()
             self._write_metadata()
         except FileExistsError:
-            raise DataError(f'bag {path} exists already; name another folder') from None
+            raise DataError(f'bag {path} exists already; select another folder') from None
         except OSError as error:
             raise DataError(f'bag {path} cannot be created: {error.strerror}') from None
 
     @property
     def file(self) -> Path:
-        """The file that is being written."""
+        """The current file."""
         return self.path / self._files[-1].name
 
     @property
     def size(self) -> int:
-        """Bytes of all files, without those that are in memory uncompressed."""
+        """Bytes of all files, without uncompressed data in memory."""
         return self._finished_bytes + (self._stream.size if self._is_open else 0)
 
     @property
     def pending(self) -> int:
-        """Bytes that the next commit may have to write, at most."""
+        """Maximum number of bytes that the next commit writes."""
         return self._stream.pending + self._in_chunk
 
     def write(self, topic: BagTopic, stamp: int, data: bytes) -> None:
         """
-        Write a message that was received at `stamp`, in nanoseconds since the epoch.
+        Write a message received at `stamp`, in nanoseconds since the epoch.
 
-        Readers reject a file without index whose times go backwards: a message that overtook
-        another on its way here gets the other's time, and a clock that was set back a new file.
+        Readers reject a file without index whose times decrease: a slightly earlier message gets
+        the time of the previous one, and a new file is started if the clock was set back.
         """
         if self._latest - stamp > _STEP_BACK and self._files[-1].span.count:
             self._next_file(stamp)
@@ -109,18 +109,18 @@ class BagWriter:
             self._stream.commit()
 
     def commit(self) -> None:
-        """Make all that was written readable, also after a power cut."""
+        """Make all written messages readable, also after a power cut."""
         if not self._is_new:
             return
         self._writer.flush()
         self._in_chunk = 0
         self._stream.commit()
-        # After the records: of a topic in the metadata, readers expect the definition in a file.
+        # After the records: readers expect the definition of each topic in the metadata in a file.
         self._write_metadata()
         self._is_new = False
 
     def finish(self) -> OSError | None:
-        """End the bag; return why not all is in it, or None where it is."""
+        """Finish the bag; return the reason if it is incomplete, else None."""
         trouble: OSError | None = None
         if self._is_open:
             try:
@@ -146,7 +146,7 @@ class BagWriter:
         file = BagFile(f'{self.path.name}_{len(self._files)}.mcap')
         self._stream = CrashSafeFile(self.path / file.name, self._step)
         try:
-            stream: Any = self._stream  # of an IO, the writer uses what this one has
+            stream: Any = self._stream  # the writer uses only these methods of IO
             self._writer = Writer(stream, chunk_size=_CHUNK, compression=CompressionType.ZSTD)
             self._writer.start(profile='ros2', library='mtl_perception')
             self._stream.commit()

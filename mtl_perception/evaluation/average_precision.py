@@ -1,9 +1,9 @@
 """
-Average precision and recall from matches, over images that may count more than once.
+Average precision and recall from matches, with weights of the images.
 
-Every function takes `weights` [B, images]: how often each image counts in each of B samples.
-Ones give the score of the data; the counts of images drawn with replacement give bootstrap
-samples of it, all at once and without matching anything again.
+Every function takes `weights` [B, images]: the number of times that each image counts in each of B
+samples. Ones give the score of the data; counts of images drawn with replacement give bootstrap
+samples of it, all at once and without repeating the matching.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ RECALLS = np.linspace(0.0, 1.0, 101)
 VOC07_RECALLS = np.arange(11) / 10
 
 _BLOCK = 1 << 22
-"""Most numbers of a temporary array."""
+"""Maximum number of elements of a temporary array."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class OperatingPoint:
 
 def coco_precision(matches: Matches, area: int, iou: int, weights: np.ndarray) -> np.ndarray:
     """
-    Return COCO's interpolated precision at `RECALLS`: [B, 101], NaN where nothing is to be found.
+    Return COCO's interpolated precision at `RECALLS`: [B, 101], NaN if there are no objects.
 
     `area` and `iou` are indices into AREAS and IOUS.
     """
@@ -44,7 +44,7 @@ def coco_precision(matches: Matches, area: int, iou: int, weights: np.ndarray) -
 
 
 def coco_recall(matches: Matches, area: int, iou: int, weights: np.ndarray) -> np.ndarray:
-    """Return the share of objects found by any detection: [B]."""
+    """Return the share of objects matched by any detection: [B]."""
     found = np.bincount(matches.image, matches.right[area, iou], matches.objects.shape[1])
     return _share(weights @ found, weights @ matches.objects[area])
 
@@ -68,7 +68,7 @@ def voc12(matches: Matches, weights: np.ndarray) -> np.ndarray:
 
 
 def operating_points(matches: Matches, threshold: float) -> tuple[OperatingPoint, OperatingPoint]:
-    """Return the point at `threshold` and the one of the best F1; NaN without objects."""
+    """Return the point at `threshold` and the one with the best F1; NaN without objects."""
     objects = int(matches.objects[ALL].sum())
     right = matches.right[ALL, IOU_50]
     wrong = ~right & ~matches.ignored[ALL, IOU_50]
@@ -85,7 +85,7 @@ def operating_points(matches: Matches, threshold: float) -> tuple[OperatingPoint
     here = point(threshold, count)
     if not objects or not right.any():
         return here, point(float('nan'), 0)
-    # A threshold cannot part detections of one score.
+    # A threshold cannot separate detections with equal scores.
     last = np.flatnonzero(np.append(np.diff(matches.scores) < 0, True))
     best = int(last[np.argmax(2 * found[last] / (found[last] + false[last] + objects))])
     return here, point(float(matches.scores[best]), best + 1)
@@ -112,7 +112,7 @@ def _interpolated(right: np.ndarray, ignored: np.ndarray, image: np.ndarray,
 
 def _parts(weights: np.ndarray, objects: np.ndarray,
            right: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Return the samples, and their numbers of objects, in parts that fit into memory."""
+    """Return the samples and their numbers of objects, in chunks of limited size."""
     count = max(1, -(-len(weights) * right // _BLOCK))
     return list(zip(np.array_split(weights, count), np.array_split(objects, count), strict=True))
 
@@ -120,13 +120,14 @@ def _parts(weights: np.ndarray, objects: np.ndarray,
 def _curve(right: np.ndarray, ignored: np.ndarray, image: np.ndarray,
            weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
-    Return the curve of precision over recall at its right detections, all that it depends on.
+    Return the precision-recall curve at the true positives, on which alone it depends.
 
-    Number found so far, and the best precision here or later: [B, right detections] each.
+    The number of matched objects so far, and the best precision here or later: [B, true positives]
+    each.
     """
     rows = np.flatnonzero(right)
     wrong = np.flatnonzero(~right & ~ignored)
-    # The right detection that follows each wrong one.
+    # The true positive that follows each false positive.
     following = np.searchsorted(rows, wrong)
     wrong, following = wrong[following < len(rows)], following[following < len(rows)]
     found = np.cumsum(weights[:, image[rows]], axis=1, dtype=np.float64)
@@ -138,7 +139,7 @@ def _curve(right: np.ndarray, ignored: np.ndarray, image: np.ndarray,
         inside = (following >= first) & (following < first + columns)
         places = image[wrong[inside]] * columns + following[inside] - first
         counts = np.bincount(places, minlength=images * columns).reshape(images, columns)
-        # Whole numbers far below 2^24: exact in float32.
+        # Integers far below 2^24: exact in float32.
         false[:, first:first + columns] = weights.astype(np.float32) @ counts.astype(np.float32)
     np.cumsum(false, axis=1, out=false)
     precision = found / (found + false + np.spacing(1.0))

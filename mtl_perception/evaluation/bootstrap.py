@@ -1,11 +1,11 @@
 """
-Confidence intervals of scores and of their differences: the bootstrap over images.
+Confidence intervals of scores and of their differences, by bootstrap over images.
 
 Images of each set are drawn with replacement, their number unchanged, and the scores recomputed
 (B. Efron, Bootstrap Methods, 1979; percentile intervals). Two models are compared on the same
-draws: what makes an image hard for both does not blur their difference. The interval says how the
-score would vary with other images of the same kind; of frames of one flight, that look alike, it
-says too little, and of another training run nothing.
+draws, so that images which are hard for both do not widen the interval of their difference. The
+interval describes the variation of the score over other images of the same kind. It is too narrow
+for the similar frames of one flight, and does not cover the variation between training runs.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A score of all images, and the interval of it; NaN where it does not exist."""
+    """A score over all images with its interval; NaN if it does not exist."""
 
     value: float
     low: float
@@ -41,12 +41,12 @@ class Comparison:
     metric: Metric
     models: tuple[Interval, ...]
     differences: tuple[Interval, ...]
-    """Of each model but the first: its score less that of the first."""
+    """For each model except the first: its score minus that of the first."""
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """The scores that every model has, with their intervals."""
+    """The scores common to all models, with their intervals."""
 
     samples: int
     seed: int
@@ -58,10 +58,11 @@ class Bootstrap:
 
 def bootstrap(models: Sequence[Mapping[str, SetEvidence]], samples: int, seed: int) -> Bootstrap:
     """
-    Return intervals of the scores of `models`, each with evidence by set, and of differences.
+    Return the intervals of the scores of `models`, each with evidence by set, and of their
+    differences.
 
-    `samples`: how often the images are drawn; 0 gives scores and no intervals. The draws depend
-    on `seed` and on the sets' sizes and order only.
+    `samples`: number of bootstrap samples; 0 gives scores without intervals. The draws depend on
+    `seed` and on the sets' sizes and order only.
     """
     generator = np.random.default_rng(seed)
     names = list(dict.fromkeys(name for model in models for name in model))
@@ -82,7 +83,7 @@ def bootstrap(models: Sequence[Mapping[str, SetEvidence]], samples: int, seed: i
 
 
 def _compare(models: Sequence[Mapping[Metric, np.ndarray]]) -> tuple[Comparison, ...]:
-    """Return what all models have a score of; values are [1 + samples]."""
+    """Return the scores common to all models; values are [1 + samples]."""
     common = [metric for metric in models[0] if all(metric in scores for scores in models)]
     return tuple(
         Comparison(metric, tuple(_interval(scores[metric]) for scores in models),

@@ -1,10 +1,10 @@
 """
-How well borders between labels are met, which IoU hardly sees: the boundary F score.
+Boundary F score: the accuracy of borders between labels, to which IoU is insensitive.
 
-Of a label in an image: precision is the share of its predicted border that lies within a
-tolerance of its true border, recall the share of its true border within the tolerance of the
-predicted one, and F their harmonic mean (G. Csurka and others, What is a good evaluation measure
-for semantic segmentation?, 2013). The tolerance is 0.75 % of the image's diagonal, as there.
+For a label in an image, precision is the share of its predicted border within a tolerance of its
+true border, recall the share of its true border within the tolerance of the predicted one, and F
+their harmonic mean (G. Csurka and others, What is a good evaluation measure for semantic
+segmentation?, 2013). The tolerance is 0.75 % of the image's diagonal, as there.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import math
 import numpy as np
 
 TOLERANCE = 0.0075
-"""Distance that still counts as met, as a share of the image's diagonal."""
+"""Tolerance as a share of the image's diagonal."""
 
 MAX_SIDE = 2048
-"""Of an image with a longer side, every second, third, ... row and column is evaluated."""
+"""Side above which only every second, third, ... row and column is evaluated."""
 
 _PLANES = 64
 
@@ -26,9 +26,9 @@ def boundary_f(truth: np.ndarray, seen: np.ndarray, labels: int) -> np.ndarray:
     """
     Return F of each label of one image: float64 [labels], NaN for one without a true border.
 
-    `truth` and `seen` are uint8 [H, W] of label indices; where `truth` is `labels` or more,
-    nothing is known and there is no border, nor at the edge of the image. `seen` may have such
-    values too, of what is no label.
+    `truth` and `seen` are uint8 [H, W] of label indices; pixels with a `truth` of `labels` or more
+    are unknown and have no border; neither has the edge of the image. `seen` may have such values
+    too, for classes of no label.
     """
     step = -(-max(truth.shape) // MAX_SIDE)
     truth, seen = truth[::step, ::step], seen[::step, ::step]
@@ -46,7 +46,7 @@ def boundary_f(truth: np.ndarray, seen: np.ndarray, labels: int) -> np.ndarray:
 
 
 def _edges(labels: np.ndarray, known: np.ndarray) -> np.ndarray:
-    """Return the pixels beside a pixel of another label, both known: bool [H, W]."""
+    """Return the pixels adjacent to a pixel of another label, both known: bool [H, W]."""
     edge = np.zeros(labels.shape, bool)
     for here, there in (((slice(1, None), slice(None)), (slice(None, -1), slice(None))),
                         ((slice(None), slice(1, None)), (slice(None), slice(None, -1)))):
@@ -61,13 +61,13 @@ def _within(some: np.ndarray, some_edge: np.ndarray, others: np.ndarray, others_
     """
     Return, by label, the share of the border in `some` near the label's border in `others`.
 
-    And the number of pixels of the border; the share is NaN where that is 0.
+    Also return the number of pixels of the border; the share is NaN if that is 0.
     """
     kinds = some[some_edge]
     count = np.bincount(kinds, minlength=labels)
     near = np.zeros(labels)
     for first in range(0, labels, _PLANES):
-        # A bit for each label: all of them are widened at once.
+        # One bit per label: all labels are dilated at once.
         planes = min(labels - first, _PLANES)
         bits = np.zeros(others.shape, np.min_scalar_type((1 << planes) - 1))
         there = others_edge & (others >= first) & (others < first + planes)
@@ -85,7 +85,7 @@ def _widened(bits: np.ndarray, reach: float) -> np.ndarray:
     row = bits.copy()
     result = np.zeros_like(bits)
     width = 0
-    # A disc is a stack of rows; from its top to its middle they only grow.
+    # A disc is a stack of rows whose widths increase from its top to its middle.
     for y in range(int(reach), -1, -1):
         while (width + 1) ** 2 + y ** 2 <= reach ** 2:
             width += 1

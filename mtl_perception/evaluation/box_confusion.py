@@ -1,4 +1,4 @@
-"""Which class is taken for which: detections against objects, whatever their classes."""
+"""Confusion between classes: matching of detections to objects of any class."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class BoxConfusion:
     names: tuple[str, ...]
     counts: tuple[tuple[int, ...], ...]
     """
-    [true class][detected class]. The last row is of detections where no object is, the last
-    column of objects that were missed.
+    [true class][detected class]. The last row counts detections without an object, the last column
+    missed objects.
     """
 
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """Outcome of an image's objects and detections, at the operating score threshold."""
+    """Result of an image's objects and detections, at the operating score threshold."""
 
     detections: Detections
-    """Those that count: they reach the threshold and are of a scored class."""
+    """The detections above the threshold of scored classes."""
     partner: np.ndarray
-    """int [detections]: the object that each one is on; -1 on none, -2 in a region to ignore."""
+    """int [detections]: the matched object of each one; -1 for none, -2 in an ignore region."""
     objects: np.ndarray
     """float32 [objects, 4] of the scored classes."""
     classes: np.ndarray
@@ -39,31 +39,31 @@ class Outcome:
 
     @property
     def right(self) -> np.ndarray:
-        """Return whether each detection is on an object of its own class: bool [detections]."""
+        """Return whether each detection matches an object of its class: bool [detections]."""
         right = self.partner >= 0
         right[right] = (self.classes[self.partner[right]] == self.detections.classes[right])
         return right
 
     @property
     def found(self) -> np.ndarray:
-        """Return whether each object has a detection of its own class: bool [objects]."""
+        """Return whether each object has a detection of its class: bool [objects]."""
         found = np.zeros(len(self.objects), bool)
         found[self.partner[self.right]] = True
         return found
 
     @property
     def mistakes(self) -> int:
-        """Return the number of wrong detections and of objects that were not found."""
+        """Return the number of wrong detections and missed objects."""
         return int(((self.partner > -2) & ~self.right).sum() + (~self.found).sum())
 
     @property
     def f1(self) -> float:
-        """Return F1 of the image; NaN where there is nothing and nothing was detected."""
+        """Return F1 of the image; NaN if there are neither objects nor detections."""
         right = int(self.right.sum())
         return 2 * right / (2 * right + self.mistakes) if right + self.mistakes else float('nan')
 
     def scaled(self, factors: np.ndarray) -> Outcome:
-        """Return the same with all boxes times `factors` [4], for an image of another size."""
+        """Return a copy with all boxes scaled by `factors` [4], for an image of another size."""
         found = self.detections
         return Outcome(Detections(found.boxes * factors, found.scores, found.classes),
                        self.partner, self.objects * factors, self.classes)
@@ -73,19 +73,19 @@ class BoxConfusionCounter:
     """
     Counts objects by true and detected class.
 
-    Pairs are made at an IoU of 0.5 or more, those that overlap most first, and each object and
-    each detection is in one pair at most. Only classes that the set labels completely take part.
+    Detections and objects are matched at an IoU of 0.5 or more, largest overlap first, each at
+    most once. Only classes that the set labels exhaustively are used.
     """
 
     def __init__(self, names: Sequence[str], classes: Sequence[int], threshold: float) -> None:
-        """Count `classes`, indices into `names`, where detections score at least `threshold`."""
+        """Count `classes`, indices into `names`, for detections scoring at least `threshold`."""
         self._classes = np.array(sorted(classes), np.int32)
         self._names = tuple(names[index] for index in sorted(classes))
         self._threshold = np.float32(threshold)
         self._counts = np.zeros((len(self._classes) + 1, len(self._classes) + 1), np.int64)
 
     def add(self, truth: BoxTruth, detections: Detections) -> Outcome:
-        """Count an image, and return the outcome of its objects and detections."""
+        """Count an image, and return the result of its objects and detections."""
         kept = np.isin(detections.classes, self._classes) & (
             detections.scores >= self._threshold)
         shown = Detections(
@@ -111,12 +111,12 @@ class BoxConfusionCounter:
         return Outcome(shown, partner, objects, classes)
 
     def confusion(self) -> BoxConfusion:
-        """Return what was counted."""
+        """Return the counts."""
         return BoxConfusion(self._names, tuple(map(tuple, self._counts.tolist())))
 
 
 def _pairs(overlaps: np.ndarray) -> np.ndarray:
-    """Return the partner of each detection, or -1: int [detections]."""
+    """Return the matched object of each detection, or -1: int [detections]."""
     partner = np.full(len(overlaps), -1)
     candidates = np.argwhere(overlaps >= IOUS[IOU_50])
     order = np.argsort(-overlaps[tuple(candidates.T)], kind='stable')

@@ -1,10 +1,11 @@
 """
-Whether scores mean what they say: of the detections that score 0.8, are 80 % right?
+Calibration of scores: whether 80 % of the detections with a score of 0.8 are correct.
 
 The expected calibration error (ECE) is the mean distance between a bin's mean score and its share
-of right detections, weighted by the bin's detections (C. Guo and others, On Calibration of Modern
-Neural Networks, 2017; for detections: F. Küppers and others, Multivariate Confidence Calibration
-for Object Detection, 2020, here by score alone). Right is what COCO calls right at an IoU of 0.5.
+of correct detections, weighted by the bin's detections (C. Guo and others, On Calibration of
+Modern Neural Networks, 2017; for detections: F. Küppers and others, Multivariate Confidence
+Calibration for Object Detection, 2020, here by score alone). Correct detections are COCO's true
+positives at an IoU of 0.5.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ class Calibration:
     ece: float
     """Expected calibration error of all scored detections, 0..1; NaN without any."""
     ece_shown: float
-    """The same of the detections that reach the threshold with which the model is used."""
+    """The same for the detections above the operating threshold."""
     detections: tuple[int, ...]
     """Number of detections in each of `BINS` equal bins of the scores 0..1."""
     scores: tuple[float, ...]
-    """Mean score of each bin; NaN where it is empty."""
+    """Mean score of each bin; NaN if it is empty."""
     precision: tuple[float, ...]
-    """Share of right detections in each bin; NaN where it is empty."""
+    """Share of correct detections in each bin; NaN if it is empty."""
 
 
 def calibration(matches: Matches, threshold: float) -> Calibration:
-    """Return how reliable the scores are; detections in regions to ignore do not count."""
+    """Return the reliability of the scores; detections in ignore regions are not counted."""
     counted = ~matches.ignored[ALL, IOU_50]
     scores = matches.scores[counted].astype(np.float64)
     right = matches.right[ALL, IOU_50][counted]

@@ -1,13 +1,13 @@
 """
-Average precision of detections, of each class and of groups of classes as one.
+Average precision of detections, for each class and for groups of classes.
 
-AP50 is the area under the precision-recall curve with a detection right at an intersection over
-union (IoU) of 0.5 or more with a box of its class that no better detection has taken; AP is its
-mean over the IoUs 0.50, 0.55, ... 0.95. Both as COCO defines them (T.-Y. Lin and others, Microsoft
-COCO, 2014): 101 recall points, objects of all sizes, and regions to ignore ("crowd"), in which a
-detection is neither right nor wrong where at least the IoU threshold's share of *its* area lies in
-the region. Up to `MAX_DETECTIONS` detections an image count rather than COCO's 100: an aerial
-image shows more cars than that.
+AP50 is the area under the precision-recall curve, where a detection is a true positive at an
+intersection over union (IoU) of 0.5 or more with a box of its class that no better detection is
+matched to; AP is its mean over the IoUs 0.50, 0.55, ... 0.95. Both as COCO defines them (T.-Y. Lin
+and others, Microsoft COCO, 2014): 101 recall points, objects of all sizes, and ignore regions
+("crowd"): a detection is not counted if at least the IoU threshold's share of *its* area is in
+such a region. Up to `MAX_DETECTIONS` detections per image are counted instead of COCO's 100, since
+an aerial image may contain more cars.
 """
 
 from __future__ import annotations
@@ -45,12 +45,12 @@ from mtl_perception.inference.pipeline import PipelineOptions
 from mtl_perception.inference.results import Detections
 
 MAX_DETECTIONS = 1000
-"""Most detections of one class in one image that are scored, best first."""
+"""Maximum number of scored detections of one class in one image, best first."""
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Interpolated precision at the recalls 0, 0.01, ... 1; empty where there is no object."""
+    """Interpolated precision at the recalls 0, 0.01, ... 1; empty if there are no objects."""
 
     iou_50: tuple[float, ...]
     iou_75: tuple[float, ...]
@@ -58,14 +58,14 @@ class Curve:
 
 @dataclass(frozen=True)
 class DetectionScore:
-    """Scores of one class, or of a group of classes as one; NaN where there is no such object."""
+    """Scores of one class or group of classes; NaN if there are no such objects."""
 
     ap50: float
     """AP at IoU 0.5, in 0..1."""
     ap: float
     """Mean AP over IoU 0.5..0.95, in 0..1."""
     objects: int
-    """Number of true objects outside ignore regions."""
+    """Number of ground truth objects outside ignore regions."""
     ap75: float
     """AP at IoU 0.75."""
     ap_small: float
@@ -75,41 +75,41 @@ class DetectionScore:
     ap_large: float
     """AP of the objects of more than 96 x 96 pixels."""
     ar: float
-    """Mean over IoU 0.5..0.95 of the share of objects found by any detection."""
+    """Mean over IoU 0.5..0.95 of the share of objects matched by any detection."""
     voc07: float
     """AP of Pascal VOC 2007: eleven recall points, IoU 0.5."""
     voc12: float
     """AP of Pascal VOC 2010 and later: the whole area, IoU 0.5."""
     at_threshold: OperatingPoint
-    """With the score threshold that the model is used with."""
+    """At the operating score threshold."""
     best: OperatingPoint
-    """With the score threshold of the best F1."""
+    """At the score threshold with the best F1."""
     curve: Curve
     calibration: Calibration
 
 
 class DetectionScorer:
     """
-    Gathers truth and detections of images and scores them by class and by group of classes.
+    Accumulates ground truth and detections of images and scores them by class and group.
 
-    A group (`vehicle`: car and large_vehicle) is scored as if its classes were one: truth and
-    detections are relabelled, and since one object found as two of its classes would then be found
-    twice, the detections of a group first go through the same greedy NMS that the pipeline applies
-    within a class. The truth plays no part in that.
+    A group (`vehicle`: car and large_vehicle) is scored as one class: ground truth and detections
+    are relabelled. Since an object detected as two of its classes would then be detected twice,
+    the greedy NMS that the pipeline applies within a class is first applied to the detections of
+    the group, independently of the ground truth.
     """
 
     def __init__(self, names: Sequence[str], classes: Sequence[int],
                  groups: Mapping[str, Sequence[int]], nms_threshold: float,
                  score_threshold: float = PipelineOptions.score_threshold) -> None:
         """
-        Score `classes`, indices into `names`, and those `groups` of which all classes are scored.
+        Score `classes`, indices into `names`, and the `groups` of which all classes are scored.
 
         `nms_threshold`: IoU above which the weaker of two detections of a group is dropped;
-        `score_threshold`: the one that the model is used with (`DetectionScore.at_threshold`).
+        `score_threshold`: the operating threshold (`DetectionScore.at_threshold`).
 
-        Raises ConfigError where pycocotools is not installed.
+        Raises ConfigError if pycocotools is not installed.
         """
-        # Asked for now, not when a long evaluation meets its first box.
+        # Checked now, not at the first box of a long evaluation.
         if find_spec('pycocotools') is None:
             raise ConfigError(
                 f'scores of detections need the package pycocotools: {remedy("pycocotools")}')
@@ -148,7 +148,7 @@ class DetectionScorer:
 
 
 def detection_score(matches: Matches, threshold: float) -> DetectionScore:
-    """Return the scores of one class; `threshold` is the score threshold of use."""
+    """Return the scores of one class; `threshold` is the operating score threshold."""
     once = np.ones((1, matches.objects.shape[1]))
     precision = {name: np.stack([coco_precision(matches, area, iou, once)[0]
                                  for iou in range(len(IOUS))])

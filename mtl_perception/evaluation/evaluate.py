@@ -1,4 +1,4 @@
-"""Scores of models, through the pipeline that users run, on the data sets of a manifest."""
+"""Evaluation of models with the deployed pipeline on the data sets of a manifest."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ from mtl_perception.labels import LabelSet
 
 SCORE_THRESHOLD = 0.02
 """
-Detections below this score are not scored. AP is over the whole curve of precision and recall and
-wants weak detections too; the weakest cost NMS its time and move it hardly at all.
+Detections below this score are not scored. AP covers the whole precision-recall curve and needs
+low-scoring detections too, but the lowest ones cost NMS time and hardly change AP.
 """
 
 
@@ -38,11 +38,11 @@ class Evaluation:
     reports: tuple[Report, ...]
     bootstrap: Bootstrap
     examples: dict[str, tuple[Example, ...]]
-    """By set: its worst and best images, drawn; empty where none were asked for."""
+    """By set: its worst and best images, drawn; empty if none were requested."""
     seconds: float
-    """Wall clock of it all."""
+    """Wall-clock seconds of the evaluation."""
     model_seconds: float
-    """How much of it the models' pipelines ran."""
+    """Seconds of it in which the models' pipelines ran."""
 
 
 def evaluate(pipeline: Pipeline, manifest: Manifest, split: str = 'val',
@@ -59,22 +59,19 @@ def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifes
     """
     Return the scores of the pipelines' models on the `split` of the manifest's sets.
 
-    A set is scored in what it labels and a model does: boxes of the classes that it labels
-    completely, and masks merged as the manifest says. The pipelines' own NMS thresholds and tiles
-    are used; their score thresholds and limits of detections are lowered meanwhile, as AP
-    needs. The score threshold of each is also that of operating points, confusion and images.
+    A set is scored on the tasks that it labels and the model has: boxes of the classes that it
+    labels exhaustively, and masks merged according to the manifest. The pipelines' NMS thresholds
+    and tiles are used; their score thresholds are lowered and limits of detections raised for the
+    evaluation, as AP requires. The score threshold of each pipeline is the operating threshold,
+    used for operating points, confusion and images.
 
     Args:
-        pipelines: the models; their classes must include the manifest's, in any order.
-        names: what the models are called.
-        manifest: the sets and what their labels mean.
-        split: name of the split.
-        sets: names of the sets; None takes all that have the split.
-        limit: most images of each set, evenly spread.
-        progress: show a progress bar on stderr.
-        samples: bootstrap samples for the intervals of scores and differences; 0: no intervals.
-        seed: of the bootstrap's draws.
-        images: number of the worst and of the best images of each set to draw.
+        pipelines: the models; their classes must include the manifest's, in any order. names:
+        names of the models. manifest: the sets and the meaning of their labels. split: name of the
+        split. sets: names of the sets; None: all that have the split. limit: maximum number of
+        images of each set, evenly spread. progress: show a progress bar on stderr. samples:
+        bootstrap samples for the intervals of scores and differences; 0: no intervals. seed: seed
+        of the bootstrap. images: number of the worst and of the best images of each set to draw.
 
     Raises ConfigError for an unknown set or split and for a model of other classes, DataError for
     broken data.
@@ -88,9 +85,9 @@ def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifes
     else:
         chosen = [manifest.set_named(name) for name in dict.fromkeys(sets)]
     if limit is not None and limit < 1:
-        raise ConfigError(f'a limit of {limit} images leaves none to score')
+        raise ConfigError(f'the limit of images is {limit}; it must be at least 1')
     if samples < 0 or images < 0:
-        raise ConfigError('the numbers of bootstrap samples and of images are not negative')
+        raise ConfigError('the numbers of bootstrap samples and of images must not be negative')
     tables = [_tables(manifest, pipeline) for pipeline in pipelines]
     scorers = {spec.name: [
         SetScorer(manifest, spec, table, pipeline.options.nms_threshold,
@@ -98,8 +95,8 @@ def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifes
         for table, pipeline in zip(tables, pipelines, strict=True)] for spec in chosen}
     chosen = [spec for spec in chosen if any(item.has_task for item in scorers[spec.name])]
     if not chosen:
-        raise ConfigError('the model does no task that these data sets have labels for')
-    # All sets are opened, and their splits read, before the first costs minutes.
+        raise ConfigError('the model has no task for which these data sets have labels')
+    # All sets are opened, and their splits read, before minutes are spent on the first.
     opened = [open_set(spec, manifest) for spec in chosen]
     indices = [list(spread(len(data.stems(split)), limit)) for data in opened]
     for spec, picked in zip(chosen, indices, strict=True):
@@ -142,7 +139,7 @@ def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifes
 
 def _run_set(pipelines: Sequence[Pipeline], data: DataSet, split: str, indices: list[int],
              scorers: Sequence[SetScorer], examples: Examples, progress: bool) -> float:
-    """Run the models that have a task on the set's images; return how long they ran."""
+    """Run the models with a task of the set on its images; return their run time."""
     seconds = 0.0
     for sample in _bar(_read_ahead(data, split, indices), len(indices), data.spec.name, progress):
         results: list[ImageResult | None] = []
@@ -159,7 +156,7 @@ def _run_set(pipelines: Sequence[Pipeline], data: DataSet, split: str, indices: 
 
 
 def _read_ahead(data: DataSet, split: str, indices: list[int]) -> Iterator[Sample]:
-    """Yield the images; the next one is decoded while the models process this one."""
+    """Yield the images; the next one is decoded while the models process the current one."""
     with ThreadPoolExecutor(1, 'read') as reader:
         ahead = reader.submit(data.read, split, indices[0])
         for following in indices[1:]:
@@ -182,7 +179,7 @@ def _overall(manifest: Manifest, evidence: dict[str, SetEvidence], threshold: fl
 
 
 def _class_iou(manifest: Manifest, evidence: dict[str, SetEvidence]) -> dict[str, float]:
-    """Return the IoU of each class over the sets that have a label for it alone."""
+    """Return the IoU of each class over the sets with a label for it only."""
     if manifest.segmentation is None:
         return {}
     right = np.zeros(len(manifest.segmentation))
@@ -211,16 +208,16 @@ def _class_table(ours: LabelSet | None, models: LabelSet | None, task: str) -> n
     """
     Return, by class index of the model, the class index of the manifest, or None without the task.
 
-    int32 [classes] with -1 for detection and uint8 [256] with 255 for segmentation where the
-    manifest does not have the model's class.
+    int32 [classes] for detection, with -1 for a class of the model that is not in the manifest,
+    and uint8 [256] for segmentation, with 255.
     """
     if ours is None or models is None:
         return None
     missing = [name for name in ours.names if name not in models.names]
     if missing:
         raise ConfigError(
-            f'the model has no {task} class {", ".join(missing)}; it knows '
-            f'{", ".join(models.names)}: evaluate it with a manifest of its own classes')
+            f'the model has no {task} class {", ".join(missing)}; its classes are '
+            f'{", ".join(models.names)}: evaluate it with a manifest of its classes')
     if task == 'detection':
         table = np.full(len(models), -1, np.int32)
     else:
@@ -235,6 +232,6 @@ def _bar(samples: Iterator[Sample], count: int, name: str, progress: bool) -> It
     if not progress:
         return samples
     from tqdm import tqdm
-    # None: no bar where stderr is not a terminal.
+    # None: no bar unless stderr is a terminal.
     bar: Iterable[Sample] = tqdm(samples, name, count, unit='image', disable=None)
     return bar

@@ -1,4 +1,4 @@
-"""Counts of each image from which a model's scores are computed, and the scores of samples."""
+"""Per-image counts from which a model's scores are computed, and the scores of samples."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ class Metric:
     name: str
     """ap50, ap, iou, frequency_weighted, pixel_accuracy or boundary."""
     label: str
-    """Class, group or source label; '' where the score is of no single one."""
+    """Class, group or source label; '' for a score over several."""
     mean: str = ''
     """'classes' or 'groups' for a mean (see `detection_mean`), else ''."""
 
 
 @dataclass(frozen=True, eq=False)
 class SetEvidence:
-    """What the scores of one model on one set rest on."""
+    """The data from which the scores of one model on one set are computed."""
 
     images: int
     detection: dict[str, Matches]
@@ -48,10 +48,10 @@ class SetEvidence:
 
 def mean_names(evidence: SetEvidence, mean: str) -> tuple[str, ...]:
     """
-    Return what a mean over detection scores is taken of.
+    Return the classes or groups over which a mean of detection scores is taken.
 
-    `classes`: every class, as COCO does. `groups`: every group of classes as one, and the classes
-    that are in no group; of a set with a thousand cars and three lorries that says more.
+    `classes`: every class, as COCO does. `groups`: every group as one class, and the classes that
+    are in no group, which is more informative for a set with a thousand cars and three lorries.
     """
     if mean == 'classes':
         return tuple(name for name in evidence.detection if name not in evidence.groups)
@@ -60,7 +60,7 @@ def mean_names(evidence: SetEvidence, mean: str) -> tuple[str, ...]:
 
 
 def detection_mean(evidence: SetEvidence, values: Mapping[str, float], mean: str) -> float:
-    """Return the mean of `values` by class and group, of those that have objects; else NaN."""
+    """Return the mean of `values` by class and group, over those with objects; NaN if none."""
     row = np.array([[values[name] for name in mean_names(evidence, mean)]], float)
     return float(mean_of_known(row)[0])
 
@@ -92,13 +92,13 @@ def sample_scores(evidence: SetEvidence, weights: np.ndarray) -> dict[Metric, np
 
 
 def mean_over_sets(sets: Sequence[Mapping[Metric, np.ndarray]]) -> dict[Metric, np.ndarray]:
-    """Return the mean over the sets of what is a score of a whole set: [B] each."""
+    """Return the means over the sets of the scores of whole sets: [B] each."""
     gathered: dict[Metric, list[np.ndarray]] = {}
     for scores in sets:
         for metric, values in scores.items():
             if not metric.label:
                 gathered.setdefault(metric, []).append(values)
-    # A set without groups enters the mean over groups with its mean over classes.
+    # For a set without groups, the mean over classes is used in the mean over groups.
     for metric in [metric for metric in gathered if metric.mean == 'groups']:
         gathered[metric] = [
             scores.get(metric, scores[replace(metric, mean='classes')]) for scores in sets

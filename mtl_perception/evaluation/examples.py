@@ -1,4 +1,4 @@
-"""The worst and best images of a set, drawn beside their truth."""
+"""The worst and best images of a set, drawn beside their ground truth."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PANEL_SIDE = 640
 
 RIGHT, WRONG_CLASS, WRONG, MISSED, REGION = (
     (52, 224, 128), (255, 164, 40), (255, 72, 72), (255, 236, 64), (170, 174, 182))
-"""RGB of boxes: right, on an object of another class, on nothing, missed, region to ignore."""
+"""RGB of boxes: correct, wrong class, false positive, missed, ignore region."""
 
 _QUALITY = 82
 _OPACITY = 0.42
@@ -29,25 +29,25 @@ _OPACITY = 0.42
 
 @dataclass(frozen=True)
 class Example:
-    """One image: as it is, with its truth, and as each model saw it; JPEG files."""
+    """One image: the original, the ground truth, and the result of each model, as JPEG."""
 
     name: str
     kind: str
-    """'worst', 'best' or, of several models, 'differ'."""
+    """'worst', 'best' or, for several models, 'differ'."""
     scores: tuple[float, ...]
-    """See ``ImageResult.score``; NaN where a model has none."""
+    """See ``ImageResult.score``; NaN if a model has none."""
     image: bytes
     truth: bytes
     models: tuple[bytes, ...]
-    """Empty bytes where a model does no task of the set."""
+    """Empty bytes if a model has no task of the set."""
     wide: bool
-    """A panorama, that wants room for its width."""
+    """Whether it is a panorama, shown in full width."""
 
 
 @dataclass(frozen=True, eq=False)
 class _Candidate:
     rank: tuple[float, float]
-    """What sorts first is kept."""
+    """Sort key; the first ones are kept."""
     order: int
     sample: Sample
     results: tuple[ImageResult | None, ...]
@@ -55,9 +55,9 @@ class _Candidate:
 
 class Examples:
     """
-    Keeps the images of a set that its models do worst and best at, shrunk, and draws them.
+    Keeps the images of a set with the worst and best results, downscaled, and draws them.
 
-    At most 2 `count` images are held, 3 `count` where several models are compared.
+    At most 2 `count` images are kept, 3 `count` if several models are compared.
     """
 
     def __init__(self, manifest: Manifest, spec: SetSpec, count: int) -> None:
@@ -68,7 +68,7 @@ class Examples:
             self._labels = label_colors(spec.masks, manifest.segmentation)
 
     def add(self, sample: Sample, results: Sequence[ImageResult | None]) -> None:
-        """Consider an image and what each model made of it; None: it does no task of the set."""
+        """Consider an image and the result of each model; None if it has no task of the set."""
         scores = [result.score for result in results
                   if result is not None and not np.isnan(result.score)]
         self._seen += 1
@@ -78,7 +78,7 @@ class Examples:
         mistakes = sum(result.mistakes for result in results if result is not None)
         objects = sum(len(result.boxes.objects) for result in results
                       if result is not None and result.boxes is not None)
-        # Of equally good images those with more in them say more, of bad ones too.
+        # Among images with equal scores, those with more objects are more informative.
         ranks = {'worst': (mean, -mistakes), 'best': (-mean, -objects)}
         if len(scores) > 1 and max(scores) > min(scores):
             ranks['differ'] = (min(scores) - max(scores), -mistakes)
@@ -94,7 +94,7 @@ class Examples:
             del kept[self._count:]
 
     def chosen(self) -> tuple[Example, ...]:
-        """Return the images, drawn, each of them once."""
+        """Return the drawn images, each once."""
         result = []
         taken: set[int] = set()
         for kind, kept in self._kept.items():
@@ -149,7 +149,7 @@ class Examples:
 
 def label_colors(masks: MaskLabels, classes: LabelSet) -> LabelSet:
     """
-    Return the scored labels of a set in the colours of their classes.
+    Return the colours of the scored labels of a set, from those of their classes.
 
     A label of several classes has the mean of their colours.
     """
@@ -163,7 +163,7 @@ def label_colors(masks: MaskLabels, classes: LabelSet) -> LabelSet:
 
 def _shrunk(sample: Sample, results: Iterable[ImageResult | None]
             ) -> tuple[Sample, tuple[ImageResult | None, ...]]:
-    """Return all of it at the size that it is drawn in."""
+    """Return all parts at the size of the drawing."""
     height, width = sample.image.shape[:2]
     scale = min(1.0, PANEL_SIDE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))

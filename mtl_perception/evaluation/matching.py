@@ -1,15 +1,16 @@
 """
-Which detections of an image are right: the matching of COCO and that of Pascal VOC.
+Matching of detections to objects, according to COCO and to Pascal VOC.
 
-COCO (T.-Y. Lin and others, Microsoft COCO, 2014), as pycocotools does it: detections take, best
-score first, the free object that they overlap most, at each of ten intersections over union (IoU)
-and in each range of areas; objects and unmatched detections outside the range are ignored, and so
-are detections of which at least the IoU's share of *their* area lies in a region to ignore. VOC
-(M. Everingham and others, The Pascal Visual Object Classes Challenge, 2010): a detection is right
-at an IoU of 0.5 with the object that it overlaps most, if no better one has taken that object.
+COCO (T.-Y. Lin and others, Microsoft COCO, 2014), as in pycocotools: detections are matched, best
+score first, to the unmatched object that they overlap most, at each of ten intersections over
+union (IoU) and in each range of areas; objects and unmatched detections outside the range are
+ignored, and so are detections of which at least the IoU's share of *their* area is in an ignore
+region. VOC (M. Everingham and others, The Pascal Visual Object Classes Challenge, 2010): a
+detection is correct at an IoU of 0.5 with the object that it overlaps most, if no better one is
+matched to that object.
 
-The overlaps are computed by pycocotools. Its matching is not used: it goes through every pair of
-detection and object in Python, here only pairs that overlap by half are visited.
+The overlaps are computed by pycocotools. Its matching is not used, since it visits every pair of
+detection and object in Python; here only pairs that overlap by half are visited.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 IOUS = np.linspace(0.5, 0.95, 10)
-"""IoUs at which a detection is right, of COCO's AP."""
+"""IoU thresholds of COCO's AP."""
 
 AREAS = {'all': (0.0, 1e10), 'small': (0.0, 32.0 ** 2), 'medium': (32.0 ** 2, 96.0 ** 2),
          'large': (96.0 ** 2, 1e10)}
@@ -36,13 +37,13 @@ class ImageMatches:
     right: np.ndarray
     """bool [areas, IoUs, N]."""
     ignored: np.ndarray
-    """bool [areas, IoUs, N]: neither right nor wrong."""
+    """bool [areas, IoUs, N]: not counted."""
     voc_right: np.ndarray
     """bool [N]."""
     voc_ignored: np.ndarray
     """bool [N]."""
     objects: np.ndarray
-    """int64 [areas]: the objects to be found."""
+    """int64 [areas]: number of objects to detect."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,7 @@ class Matches:
     scores: np.ndarray
     """float32 [N]."""
     image: np.ndarray
-    """int64 [N]: index of the image that each is in."""
+    """int64 [N]: index of the image of each."""
     right: np.ndarray
     """bool [areas, IoUs, N]."""
     ignored: np.ndarray
@@ -66,7 +67,7 @@ class Matches:
 
     @classmethod
     def of(cls, images: list[ImageMatches], scores: list[np.ndarray]) -> Matches:
-        """Return the detections of all images; equal scores keep the images' order."""
+        """Return the detections of all images; equal scores keep the order of the images."""
         areas = (len(AREAS), len(IOUS))
         joined = np.concatenate([np.empty(0, np.float32), *scores])
         order = np.argsort(-joined, kind='stable')
@@ -83,7 +84,7 @@ class Matches:
 
     @classmethod
     def joined(cls, sets: list[Matches]) -> Matches:
-        """Return the matches of several sets of images as those of one."""
+        """Return the matches of several sets of images as one set."""
         starts = np.cumsum([0, *(item.objects.shape[1] for item in sets)])
         order = np.argsort(-np.concatenate([item.scores for item in sets]), kind='stable')
         image = np.concatenate(
@@ -102,9 +103,8 @@ def match(truth: np.ndarray, regions: np.ndarray, boxes: np.ndarray) -> ImageMat
     Match the detections of one class in one image.
 
     Args:
-        truth: [G, 4] the class's objects; boxes are x0, y0, x1, y1 in pixels.
-        regions: [R, 4] regions to ignore.
-        boxes: [N, 4] detections, best score first.
+        truth: [G, 4] the class's objects; boxes are x0, y0, x1, y1 in pixels. regions: [R, 4]
+        ignore regions. boxes: [N, 4] detections, best score first.
 
     """
     truth, regions, boxes = (np.asarray(item, np.float64) for item in (truth, regions, boxes))
@@ -133,7 +133,7 @@ def overlap(boxes: np.ndarray, known: np.ndarray, is_region: np.ndarray) -> np.n
     """
     Return the IoU of each box with each of `known`: float64 [N, K].
 
-    Where `is_region` (bool [K]) it is the share of the box's area that lies in the region.
+    For regions (`is_region`, bool [K]) it is the share of the box's area inside the region.
     """
     from pycocotools.mask import iou
 
@@ -151,7 +151,7 @@ def _match_coco(overlaps: np.ndarray, is_region: np.ndarray, left_out: np.ndarra
     regions = is_region.tolist()
     for area in range(len(AREAS)):
         out = left_out[area].tolist()
-        # What is to be found goes before what is left out, as in pycocotools.
+        # Objects to detect precede ignored ones, as in pycocotools.
         ordered = {box: sorted(others, key=lambda other: out[other[0]])
                    for box, others in pairs.items()}
         for level, least in enumerate(IOUS.tolist()):

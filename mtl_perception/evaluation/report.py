@@ -16,14 +16,14 @@ FORMAT = 1
 """Version of `metrics.json`."""
 
 SEGMENTATION_CALIBRATION = (
-    'The deployable graph gives the most likely class of a pixel and no probability, so the '
-    'confidence of label maps cannot be measured. What can be: whether a label is given as often '
-    'as it is true (predicted / true pixels).')
+    'The deployable graph outputs the most likely class of a pixel, not its probability, so the '
+    'confidence of label maps cannot be measured. The ratio of predicted to true pixels of each '
+    'label is reported instead.')
 
 
 @dataclass(frozen=True)
 class Milliseconds:
-    """Median time of an image, by stage; of all its tiles where there are several."""
+    """Median time of an image by stage, including all its tiles."""
 
     preprocess: float
     run: float
@@ -37,16 +37,16 @@ class SetReport:
     name: str
     images: int
     detection: dict[str, DetectionScore]
-    """By class that the set labels completely, then by group of such classes."""
+    """By class that the set labels exhaustively, then by group of such classes."""
     segmentation: SegmentationScore | None
-    """None: the set has no masks, or the model does not segment."""
+    """None if the set has no masks, or the model does not segment."""
     time: Milliseconds
     detection_mean: dict[str, dict[str, float]] = field(default_factory=dict)
     """'classes' or 'groups' -> name of a score -> its mean; see ``evidence.detection_mean``."""
     groups: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """Group in `detection` -> its classes."""
     confusion: BoxConfusion | None = None
-    """Of the detections that reach the score threshold of use."""
+    """For the detections above the operating score threshold."""
 
 
 @dataclass(frozen=True)
@@ -56,11 +56,11 @@ class Overall:
     means: dict[str, dict[str, float]]
     """'detection' or 'segmentation' -> name of a score -> its mean over the sets."""
     detection: dict[str, DetectionScore]
-    """By class and group: the images of all sets that label it completely, as those of one."""
+    """By class and group: all sets that label it exhaustively, scored as one set."""
     iou: dict[str, float]
     """
-    By class: IoU of all images of the sets that have a label for this class alone; NaN
-    where there is none.
+    By class: IoU over all images of the sets with a label for this class only; NaN if there are
+    none.
     """
 
 
@@ -76,19 +76,19 @@ class Report:
     nms_threshold: float
     sets: tuple[SetReport, ...]
     score_threshold: float
-    """The one that the model is used with: of operating points, confusion and images."""
+    """The operating threshold, used for operating points, confusion and images."""
     overall: Overall
     model: str = ''
 
     def set_named(self, name: str) -> SetReport:
-        """Return the report of the set `name`; KeyError where it was not scored."""
+        """Return the report of the set `name`; KeyError if it was not scored."""
         for report in self.sets:
             if report.name == name:
                 return report
         raise KeyError(name)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain values for JSON; None where a score does not exist."""
+        """Return plain values for JSON; None if a score does not exist."""
         result: dict[str, Any] = without_nan(asdict(self))
         return result
 
@@ -141,7 +141,7 @@ TITLES = {
     ('segmentation', 'pixel_accuracy'): 'Pixel accuracy',
     ('segmentation', 'boundary'): 'Boundary F',
 }
-"""What a score of a whole set is called, by task and name; see ``score_key``."""
+"""Heading of a score of a whole set, by task and name; see ``score_key``."""
 
 
 def score_key(name: str, mean: str) -> str:
@@ -150,7 +150,7 @@ def score_key(name: str, mean: str) -> str:
 
 
 def comparison_table(bootstrap: Bootstrap, models: Sequence[str]) -> str:
-    """Return what differs between the models, by set and over all, as aligned text."""
+    """Return the differences between the models, by set and over all, as aligned text."""
     rows = []
     for name, comparisons in (*bootstrap.sets.items(), ('all sets', bootstrap.overall)):
         for item in comparisons:

@@ -35,8 +35,8 @@ LINE_COLORS = ('#3b6fe0', '#e0700f', '#0f9d76', '#a04fd6', '#d13c6c', '#7d8a06',
 
 _KINDS = {'differ': 'Where the models differ most', 'worst': 'Worst', 'best': 'Best'}
 
-_BOX_LEGEND = ((RIGHT, 'right'), (WRONG_CLASS, 'another class'), (WRONG, 'nothing there'),
-               (MISSED, 'missed'), (REGION, 'region to ignore'))
+_BOX_LEGEND = ((RIGHT, 'correct'), (WRONG_CLASS, 'wrong class'), (WRONG, 'false positive'),
+               (MISSED, 'missed'), (REGION, 'ignore region'))
 
 
 @dataclass(frozen=True)
@@ -63,10 +63,10 @@ class Line:
 
 def report_page(evaluation: Evaluation, manifest: Manifest, values: Mapping[str, Any]) -> str:
     """
-    Return the page; `values` is what `metrics.json` holds.
+    Return the page; `values` is the content of `metrics.json`.
 
-    Names of models, sets, classes and images may be anything: all text is escaped, and the page
-    forbids scripts and requests to itself.
+    Names of models, sets, classes and images are untrusted: all text is escaped, and the page's
+    security policy forbids scripts and requests.
     """
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined,
@@ -87,7 +87,7 @@ def report_page(evaluation: Evaluation, manifest: Manifest, values: Mapping[str,
 
 
 def _set(evaluation: Evaluation, manifest: Manifest, name: str) -> dict[str, Any]:
-    """Return what the page shows of one set."""
+    """Return the values of one set for the page."""
     models = [(index, _find(report.sets, name))
               for index, report in enumerate(evaluation.reports)]
     present = [(index, item) for index, item in models if item is not None]
@@ -138,7 +138,7 @@ def precision_recall(report: SetReport) -> tuple[Line, ...]:
 
 
 def reliability(report: SetReport) -> tuple[Line, ...]:
-    """Return the share of right detections over their mean score, bin by bin, of each class."""
+    """Return the share of correct detections over their mean score, by bin, for each class."""
     lines = []
     for color, dashed, name, score in _styled(report):
         bins = [(mean, share, count) for mean, share, count in zip(
@@ -149,7 +149,7 @@ def reliability(report: SetReport) -> tuple[Line, ...]:
         most = max(count for _, _, count in bins)
         marks = tuple(
             Mark(mean, share, 1.5 + 4.5 * math.sqrt(math.log1p(count) / math.log1p(most)), False,
-                 f'{name}: {count} detections of mean score {mean:.2f}, {100 * share:.0f} % right')
+                 f'{name}: {count} detections, mean score {mean:.2f}, {100 * share:.0f} % correct')
             for mean, share, count in bins)
         lines.append(Line(name, color, dashed, tuple((mean, share) for mean, share, _ in bins),
                           marks))
@@ -162,7 +162,7 @@ def _styled(report: SetReport) -> list[tuple[str, bool, str, DetectionScore]]:
 
 
 def _headline(bootstrap: Bootstrap) -> list[Comparison]:
-    """Return the scores over all sets that come first on the page, at most six."""
+    """Return the scores over all sets at the top of the page, at most six."""
     def rank(item: Comparison) -> int:
         order = [('ap50', 'groups'), ('ap50', 'classes'), ('ap', 'groups'), ('ap', 'classes'),
                  ('iou', 'classes'), ('frequency_weighted', ''), ('pixel_accuracy', ''),
@@ -173,7 +173,7 @@ def _headline(bootstrap: Bootstrap) -> list[Comparison]:
 
 
 def _forest(bootstrap: Bootstrap) -> dict[str, Any] | None:
-    """Return the differences of whole sets for the chart of intervals; None for one model."""
+    """Return the differences of whole sets for the interval chart; None for one model."""
     groups = [(name, [item for item in rows if not item.metric.label and item.differences])
               for name, rows in bootstrap.sets.items()]
     overall = [item for item in bootstrap.overall if item.differences]
@@ -187,7 +187,7 @@ def _forest(bootstrap: Bootstrap) -> dict[str, Any] | None:
 
 
 def _round_up(value: float) -> float:
-    """Return the next round number, the end of an axis that is marked at its half too."""
+    """Return the next round number, for the end of an axis with a tick at its half."""
     value = max(value, 1e-3)
     power = 10.0 ** math.floor(math.log10(value))
     ends = (step * power for step in (1, 1.5, 2, 3, 4, 6, 8, 10))
@@ -209,7 +209,7 @@ def _find(sets: Sequence[SetReport], name: str) -> SetReport | None:
 
 
 def _settings(evaluation: Evaluation) -> list[tuple[list[str], str]]:
-    """Return how the models were run, and which were run so."""
+    """Return the settings of the runs, each with its models."""
     settings: dict[str, list[str]] = {}
     for report in evaluation.reports:
         text = (f'{report.runtime} on {report.device}, {report.precision}, tiles {report.tiles}, '

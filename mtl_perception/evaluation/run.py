@@ -1,4 +1,4 @@
-"""An evaluation from files to files: models and a manifest in, metrics and a page out."""
+"""Evaluation of model files on a manifest, with metrics and a page as output files."""
 
 from __future__ import annotations
 
@@ -27,28 +27,28 @@ MAX_IMAGES = 50
 
 @dataclass(frozen=True)
 class EvaluationConfig:
-    """Which models are scored, on what, and where the results go; ConfigError if invalid."""
+    """Models, data sets and output files of an evaluation; ConfigError if invalid."""
 
     models: tuple[Path, ...]
-    """Model files; the first is the one that the others are compared with."""
+    """Model files; the others are compared with the first."""
     manifest: Path
     data: Path | None = None
     """Folder of the data sets; None: $MTL_DATA, else `root` of the manifest."""
     split: str = 'val'
     sets: tuple[str, ...] | None = None
-    """Names of data sets; None: all that have the split."""
+    """Names of data sets; None: all with the split."""
     limit: int | None = None
-    """Most images of each set, evenly spread; None: all."""
+    """Maximum number of images of each set, evenly spread; None: all."""
     output: Path | None = None
     """Folder for the page and the metrics; None: neither is written."""
     json: Path | None = None
-    """File for the metrics alone; None: not written."""
+    """File for the metrics only; None: not written."""
     bootstrap: int = 1000
     """Bootstrap samples for the intervals; 0: no intervals."""
     seed: int = 0
-    """Of the bootstrap."""
+    """Seed of the bootstrap."""
     images: int = 3
-    """Worst and best images of each set that the page shows."""
+    """Number of worst and of best images of each set on the page."""
     pipeline: PipelineOptions = field(default_factory=PipelineOptions)
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
 
@@ -63,16 +63,16 @@ class EvaluationConfig:
 
 def run_evaluation(config: EvaluationConfig, say: Say) -> Evaluation:
     """
-    Score the models and write the files of `config`; `say` receives what runtimes report.
+    Score the models and write the files of `config`; `say` receives messages of runtimes.
 
-    Raises MtlError for an invalid model, data set or option, or a file that cannot be written;
-    what can be checked beforehand is checked before the first image.
+    Raises MtlError for an invalid model, data set or option, or a file that cannot be written; as
+    far as possible this is checked before the first image.
     """
     manifest = load_manifest(config.manifest, config.data)
     if config.json and not config.json.parent.is_dir():
         raise DataError(f'{config.json.parent}: no such folder to write {config.json.name} in')
     if config.output:
-        # Imported before hours are spent: what the page needs may not be installed.
+        # Imported before hours are spent, since packages of the page may be missing.
         from mtl_perception.evaluation.report_page import report_page
         make_folder(config.output)
     pipelines = [Pipeline(model, config.pipeline, config.runtime, say) for model in config.models]
@@ -92,7 +92,7 @@ def run_evaluation(config: EvaluationConfig, say: Say) -> Evaluation:
 
 
 def metrics(evaluation: Evaluation, manifest: str, limit: int | None) -> dict[str, Any]:
-    """Return the content of `metrics.json`: plain values, None for a score that does not exist."""
+    """Return the content of `metrics.json`: plain values, None for missing scores."""
     return {
         'format': FORMAT, 'version': __version__, 'manifest': manifest,
         'split': evaluation.reports[0].split, 'limit': limit,

@@ -1,10 +1,10 @@
 """
 Intersection over union of label maps with masks whose labels are sets of classes.
 
-A source label may mean several of our classes (`ground`: ground or road). The predicted
-classes are merged the same way before they are compared: a predicted pixel counts as the label in
-whose set its class is, and a class in no set of the source counts as wrong wherever the source has
-a label. Pixels without a label, and labels that map to no class, are not scored.
+A source label may mean several of our classes (`ground`: ground or road). The predicted classes
+are merged the same way before they are compared: a predicted pixel counts as the label whose set
+contains its class, and a class in no set of the source counts as wrong wherever the source has a
+label. Pixels without a label, and labels that map to no class, are not scored.
 """
 
 from __future__ import annotations
@@ -25,49 +25,49 @@ class SegmentationScore:
     """Scores of the source labels of one set, merged as in its manifest."""
 
     iou: dict[str, float]
-    """IoU in 0..1 of each scored label; NaN where neither truth nor prediction has it."""
+    """IoU in 0..1 of each scored label; NaN if neither ground truth nor prediction has it."""
     pixels: dict[str, int]
     """Number of true pixels of each scored label."""
     mean: float
-    """Mean IoU (mIoU) over the labels that the truth has; NaN where it has none."""
+    """Mean IoU (mIoU) over the labels in the ground truth; NaN if it has none."""
     frequency_weighted: float = float('nan')
     """Mean IoU weighted by the true pixels of the labels."""
     pixel_accuracy: float = float('nan')
-    """Share of the labelled pixels that are right."""
+    """Share of the labelled pixels that are correct."""
     predicted: dict[str, int] = field(default_factory=dict)
-    """Number of labelled pixels that were taken for each label."""
+    """Number of labelled pixels predicted as each label."""
     boundary: dict[str, float] = field(default_factory=dict)
-    """Boundary F of each label, the mean over the images where it has a border; may be NaN."""
+    """Boundary F of each label, the mean over the images in which it has a border; may be NaN."""
     boundary_mean: float = float('nan')
-    """Mean of `boundary` over the labels that have it."""
+    """Mean of `boundary` over the labels that have a score."""
     confusion: tuple[tuple[int, ...], ...] = ()
-    """Pixels [true label][label taken for]; the last column is of classes that no label means."""
+    """Pixels [true label][predicted label]; the last column counts classes of no label."""
 
 
 @dataclass(frozen=True, eq=False)
 class PixelCounts:
-    """What the scores of a set are made of, image by image."""
+    """Per-image counts from which the scores of a set are computed."""
 
     names: tuple[str, ...]
-    """The K labels that are scored."""
+    """The K scored labels."""
     confusion: np.ndarray
     """int64 [images, K, K + 1] pixels; see ``SegmentationScore.confusion``."""
     boundary: np.ndarray
-    """float64 [images, K]: boundary F; NaN where the label has no border, or not asked for."""
+    """float64 [images, K]: boundary F; NaN if the label has no border, or it was not requested."""
 
 
 class SegmentationScorer:
     """Counts pixels by true label and predicted class, and scores them."""
 
     def __init__(self, labels: MaskLabels, boundaries: bool = False) -> None:
-        """Score these labels; `boundaries`: their boundary F too, which costs a little time."""
+        """Score these labels; `boundaries`: compute their boundary F too."""
         self._labels = labels
         self._boundaries = boundaries
         scored = np.asarray(labels.allowed.any(axis=1))
         self._names = tuple(
             name for name, keep in zip(labels.names, scored, strict=True) if keep)
         kinds = len(self._names)
-        # Source label -> scored label, and class -> the scored label that means it; or none.
+        # Source label -> scored label, and class -> the scored label that includes it, or none.
         self._of_label = np.full(_CODES, kinds, np.uint8)
         self._of_label[:len(scored)][scored] = np.arange(kinds)
         self._of_class = np.full(_CODES, kinds, np.uint8)
@@ -84,7 +84,7 @@ class SegmentationScorer:
 
     def merged(self, mask: np.ndarray, label_map: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """
-        Return truth and prediction as indices into `names`: uint8 [H, W] each.
+        Return ground truth and prediction as indices into `names`: uint8 [H, W] each.
 
         len(names) is for pixels without a scored label, and for classes that no label includes.
         """
@@ -92,10 +92,10 @@ class SegmentationScorer:
 
     def add(self, mask: np.ndarray, label_map: np.ndarray) -> float:
         """
-        Add an image, and return its own mean IoU (NaN where nothing in it is labelled).
+        Add an image, and return its mean IoU (NaN if nothing in it is labelled).
 
         `mask`: uint8 [H, W] source labels; `label_map`: uint8 [H, W] predicted classes, indices
-        into the manifest's segmentation label set; another value counts as wrong.
+        into the manifest's segmentation label set; other values count as wrong.
         """
         if mask.shape != label_map.shape:
             raise ValueError(f'mask {mask.shape} and label map {label_map.shape} differ in size')
@@ -117,7 +117,7 @@ class SegmentationScorer:
         return self._total[:rows, :columns].copy()
 
     def counts(self) -> PixelCounts:
-        """Return what was counted, image by image."""
+        """Return the counts of each image."""
         kinds = len(self._names)
         boundary = np.full((len(self._images), kinds), np.nan)
         if self._boundary:
@@ -127,7 +127,7 @@ class SegmentationScorer:
             boundary)
 
     def scores(self) -> SegmentationScore:
-        """Return the scores of what was added."""
+        """Return the scores of the added images."""
         counts = self.counts()
         total = counts.confusion.sum(axis=0)
         once = np.ones((1, len(counts.confusion)))
@@ -152,7 +152,7 @@ def label_iou(confusion: np.ndarray) -> np.ndarray:
 
 
 def mean_iou(confusion: np.ndarray) -> np.ndarray:
-    """Return the mean IoU over the labels that the truth has: [B]; NaN where it has none."""
+    """Return the mean IoU over the labels in the ground truth: [B]; NaN if it has none."""
     present = confusion.sum(axis=2) > 0
     return mean_of_known(np.where(present, label_iou(confusion), np.nan))
 
@@ -165,7 +165,7 @@ def frequency_weighted_iou(confusion: np.ndarray) -> np.ndarray:
 
 
 def pixel_accuracy(confusion: np.ndarray) -> np.ndarray:
-    """Return the share of labelled pixels that are right: [B]."""
+    """Return the share of labelled pixels that are correct: [B]."""
     return _share(np.trace(confusion, axis1=1, axis2=2), confusion.sum(axis=(1, 2)))
 
 
@@ -177,7 +177,7 @@ def label_boundary_f(counts: PixelCounts, weights: np.ndarray) -> np.ndarray:
 
 
 def mean_of_known(values: np.ndarray) -> np.ndarray:
-    """Return the mean of each row without its NaN: [B] from [B, K]; NaN where nothing is left."""
+    """Return the mean of each row without its NaN: [B] from [B, K]; NaN if all are NaN."""
     known = ~np.isnan(values)
     return _share(np.where(known, values, 0).sum(axis=1), known.sum(axis=1))
 

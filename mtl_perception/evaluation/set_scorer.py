@@ -20,39 +20,39 @@ from mtl_perception.evaluation.segmentation import SegmentationScorer
 from mtl_perception.inference.results import Detections, Perception
 
 MEANS = ('ap50', 'ap', 'ap75', 'ap_small', 'ap_medium', 'ap_large', 'ar', 'voc07', 'voc12')
-"""Scores of a class of which a set has a mean."""
+"""Scores of a class that are averaged over a set."""
 
 
 @dataclass(frozen=True)
 class ClassTables:
-    """What a model's class indices are in the manifest; None without the task."""
+    """Mapping of a model's class indices to those of the manifest; None without the task."""
 
     detection: np.ndarray | None
-    """int32 [classes of the model]; -1: a class that the manifest does not know."""
+    """int32 [classes of the model]; -1: a class that is not in the manifest."""
     segmentation: np.ndarray | None
-    """uint8 [256]; 255: a class that the manifest does not know."""
+    """uint8 [256]; 255: a class that is not in the manifest."""
 
 
 @dataclass(frozen=True, eq=False)
 class ImageResult:
-    """A model's outcome on one image."""
+    """A model's result on one image."""
 
     score: float
     """
-    In 0..1: F1 of the boxes shown, mean IoU of the labels, or the mean of both; NaN where
-    the image has nothing to score.
+    In 0..1: F1 of the shown boxes, mean IoU of the labels, or the mean of both; NaN if the image
+    has nothing to score.
     """
     mistakes: int
     """Wrong and missed boxes."""
     boxes: Outcome | None
     label_map: np.ndarray | None
-    """uint8 [H, W]: the label taken for, index into the set's scored labels, or their number."""
+    """uint8 [H, W]: predicted label, an index into the set's scored labels, or their number."""
     truth: np.ndarray | None
-    """uint8 [H, W]: the true label likewise."""
+    """uint8 [H, W]: the true label, in the same form."""
 
 
 class SetScorer:
-    """Scores a model on the images of one set, in what the set labels and the model does."""
+    """Scores a model on the images of one set, for the tasks that both have."""
 
     def __init__(self, manifest: Manifest, spec: SetSpec, tables: ClassTables,
                  nms_threshold: float, score_threshold: float) -> None:
@@ -102,13 +102,13 @@ class SetScorer:
             outcome.mistakes if outcome else 0, outcome, labels, truth)
 
     def evidence(self) -> SetEvidence:
-        """Return what the scores rest on."""
+        """Return the data from which the scores are computed."""
         return SetEvidence(
             len(self._times), self._boxes.matches() if self._boxes else {}, self._groups,
             self._masks.counts() if self._masks else None)
 
     def report(self, evidence: SetEvidence) -> SetReport:
-        """Return the scores, given the scorer's own evidence."""
+        """Return the scores for this scorer's evidence."""
         scores = {name: detection_score(matches, self._score_threshold)
                   for name, matches in evidence.detection.items()}
         median = 1e3 * np.median(np.array(self._times), axis=0)
@@ -118,7 +118,7 @@ class SetScorer:
             self._confusion.confusion() if self._confusion else None)
 
     def _detections(self, perception: Perception) -> Detections:
-        """Return detections with classes of the manifest; those it does not know are dropped."""
+        """Return detections with classes of the manifest; those of other classes are dropped."""
         assert perception.detections is not None and self._tables.detection is not None
         found = perception.detections
         classes = self._tables.detection[found.classes]

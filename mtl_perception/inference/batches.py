@@ -1,4 +1,4 @@
-"""How many images to give to a network at once, by a short measurement on this machine."""
+"""Choice of the batch size by a short measurement on this machine."""
 
 from __future__ import annotations
 
@@ -10,20 +10,21 @@ import numpy as np
 from mtl_perception.inference.runtime import MAX_BATCH, Runtime
 
 _SECONDS = 0.25
-"""Time of the measurement of one size; a run that takes longer is measured once more."""
+"""Time for measuring one size; a run that takes longer is measured once more."""
 
 _WORTH = 1.05
-"""How much better the rate of a larger batch must be: each image in it waits for all others."""
+"""Required gain of a larger batch, in which each image waits for all others."""
 
 
 def choose_batch(runtime: Runtime, open_for: Callable[[int], Runtime], most: int = MAX_BATCH,
                  ) -> tuple[Runtime, dict[int, float]]:
     """
-    Return the runtime of the batch that gives the best rate, and images/s by size of batch.
+    Return the runtime for the batch size with the best rate, and images/s by batch size.
 
-    `runtime` is open; `open_for` opens the same model for a batch of this size, where `runtime`
-    takes fewer images at once. 1, 2, 4, ... and `most` are tried, until one is no better than the
-    one before. The best size is the last key of the result; that of the runtime may be larger.
+    `runtime` is open; `open_for` opens the same model for a batch of this size, if `runtime`
+    supports fewer images at once. 1, 2, 4, ... and `most` are tried until one is no better than
+    the previous one. The best size is the last key of the result; the runtime may support a larger
+    one.
     """
     rates = {1: _rate(runtime, 1)}
     best = runtime
@@ -37,7 +38,7 @@ def choose_batch(runtime: Runtime, open_for: Callable[[int], Runtime], most: int
 
 
 def sizes(most: int) -> list[int]:
-    """Return the sizes of batches above 1 that are worth a trial."""
+    """Return the batch sizes above 1 to try."""
     powers = [size for size in (2, 4, 8, 16) if size < most]
     return [*powers, most] if most > 1 else []
 
@@ -45,7 +46,7 @@ def sizes(most: int) -> list[int]:
 def _rate(runtime: Runtime, size: int) -> float:
     """Return the images per second of runs of `size` images, by the median run."""
     width, height = runtime.spec.input_size
-    # Grey would do but for networks whose number of candidates takes time.
+    # Not grey images, since the time of some networks depends on the number of candidates.
     images = np.random.default_rng(0).integers(0, 256, (size, height, width, 3), np.uint8)
     runtime.run(images)  # the first one is slow
     seconds: list[float] = []

@@ -1,4 +1,4 @@
-"""Where a runtime keeps what it has compiled for this machine."""
+"""Folder in which a runtime caches models compiled for this machine."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ _PACKAGE = 'mtl_perception'
 
 def cache_folder(chosen: Path | None, kind: str) -> Path | None:
     """
-    Return the folder for what is compiled by the runtime `kind`; it need not exist.
+    Return the cache folder of the runtime `kind`; it need not exist.
 
-    `chosen` is the user's choice; without one it lies in $XDG_CACHE_HOME, which is ~/.cache
-    where it is not set (XDG Base Directory Specification). None: this user has no home folder.
+    `chosen` is the user's choice; by default it is in $XDG_CACHE_HOME, or in ~/.cache if that is
+    not set (XDG Base Directory Specification). Returns None if the user has no home folder.
     """
     if chosen is not None:
         return chosen.expanduser() / kind
     base = Path(os.environ.get('XDG_CACHE_HOME', ''))
-    if base.is_absolute():  # as the specification asks
+    if base.is_absolute():  # as the specification requires
         return base / _PACKAGE / kind
     try:
         return Path.home() / '.cache' / _PACKAGE / kind
@@ -30,9 +30,9 @@ def cache_folder(chosen: Path | None, kind: str) -> Path | None:
 
 def writable_cache_folder(chosen: Path | None, kind: str, say: Say) -> Path | None:
     """
-    Return `cache_folder`, made if missing; None, and a word, where nothing can be written there.
+    Return `cache_folder`, created if missing; None, reported to `say`, if it is not writable.
 
-    Others cannot look into a folder that is made.
+    A new folder is accessible to its owner only.
     """
     folder = cache_folder(chosen, kind)
     if folder is None:
@@ -43,6 +43,6 @@ def writable_cache_folder(chosen: Path | None, kind: str, say: Say) -> Path | No
     except OSError as error:
         reason = error.strerror or str(error)
     if reason:
-        say(f'{folder}: what is compiled for this machine is not kept there ({reason})')
+        say(f'{folder}: compiled models are not cached there ({reason})')
         return None
     return folder

@@ -1,4 +1,4 @@
-"""A batch larger than a graph takes at once, in several runs."""
+"""Splitting a batch that is larger than a graph supports into several runs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mtl_perception.graph_contract import RawOutputs
 def run_in_turns(run: Callable[[np.ndarray], RawOutputs], images: np.ndarray, most: int,
                  ) -> RawOutputs:
     """
-    Return what `run` makes of uint8 [B, H, W, 3], of which it gets at most `most` images at once.
+    Return the outputs of `run` for uint8 [B, H, W, 3], passing at most `most` images at once.
 
-    Where it takes several runs, the outputs are copies, so `run` may write over its own.
+    With several runs, the outputs are copied, since `run` may overwrite its own.
     """
     if len(images) <= most:
         return run(images)

@@ -1,13 +1,13 @@
 """
-Source image to network input and back.
+Mapping between source image and network input.
 
-The image is scaled to fit, its aspect ratio kept, and put into the *top left* corner of the
-network's input; the rest is grey. Top left rather than centred because source and network then
-share their origin: the way back is a division, and a label map of stride 4 starts on a whole cell
-whatever the size of the image.
+The image is scaled to fit with its aspect ratio, and placed in the *top left* corner of the
+network input; the rest is grey. It is not centred, so that source and network share their origin:
+boxes are mapped back by a division, and a label map of stride 4 starts on a whole cell for any
+image size.
 
 Coordinates follow ``cv2.resize``: pixel (0, 0) covers 0..1, edges map to edges, and each axis has
-its own scale because width and height are rounded to whole pixels one by one.
+its own scale because width and height are rounded to whole pixels separately.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ Window = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Letterbox:
-    """Where a source image of one size lies in the network's input; sizes are (width, height)."""
+    """Placement of source images of one size in the network input; sizes are (width, height)."""
 
     source: tuple[int, int]
     network: tuple[int, int]
@@ -65,8 +65,8 @@ class Letterbox:
         """
         Write the label of each source pixel's centre into `out`, uint8 [height, width].
 
-        `label_map` is uint8 [h, w] with one value for `stride` network pixels on each axis.
-        `window` (x0, y0, x1, y1) in source pixels is the part of the image that `out` is.
+        `label_map` is uint8 [h, w] with one value per `stride` network pixels on each axis.
+        `window` (x0, y0, x1, y1) is the part of the source image covered by `out`, in pixels.
         """
         x0, y0, x1, y1 = window
         if stride == 1 and self.size == self.source:
@@ -74,8 +74,8 @@ class Letterbox:
             return
         columns = _cells(self.source[0], self.size[0], stride)[x0:x1]
         rows = _cells(self.source[1], self.size[1], stride)[y0:y1]
-        # Columns first and few rows of them; whole rows are then copied as they are. ('clip': with
-        # its default, 'raise', NumPy would write into memory of its own first.)
+        # Columns first, for the few rows of the label map; whole rows are then copied. (With mode
+        # 'raise', the default, NumPy would write into a temporary buffer first.)
         first, last = int(rows[0]), int(rows[-1])
         wide = scratch.take('labels', (last + 1 - first, len(columns)))
         np.take(label_map[first:last + 1], columns, axis=1, out=wide, mode='clip')
@@ -85,24 +85,24 @@ class Letterbox:
 @lru_cache(maxsize=128)
 def _cells(source: int, network: int, stride: int) -> np.ndarray:
     """Return the index of the label under the centre of each source pixel: int [source]."""
-    # (i + 1/2) * network / source in whole numbers: no rounding at the borders of pixels.
+    # (i + 1/2) * network / source in integers, without rounding at pixel borders.
     return (2 * np.arange(source) + 1) * network // (2 * source) // stride
 
 
 @lru_cache(maxsize=64)
 def letterbox_of(source: tuple[int, int], network: tuple[int, int]) -> Letterbox:
-    """Return the one Letterbox for these sizes, with what it has computed already."""
+    """Return the cached Letterbox for these sizes."""
     return Letterbox(source, network)
 
 
 class Scratch:
-    """Memory for inner results, reused from frame to frame; for one thread."""
+    """Buffers for intermediate results, reused for each frame; for one thread."""
 
     def __init__(self) -> None:
         self._memory: dict[str, np.ndarray] = {}
 
     def take(self, name: str, shape: tuple[int, ...]) -> np.ndarray:
-        """Return uint8 of this shape that lasts until `name` is asked for again."""
+        """Return a uint8 buffer of this shape, valid until `name` is requested again."""
         count = math.prod(shape)
         memory = self._memory.get(name)
         if memory is None or memory.size < count:
@@ -112,10 +112,10 @@ class Scratch:
 
 class Canvas:
     """
-    The network's input, reused from frame to frame.
+    The network input, reused for each frame.
 
-    Memory is asked for when a larger batch or image comes than ever before, and the grey border
-    is painted when an image of another size comes.
+    Memory is allocated for each batch or image larger than all before, and the grey border is
+    painted when the image size changes.
     """
 
     def __init__(self, network: tuple[int, int]) -> None:
@@ -127,11 +127,11 @@ class Canvas:
     def load(self, images: Sequence[tuple[np.ndarray, str]],
              ) -> tuple[np.ndarray, list[Letterbox]]:
         """
-        Return the network's input for `images` and where each lies in it.
+        Return the network input for `images` and the placement of each.
 
-        The images and their orders are those that `place` takes. The input is uint8 [B, H, W, 3]
-        RGB, contiguous, and valid until the next call; it is the image itself where that is such
-        an input already.
+        The images and their orders are as in `place`. The input is uint8 [B, H, W, 3] RGB,
+        contiguous, and valid until the next call; an image that already has this format is
+        returned itself.
         """
         if len(images) == 1 and images[0][1] == 'rgb':
             [(image, _)] = images
@@ -152,13 +152,13 @@ class Canvas:
 
     def place(self, slot: int, image: np.ndarray, order: str) -> Letterbox:
         """
-        Put `image` into the image `slot` of the batch and return where it lies.
+        Write `image` to the index `slot` of the batch and return its placement.
 
-        `image` is uint8 [h, w, 3], its channels in `order` ('rgb' or 'bgr'), or [h, w] grey; any
-        strided view will do, and it is only read.
+        `image` is uint8 [h, w, 3], its channels in `order` ('rgb' or 'bgr'), or [h, w] grey;
+        strided views are supported, and it is not modified.
         """
         if order not in ORDERS:
-            raise ConfigError(f'no channel order {order!r}; there are {", ".join(ORDERS)}')
+            raise ConfigError(f'no channel order {order!r}; the orders are {", ".join(ORDERS)}')
         height, width = image.shape[:2]
         letterbox = letterbox_of((width, height), self._network)
         target = self._images[slot, :letterbox.size[1], :letterbox.size[0]]
@@ -171,7 +171,7 @@ class Canvas:
         if (image.shape[1], image.shape[0]) != letterbox.size:
             resized = target if is_rgb else self._scratch.take('resized', (
                 *target.shape[:2], *image.shape[2:]))
-            # Taking the mean over each pixel's area is dear, and matters below half the size.
+            # Area interpolation is slow, and needed only below half the size.
             shrinks = any(2 * net < src for net, src in zip(
                 letterbox.size, image.shape[1::-1], strict=True))
             cv2.resize(image, letterbox.size, dst=resized,
@@ -188,10 +188,11 @@ class Canvas:
 
     def _halved(self, image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
         """
-        Return `image` halved on both axes until it is less than twice `size`, if its sides allow.
+        Return `image`, halved on both axes while it is at least twice `size` and its sides are
+        even.
 
-        From 1920x1080 to 640x360, means of 2x2 pixels and a bilinear step take 1.4 ms where one
-        mean over each pixel's area takes 5, and alias no more.
+        From 1920x1080 to 640x360, means of 2x2 pixels and a bilinear step take 1.4 ms, area
+        interpolation 5 ms, with no more aliasing.
         """
         level = 0
         height, width = image.shape[:2]

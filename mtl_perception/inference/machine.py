@@ -1,8 +1,8 @@
 """
-What a runtime would find on this machine, seen without loading its package.
+Detection of GPU driver and BF16 support without loading a runtime's package.
 
-A package of a runtime takes 10 to 40 MB of a process and 0.1 s of its start, so `auto` does not
-load one only to find no GPU. This check may report a GPU that does not work, but misses none.
+A runtime's package takes 10 to 40 MB of memory and 0.1 s of start time, so `auto` does not load
+one just to find no GPU. The checks may report a GPU that does not work, but miss none.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from pathlib import Path
 import platform
 
 CUDA_DRIVER = 'libcuda.so.1'
-"""The library of NVIDIA's driver, which CUDA itself looks for by this name."""
+"""The library of NVIDIA's driver, which CUDA loads by this name."""
 
 _CPU_INFO = Path('/proc/cpuinfo')
 _BF16_FLAGS = {'avx512f', 'avx_ne_convert'}
-"""One of these has every x86 CPU on which OpenVINO computes in BF16: its precision_support.cpp."""
+"""Every x86 CPU on which OpenVINO computes in BF16 has one of these: its precision_support.cpp."""
 
 
 def has_cuda_driver() -> bool:
-    """Return whether CUDA has its driver; without one no GPU of NVIDIA's can be used."""
+    """Return whether NVIDIA's CUDA driver is installed."""
     return loads(CUDA_DRIVER)
 
 
 def may_compute_bf16(info: Path = _CPU_INFO) -> bool:
-    """Return False where the CPU certainly does not compute in BF16; `info` is Linux's file."""
+    """Return False if the CPU certainly has no BF16 support; `info` is Linux's cpuinfo file."""
     if platform.machine() not in ('x86_64', 'AMD64'):
         return True
     try:

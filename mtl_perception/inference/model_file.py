@@ -9,11 +9,11 @@ from mtl_perception.errors import ModelError
 
 _MIN_BYTES = 256
 _MAX_BYTES = 2 << 30
-"""Protobuf's own limit, and far above what any network of this package weighs."""
+"""Protobuf's limit, far above the size of the networks of this package."""
 
 
 def check_model_file(path: Path) -> None:
-    """Raise ModelError where `path` cannot be a model file whatever its format."""
+    """Raise ModelError if `path` cannot be a model file of any format."""
     remedy = 'give the path of an .onnx or .pt model file'
     try:
         if not path.exists():
@@ -28,10 +28,11 @@ def check_model_file(path: Path) -> None:
     except ValueError as error:
         raise ModelError(f'{str(path)!r}: not a path ({error}); {remedy}') from None
     if not os.access(path, os.R_OK):
-        raise ModelError(f'{path}: may not be read by this user; change its permissions')
+        raise ModelError(f'{path}: no permission to read it; change its permissions')
     if size < _MIN_BYTES:
         raise ModelError(
-            f'{path}: has only {size} bytes, which is no model (is it a Git LFS pointer? run '
+            f'{path}: file too small ({size} bytes) to be a model (is it a Git LFS pointer? run '
             f'`git lfs pull`); copy or export it again')
     if size > _MAX_BYTES:
-        raise ModelError(f'{path}: has {size >> 20} MiB; a model has {_MAX_BYTES >> 20} at most')
+        raise ModelError(f'{path}: file too large ({size >> 20} MiB) to be a model; the limit is '
+                         f'{_MAX_BYTES >> 20} MiB')

@@ -13,7 +13,7 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, thresho
     """
     Return the indices (int [M], best score first) of the boxes that NMS keeps, `limit` at most.
 
-    A box goes when its intersection over union with a better one of its class is above
+    A box is removed if its intersection over union with a better one of its class is above
     `threshold`. `boxes` is float32 [N, 4] (x0, y0, x1, y1), `scores` float32 [N], above 0,
     `classes` int [N]; equal scores keep their order.
     """
@@ -21,7 +21,7 @@ def suppress(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, thresho
         return np.empty(0, np.intp)
     corners = boxes.astype(np.float64)
     sizes = corners[:, 2:] - corners[:, :2]
-    # Each class gets a strip of the plane to itself: one pass does them all.
+    # Boxes are shifted by class, so that one pass handles all classes.
     extent = np.abs(corners).max() + 1
     origins = corners[:, :2] + (2 * extent * classes)[:, None]
     rectangles: Any = np.concatenate([origins, sizes], axis=1)

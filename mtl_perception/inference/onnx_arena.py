@@ -1,13 +1,14 @@
 """
-The memory in which ONNX Runtime computes on the CPU.
+Limits on the memory arena in which ONNX Runtime computes on the CPU.
 
-It takes memory in an arena, block by block in the first run of a shape; from the second run on it
-has one block whose layout it has planned in the first. By default, blocks are powers of two, and
-those of the first run stay: 107 MB for the shipped model, of which the plan needs 53.
+ONNX Runtime allocates from an arena, block by block in the first run of a shape; from the second
+run on it uses a single block with the layout planned in the first. By default, block sizes are
+powers of two, and the blocks of the first run are kept: 107 MB for the shipped model, of which the
+plan needs 53.
 
-Sessions of a node take turns, so one arena does for all of a process. The first run of a shape is
-made with `first_run`, and into outputs of `bind_outputs`: a block in which an output lies could
-not be given back.
+The sessions of a node run one after the other, so one arena is shared by the process. The first
+run of a shape uses the options of `first_run` and the outputs of `bind_outputs`, since a block
+that contains an output could not be freed.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ _SHRINK, _CPU_ARENA = 'memory.enable_memory_arena_shrinkage', 'cpu:0'
 _SHARED_ARENA = 'session.use_env_allocators'
 """Key of onnxruntime_session_options_config_keys.h."""
 _SAME_AS_REQUESTED = 1
-"""`arena_extend_strategy` of OrtArenaCfg: take as much as is asked for."""
+"""`arena_extend_strategy` of OrtArenaCfg: allocate the requested size."""
 _DEFAULT = -1
 
 _DTYPES = {'tensor(float)': np.float32, 'tensor(int32)': np.int32, 'tensor(uint8)': np.uint8}
@@ -30,13 +31,13 @@ _DTYPES = {'tensor(float)': np.float32, 'tensor(int32)': np.int32, 'tensor(uint8
 
 
 def take_what_is_needed(settings: onnxruntime.SessionOptions) -> None:
-    """Have the session of these `settings` take blocks of the size that it needs."""
+    """Make the session of these `settings` allocate blocks of the required size."""
     if _has_arena():
         settings.add_session_config_entry(_SHARED_ARENA, '1')
 
 
 def first_run() -> onnxruntime.RunOptions:
-    """Return options of the first run of a shape: its blocks are given back when it is over."""
+    """Return options for the first run of a shape, after which its blocks are freed."""
     options = onnxruntime.RunOptions()
     options.add_run_config_entry(_SHRINK, _CPU_ARENA)
     return options
@@ -45,9 +46,9 @@ def first_run() -> onnxruntime.RunOptions:
 def bind_outputs(session: onnxruntime.InferenceSession, binding: onnxruntime.IOBinding,
                  batch: int) -> dict[str, np.ndarray] | None:
     """
-    Bind memory outside the arena to all outputs, and return it: name -> array.
+    Bind all outputs to memory outside the arena, and return it: name -> array.
 
-    It must be kept as long as the binding. None: the graph leaves sizes open besides the batch's.
+    It must be kept as long as the binding. Returns None if sizes other than the batch are dynamic.
     """
     outputs = {}
     for tensor in session.get_outputs():
@@ -62,12 +63,12 @@ def bind_outputs(session: onnxruntime.InferenceSession, binding: onnxruntime.IOB
 
 @cache
 def _has_arena() -> bool:
-    """Make the arena of all such sessions; return False where this ONNX Runtime does not."""
+    """Create the arena shared by these sessions; return False if ONNX Runtime rejects it."""
     memory = onnxruntime.OrtMemoryInfo(
         'Cpu', onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT)
     try:
         onnxruntime.create_and_register_allocator(
             memory, onnxruntime.OrtArenaCfg(0, _SAME_AS_REQUESTED, _DEFAULT, _DEFAULT))
-    except Exception:  # its exceptions have no base class; the user's process may have one already
+    except Exception:  # its exceptions have no base class; the process may have an arena already
         return False
     return True

@@ -1,10 +1,10 @@
 """
-A look into an ONNX file without loading it.
+Reading the header of an ONNX file without loading the file.
 
-An ONNX file is one protobuf message. Its outer fields can be walked over without reading the
-weights, so that a file that is cut off, of another format, of another program or against the
-contract of the graph is rejected within milliseconds, the same in all runtimes and before any of
-them asks for memory. Field numbers are those of ``onnx.proto`` (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
+An ONNX file is one protobuf message. Its outer fields are read without the weights, so that a file
+that is truncated, of another format or program, or violates the contract of the graph is rejected
+within milliseconds, in all runtimes alike and before they allocate memory. Field numbers are those
+of ``onnx.proto`` (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ _SHAPE_SIZE = 1
 _SIZE_VALUE, _SIZE_NAME = 1, 2
 
 _PRECISIONS = {1: 'fp32', 10: 'fp16', 16: 'bf16', 2: 'int8', 3: 'int8', 17: 'fp8', 19: 'fp8'}
-"""Names of the TensorProto data types that weights come in."""
+"""Names of the TensorProto data types of weights."""
 
 _DTYPES = {1: 'float32', 2: 'uint8', 3: 'int8', 4: 'uint16', 5: 'int16', 6: 'int32', 7: 'int64',
            9: 'bool', 10: 'float16', 11: 'float64', 12: 'uint32', 13: 'uint64', 16: 'bfloat16'}
-"""Names of the TensorProto data types that inputs and outputs come in."""
+"""Names of the TensorProto data types of inputs and outputs."""
 
 _MAX_METADATA_BYTES = 1 << 20
 
@@ -46,27 +46,27 @@ class OnnxHeader:
 
     spec: ModelSpec
     precision: str
-    """Number format of the larger part of the weights: 'fp32', 'fp16', 'bf16', 'int8', 'fp8'."""
+    """Number format of the majority of the weights: 'fp32', 'fp16', 'bf16', 'int8', 'fp8'."""
 
 
 @dataclass
 class _Walked:
-    """What is gathered from the fields of a file."""
+    """Values collected from the fields of a file."""
 
     metadata: dict[str, str] = field(default_factory=dict)
     weights: Counter[str] = field(default_factory=Counter)
     """Bytes of weights by precision."""
     is_external: bool = False
-    """Whether weights lie in another file."""
+    """Whether weights are stored in another file."""
     inputs: dict[str, tuple[str, list[int | str | None]]] = field(default_factory=dict)
     outputs: dict[str, tuple[str, list[int | str | None]]] = field(default_factory=dict)
 
 
 def read_onnx_header(path: Path) -> OnnxHeader:
     """
-    Return what the ONNX file `path` is, reading a few kilobytes of it.
+    Return the header of the ONNX file `path`, reading a few kilobytes of it.
 
-    Raises ModelError where it is not a whole ONNX file, not a model of mtl_perception, or its
+    Raises ModelError if it is not a complete ONNX file, not a model of mtl_perception, or its
     inputs and outputs are not those of the contract.
     """
     try:
@@ -78,7 +78,7 @@ def read_onnx_header(path: Path) -> OnnxHeader:
             found = _walk_model(data)
     except BrokenError as error:
         raise ModelError(
-            f'{path}: not an ONNX file, or cut off ({error}); copy or export it again') from None
+            f'{path}: not an ONNX file, or truncated ({error}); copy or export it again') from None
     except (OSError, ValueError) as error:
         raise ModelError(f'{path}: cannot be read ({error})') from None
     if METADATA_KEY not in found.metadata:
@@ -86,9 +86,9 @@ def read_onnx_header(path: Path) -> OnnxHeader:
             f'{path}: an ONNX file, but not a model of mtl_perception (it has no metadata '
             f'`{METADATA_KEY}`); make one with `mtl export`')
     if found.is_external:
-        # Its path would be the file's own choice, anywhere on this machine.
+        # The file could name any path on this machine.
         raise ModelError(
-            f'{path}: its weights lie in another file, which is not read; export it again with '
+            f'{path}: its weights are in another file, which is not read; export it again with '
             f'`mtl export`, which writes one file')
     try:
         spec = ModelSpec.from_json(found.metadata[METADATA_KEY])
@@ -137,7 +137,7 @@ def _walk_graph(data: mmap.mmap, graph: Span, found: _Walked) -> None:
 
 def _weights(data: mmap.mmap, tensor: Span) -> tuple[str, bool]:
     """
-    Return the name of the tensor's number format, and whether its values are in another file.
+    Return the tensor's number format, and whether its values are in another file.
 
     The name is empty for a format that weights do not have.
     """
@@ -151,7 +151,7 @@ def _weights(data: mmap.mmap, tensor: Span) -> tuple[str, bool]:
 
 
 def _tensor(data: mmap.mmap, info: Span) -> tuple[str, str, list[int | str | None]]:
-    """Return name, dtype and sizes (None, or a name, where one is open) of a ValueInfoProto."""
+    """Return name, dtype and sizes (None or a name for dynamic ones) of a ValueInfoProto."""
     entry = dict(fields_of(data, info))
     name = text_of(data, entry.get(_VALUE_NAME, (0, 0)))
     kind = dict(fields_of(data, span_of(entry.get(_VALUE_TYPE, (0, 0)))))

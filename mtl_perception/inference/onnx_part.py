@@ -1,10 +1,10 @@
 """
-A part of an ONNX graph: what some of its outputs need, and nothing else.
+Extraction of the part of an ONNX graph that computes some of its outputs.
 
-No runtime omits the nodes that only unrequested outputs need: `only_execute_path_to_fetches`
-of ONNX Runtime has an effect in its builds for training alone, and OpenVINO and TensorRT compile
-all outputs. So they get a graph that has no others. The package `onnx` has a function for this,
-but a node does without it. Field numbers are those of ``onnx.proto``
+No runtime omits the nodes that only unrequested outputs need: `only_execute_path_to_fetches` of
+ONNX Runtime affects its training builds only, and OpenVINO and TensorRT compile all outputs. They
+are therefore given a graph without the other outputs. The package `onnx` has a function for this,
+but it is not a dependency of the node. Field numbers are those of ``onnx.proto``
 (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto).
 """
 
@@ -27,22 +27,22 @@ from mtl_perception.inference.protobuf import (
 
 _MODEL_GRAPH = 7
 _NODE, _INITIALIZER, _OUTPUT, _VALUE_INFO = 1, 5, 12, 13
-"""Fields of a graph that are kept where they are needed; all others are."""
+"""Fields of a graph that are kept only if required; all other fields are always kept."""
 
 _NODE_INPUT, _NODE_OUTPUT = 1, 2
 _NAME = {_INITIALIZER: 8, _OUTPUT: 1, _VALUE_INFO: 1}
 
 
 class OnnxParts:
-    """Gives parts of an ONNX file as long as it is the file that it was at first."""
+    """Extracts parts of an ONNX file as long as the file is not replaced."""
 
     def __init__(self, path: Path) -> None:
-        """Take the file; ModelError where it cannot be read."""
+        """Remember the state of the file; ModelError if it cannot be read."""
         self._path = path
         self._state = self._look()
 
     def whole(self) -> bytes:
-        """Return the file as it is; ModelError as in `part`."""
+        """Return the content of the file; ModelError as in `part`."""
         try:
             data = self._path.read_bytes()
         except OSError as error:
@@ -53,11 +53,11 @@ class OnnxParts:
 
     def part(self, outputs: Collection[str]) -> bytes:
         """
-        Return the file as a model that has these outputs alone.
+        Return the file as a model that has only these outputs.
 
-        Its graph's nodes must have no graphs of their own, whose inputs are not seen here; what
-        is missing then is seen by the runtime that loads the part. Raises ModelError where the
-        file cannot be read, or is another one by now.
+        Nodes with subgraphs are not supported, because the inputs of subgraphs are not examined;
+        the runtime that loads the part reports missing values. Raises ModelError if the file
+        cannot be read or was replaced.
         """
         try:
             return _part(self.whole(), set(outputs))
@@ -85,10 +85,10 @@ def _part(data: bytes, outputs: set[str]) -> bytes:
 
 
 def _kept(data: bytes, graph: list[Field], outputs: set[str]) -> list[Field]:
-    """Return the fields of the graph that `outputs` need."""
+    """Return the fields of the graph required by `outputs`."""
     needed = set(outputs)
     dead = set()
-    # Nodes are sorted: what makes a value stands before what reads it.
+    # Nodes are sorted topologically: the producer of a value precedes its consumers.
     for field in reversed(graph):
         if field.number != _NODE:
             continue

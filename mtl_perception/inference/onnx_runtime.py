@@ -41,7 +41,7 @@ class OnnxRuntime:
     """
     An ONNX Runtime session; see ``Runtime``.
 
-    On a GPU it has the execution providers TensorRT, where its library is there, and CUDA.
+    On a GPU it uses the execution providers TensorRT, if its library is found, and CUDA.
     """
 
     name: ClassVar[str] = 'onnxruntime'
@@ -50,26 +50,26 @@ class OnnxRuntime:
         """Load the ONNX file `path`; see ``Runtime``."""
         header = read_onnx_header(path)
         self.spec = header.spec
-        # On a CPU, it has hardly any kernels for FP16: it casts weights and values to FP32.
+        # Its CPU provider has few FP16 kernels: it casts weights and values to FP32.
         self.precision = ('fp32' if (device, header.precision) == ('cpu', 'fp16')
                           else header.precision)
         if options.precision not in ('auto', self.precision):
             raise StartError(f'it computes in {self.precision} as the model, '
                              f'not in {options.precision}')
-        # Its complaints about a broken model come back as exceptions too: those are shown.
+        # Errors of a broken model are also raised as exceptions, which are reported.
         onnxruntime.set_default_logger_severity(_FATAL_ONLY)
         settings = onnxruntime.SessionOptions()
         settings.log_severity_level = _FATAL_ONLY
-        # Told a number, ONNX Runtime does not pin its threads to the first cores of the machine,
-        # which other processes want too.
+        # With an explicit number, ONNX Runtime does not pin its threads to the first cores of the
+        # machine, which other processes use as well.
         settings.intra_op_num_threads = options.threads or usable_cores()
         settings.inter_op_num_threads = 1
-        # Threads that spin while they wait take the cores from the camera's driver, from DDS and
-        # from this process's own next step. With all cores shared with another job, a run took
-        # 1.5 s without and 2.3 s with it, and what followed the run 5 and 16 ms.
+        # Spinning threads take CPU time from the camera's driver, DDS and the next step of this
+        # process. With all cores shared with another job, a run took 1.5 s without and 2.3 s with
+        # spinning, and the steps after it 5 and 16 ms.
         settings.add_session_config_entry('session.intra_op.allow_spinning', '0')
         if device == 'cpu' and options.batch == 1:
-            # Not for batches: the memory of one that is only tried is to go with it.
+            # Not for batches: the memory of a batch size that is only tried must be freed with it.
             take_what_is_needed(settings)
         complaints = _load_cuda() if device == 'cuda' else ''
         providers: list[_Provider] = (
@@ -80,8 +80,9 @@ class OnnxRuntime:
         if self.device != device:
             raise StartError(
                 f'ONNX Runtime can use no GPU{complaints and f" ({complaints})"}',
-                'check the driver and the CUDA and cuDNN libraries, or take the device cpu')
-        # On a CPU, image by image takes less time on most machines, and the memory of one image.
+                'check the driver and the CUDA and cuDNN libraries, or select the device cpu')
+        # On most CPUs, image by image is faster than a batch and needs the memory of one image
+        # only.
         self.batch = options.batch if self.device == 'cpu' else MAX_BATCH
         self._graphs = TaskGraphs(
             self.spec, whole, lambda spec: _Session(
@@ -107,14 +108,14 @@ class OnnxRuntime:
 
 
 class _Session:
-    """A graph in a session of its own, which writes the outputs into the same memory each time."""
+    """A graph in its own session; each run writes the outputs into the same memory."""
 
     def __init__(self, model: Path | bytes, spec: ModelSpec, settings: onnxruntime.SessionOptions,
                  providers: list[_Provider]) -> None:
         try:
             self._session = onnxruntime.InferenceSession(
                 model if isinstance(model, bytes) else str(model), settings, providers=providers)
-        except Exception as error:  # its exceptions have no base class of their own
+        except Exception as error:  # its exceptions have no common base class
             raise StartError(f'ONNX Runtime cannot load it ({one_line(error)})',
                              'export it again, or update onnxruntime') from None
         self.providers = {*self._session.get_providers()}
@@ -139,13 +140,13 @@ class _Session:
         return raw
 
     def _unbound(self, images: np.ndarray) -> RawOutputs:
-        """Run with outputs in new memory: the graph does not give their sizes."""
+        """Run with newly allocated outputs, for a graph that does not declare their sizes."""
         values = self._session.run(self._outputs, {INPUT: images})
         return RawOutputs(**dict(zip(self._outputs, values, strict=True)))
 
 
 def _load_cuda() -> str:
-    """Load the CUDA libraries that pip has installed; return what is missing, in one line."""
+    """Load the CUDA libraries installed by pip; return in one line what is missing."""
     if not hasattr(onnxruntime, 'preload_dlls'):  # before 1.21
         return ''
     printed = io.StringIO()
@@ -155,11 +156,11 @@ def _load_cuda() -> str:
 
 
 def _gpu_providers(spec: ModelSpec, options: RuntimeOptions, say: Say) -> list[_Provider]:
-    """Return the execution providers for a GPU, best first; each passes on what it cannot do."""
+    """Return the execution providers for a GPU; each leaves unsupported nodes to the next."""
     providers: list[_Provider] = [_CUDA, _CPU]
     if _TENSORRT not in onnxruntime.get_available_providers():
         return providers
-    if not loads(_TENSORRT_LIBRARY):  # ONNX Runtime would print a page about it
+    if not loads(_TENSORRT_LIBRARY):  # ONNX Runtime would print a long warning
         return providers
     shape = [f'{INPUT}:{"x".join(map(str, (count, *input_of(spec).shape[1:])))}'
              for count in (1, 1, MAX_BATCH)]
@@ -169,5 +170,5 @@ def _gpu_providers(spec: ModelSpec, options: RuntimeOptions, say: Say) -> list[_
     folder = writable_cache_folder(options.cache, OnnxRuntime.name, say)
     if folder is not None:
         settings |= {'trt_engine_cache_enable': True, 'trt_engine_cache_path': str(folder)}
-    say('ONNX Runtime builds a TensorRT engine, unless it has done so before: this takes minutes')
+    say('ONNX Runtime builds a TensorRT engine unless it is cached: this takes minutes')
     return [(_TENSORRT, settings), *providers]

@@ -36,14 +36,14 @@ class OpenVinoRuntime:
         usual, *others = self.facts().precisions
         computed = usual if options.precision == 'auto' else options.precision
         if computed not in (usual, *others):
-            raise StartError(f'this CPU does not compute in {computed}', 'take precision fp32')
-        # Layers that are quantised stay so; the rest is computed in the format of the hint.
+            raise StartError(f'this CPU does not compute in {computed}', 'select precision fp32')
+        # Quantised layers stay in INT8; all others are computed in the format of the hint.
         self.precision = f'int8/{computed}' if header.precision == 'int8' else computed
         settings: dict[str, Any] = {
             'PERFORMANCE_HINT': 'LATENCY',
             'INFERENCE_PRECISION_HINT': _HINTS[computed],
             'INFERENCE_NUM_THREADS': options.threads or usable_cores(),
-            # Pinned threads lie on the first cores of the machine, which other processes want.
+            # Threads would be pinned to the first cores of the machine, which other processes use.
             'ENABLE_CPU_PINNING': False}
         folder = writable_cache_folder(options.cache, self.name, say)
         if folder is not None:
@@ -57,7 +57,7 @@ class OpenVinoRuntime:
 
     @classmethod
     def facts(cls) -> RuntimeFacts:
-        """Return what OpenVINO can do on this CPU."""
+        """Return the capabilities of OpenVINO on this CPU."""
         capabilities = _core().get_property('CPU', 'OPTIMIZATION_CAPABILITIES')
         return RuntimeFacts(
             openvino.__version__.partition('-')[0], ('cpu',),
@@ -69,17 +69,17 @@ class OpenVinoRuntime:
 
 
 class _Compiled:
-    """A graph that is compiled; its outputs lie in memory of its own."""
+    """A compiled graph; its outputs are views of its own memory."""
 
     def __init__(self, model: Path | bytes, spec: ModelSpec, settings: dict[str, Any],
                  batch: int) -> None:
         try:
             graph = _core().read_model(model)
-            # For one image: faster than with any number of them, and with a third less memory.
+            # For one image: faster than with a dynamic batch size, and with a third less memory.
             graph.reshape({INPUT: [
                 1 if batch == 1 else openvino.Dimension(1, batch), *input_of(spec).shape[1:]]})
             compiled = _core().compile_model(graph, 'CPU', settings)
-        except Exception as error:  # its exceptions have no base class of their own
+        except Exception as error:  # its exceptions have no common base class
             raise StartError(f'OpenVINO cannot load it ({one_line(error)})',
                              'export it again, or update openvino') from None
         self._request = compiled.create_infer_request()
@@ -98,8 +98,8 @@ def _core() -> openvino.Core:
     """
     Return the process's only Core, which is never freed.
 
-    Its CPU plugin gives the thread an alternate stack for signals. Where there were several, the
-    thread may be left with one that is freed, and the next signal (Ctrl-C, the end of a child)
-    kills the process.
+    Its CPU plugin gives the thread an alternate signal stack. With several Cores, the thread may
+    be left with a stack that has been freed, and the next signal (Ctrl-C, SIGCHLD) kills the
+    process.
     """
     return openvino.Core()

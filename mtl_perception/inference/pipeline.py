@@ -31,14 +31,14 @@ MIN_BOX = 1.0
 
 @dataclass(frozen=True)
 class PipelineOptions:
-    """Options that may change between two frames; ConfigError where a value is invalid."""
+    """Options that may change between two frames; ConfigError if a value is invalid."""
 
     score_threshold: float = 0.3
     """Boxes with a lower score are dropped; 0..1."""
     nms_threshold: float = 0.5
     """Of two boxes of a class with a higher IoU than this, the better one stays; 0..1."""
     max_detections: int = 300
-    """Most boxes of an image, best first; 1..10000."""
+    """Maximum number of boxes per image, best first; 1..10000."""
     tiles: str = 'off'
     """'off', 'auto' or 'ROWSxCOLUMNS'; see ``mtl_perception.inference.tiles``."""
 
@@ -58,13 +58,13 @@ class PipelineOptions:
 
 @dataclass(frozen=True, eq=False)
 class Request:
-    """An image and what is wanted of it; see ``Pipeline.run`` for the image."""
+    """An image and the requested results; see ``Pipeline.run`` for the image."""
 
     image: np.ndarray
     order: str = 'rgb'
     """Order of the channels: 'rgb' or 'bgr'."""
     tasks: frozenset[str] | None = None
-    """Those of the model that are wanted; None: all. The results of others are None."""
+    """The requested tasks of the model; None: all. The results of others are None."""
     options: PipelineOptions | None = None
     """None: those of the pipeline."""
     label_map: np.ndarray | None = None
@@ -75,15 +75,15 @@ class Pipeline:
     """
     A model ready to process images; `options` may be replaced between two of them.
 
-    One thread at a time: the network's input is one buffer that every call uses again.
+    It is not thread-safe: the network input is one buffer, reused by every call.
     """
 
     def __init__(self, model: str | Path | Runtime, options: PipelineOptions | None = None,
                  runtime: RuntimeOptions | None = None, say: Say = silent) -> None:
         """
-        Open the file `model`, or take a runtime that is open already.
+        Open the file `model`, or use an open runtime.
 
-        `runtime` and `say` are those of ``open_runtime`` and count for a file only. Raises
+        `runtime` and `say` are those of ``open_runtime`` and apply to a file only. Raises
         ModelError, ConfigError or StartError as it does.
         """
         self.runtime: Runtime = (
@@ -93,7 +93,7 @@ class Pipeline:
         self._runtime_options = replace(
             runtime or RuntimeOptions(), runtime=self.runtime.name, device=self.runtime.device)
         self.batch = self.runtime.batch
-        """Most images, or tiles of them, in one run of the network."""
+        """Maximum number of images or tiles in one run of the network."""
         self._canvas = Canvas(self.spec.input_size)
         self._scratch = Scratch()
 
@@ -104,9 +104,9 @@ class Pipeline:
 
     def warm_up(self, most: int = 1) -> None:
         """
-        Run the network on empty images, once for each size of batch up to `most`.
+        Run the network on empty images, once for each batch size up to `most`.
 
-        The first run of a size is slow, and no frame should be.
+        The first run of a size is slow and should not delay a frame.
         """
         for count in range(1, most + 1):
             batch = self._canvas.batch(count)
@@ -116,10 +116,10 @@ class Pipeline:
 
     def choose_batch(self, most: int = MAX_BATCH) -> dict[int, float]:
         """
-        Set `batch` to the size of 1..`most` that gives the best rate on this machine.
+        Set `batch` to the size in 1..`most` with the best rate on this machine.
 
-        Returns the images per second of the network by size of batch, the chosen size last. Takes
-        about a second and, where the runtime compiles for a size of batch, as long as to open the
+        Returns the images per second of the network by batch size, the selected size last. This
+        takes about a second and, if the runtime compiles for a batch size, the time to open the
         model again.
         """
         def reopen(batch: int) -> Runtime:
@@ -134,24 +134,23 @@ class Pipeline:
     def run(self, image: np.ndarray, order: str = 'rgb', tasks: Collection[str] | None = None,
             label_map: np.ndarray | None = None) -> Perception:
         """
-        Return what the model sees in `image`.
+        Return the detections and label map of `image`.
 
-        `image` is uint8 [H, W, 3], its channels in `order` ('rgb' or 'bgr'), or [H, W] grey; any
-        strided or read-only view will do. `tasks` are those of the model that are wanted, all by
-        default; the results of others are None, and cost nothing. The label map is written into
-        `label_map`, uint8 [H, W], where that is given. Raises DataError for an image of another
-        kind or of an absurd size, ValueError for tasks that the model does not have.
+        `image` is uint8 [H, W, 3], its channels in `order` ('rgb' or 'bgr'), or [H, W] grey;
+        strided and read-only views are supported. `tasks` are the requested tasks of the model, by
+        default all; the results of others are None and are not computed. The label map is written
+        into `label_map`, uint8 [H, W], if given. Raises DataError for an image of another type or
+        of an unsupported size, ValueError for tasks that the model does not have.
         """
         return self.run_batch([Request(
             image, order, None if tasks is None else frozenset(tasks), label_map=label_map)])[0]
 
     def run_batch(self, requests: Sequence[Request]) -> list[Perception]:
         """
-        Return what the model sees in each of several images, which may differ in size.
+        Return the results of several images, which may differ in size.
 
-        The network runs on up to `batch` of them, or of their tiles, at once, as far as the same
-        tasks are wanted of them; the timings of each result are those of the whole batch.
-        Otherwise like `run`.
+        The network runs on up to `batch` images or tiles at once, if the same tasks are requested
+        for them; the timings of each result are those of the whole batch. Otherwise like `run`.
         """
         for request in requests:
             _check_image(request.image)
@@ -201,7 +200,7 @@ class _Frame:
         self._scale = (1.0, 1.0)
 
     def add(self, tile: Tile, letterbox: Letterbox, raw: RawOutputs, slot: int) -> None:
-        """Take what the network says in image `slot` of its batch about the next tile."""
+        """Add the outputs for the next tile, at index `slot` of the batch."""
         self._scale = letterbox.scale
         if raw.boxes is not None and raw.scores is not None and raw.classes is not None:
             self._parts.append(_select(
@@ -220,7 +219,7 @@ class _Frame:
             self._scratch)
 
     def detections(self) -> Detections | None:
-        """Return the detections of all tiles as those of one image; None where there are none."""
+        """Return the detections of all tiles as those of one image; None if there are none."""
         if not self._parts:
             return None
         if len(self._parts) == 1:
@@ -232,11 +231,11 @@ class _Frame:
 def _select(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, tile: Tile,
             letterbox: Letterbox, options: PipelineOptions, known: int) -> Detections:
     """
-    Return what thresholds and NMS leave of a tile's candidates, in pixels of the image.
+    Apply thresholds and NMS to a tile's candidates; boxes are in pixels of the image.
 
-    `known` is the number of classes that have a name; a file from elsewhere may say others.
+    `known` is the number of named classes; a foreign file may contain others.
     """
-    # Padding of the list of candidates has a score of 0; a NaN compares false.
+    # Padded candidates have a score of 0; NaN compares false.
     kept = np.flatnonzero((scores >= options.score_threshold) & (scores > 0)
                           & (classes >= 0) & (classes < known))
     mapped = letterbox.to_source(boxes[kept])
@@ -251,12 +250,12 @@ def _select(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, tile: Ti
 
 
 def _slices(box: tuple[int, int, int, int]) -> tuple[slice, slice]:
-    """Return the rows and columns of an array that (x0, y0, x1, y1) covers."""
+    """Return the rows and columns of an array covered by (x0, y0, x1, y1)."""
     return slice(box[1], box[3]), slice(box[0], box[2])
 
 
 def _check_image(image: np.ndarray) -> None:
-    """Raise DataError where `image` is not one that the pipeline takes."""
+    """Raise DataError if the pipeline does not support `image`."""
     if not isinstance(image, np.ndarray) or image.dtype != np.uint8 or not (
             image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 3)):
         what = (f'{image.dtype} {list(image.shape)}' if isinstance(image, np.ndarray)

@@ -1,5 +1,5 @@
 """
-Protobuf messages, walked over without a schema and written again.
+Reading and writing protobuf messages without a schema.
 
 The wire format is that of https://protobuf.dev/programming-guides/encoding/.
 """
@@ -13,13 +13,13 @@ from typing import NamedTuple
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 Span = tuple[int, int]
-"""Begin and end of bytes."""
+"""Start and end of a range of bytes."""
 
 Buffer = bytes | mmap.mmap
 
 
 class BrokenError(Exception):
-    """The bytes are not the protobuf message that they should be."""
+    """The bytes are not a valid protobuf message."""
 
 
 class Field(NamedTuple):
@@ -27,9 +27,9 @@ class Field(NamedTuple):
 
     number: int
     value: int | Span
-    """An integer, or where the field's bytes lie."""
+    """An integer, or the span of the field's bytes."""
     whole: Span
-    """Where the field lies, with its number and length."""
+    """Span of the whole field, including its number and length."""
 
 
 def fields_of(data: Buffer, span: Span) -> Iterator[tuple[int, int | Span]]:
@@ -39,7 +39,7 @@ def fields_of(data: Buffer, span: Span) -> Iterator[tuple[int, int | Span]]:
 
 
 def walk(data: Buffer, span: Span) -> Iterator[Field]:
-    """Yield the fields of the message in `span`; BrokenError where there is none."""
+    """Yield the fields of the message in `span`; BrokenError if it is not a message."""
     position, end = span
     while position < end:
         begin = position
@@ -65,14 +65,14 @@ def walk(data: Buffer, span: Span) -> Iterator[Field]:
 
 
 def span_of(value: int | Span) -> Span:
-    """Return the value of a field that has bytes; BrokenError where it is an integer."""
+    """Return the span of a field of bytes; BrokenError if it is an integer."""
     if isinstance(value, int):
-        raise BrokenError('a number stands where a message should')
+        raise BrokenError('a number instead of a message')
     return value
 
 
 def text_of(data: Buffer, value: int | Span) -> str:
-    """Return the value of a field that has text."""
+    """Return the value of a text field."""
     start, end = span_of(value)
     try:
         return data[start:end].decode('utf-8')
@@ -81,7 +81,7 @@ def text_of(data: Buffer, value: int | Span) -> str:
 
 
 def varints(data: Buffer, span: Span) -> Iterator[int]:
-    """Yield the integers of a packed field; BrokenError where there are none."""
+    """Yield the integers of a packed field; BrokenError if it is not one."""
     position, end = span
     while position < end:
         value, position = _varint(data, position, end)
@@ -89,12 +89,12 @@ def varints(data: Buffer, span: Span) -> Iterator[int]:
 
 
 def bytes_field(number: int, length: int) -> bytes:
-    """Return what stands before the `length` bytes of a field."""
+    """Return the header of a field of `length` bytes."""
     return _encoded(number << 3 | _BYTES) + _encoded(length)
 
 
 def _encoded(value: int) -> bytes:
-    """Return an integer of variable length."""
+    """Return an integer encoded with variable length."""
     result = bytearray()
     while value > 0x7f:
         result.append(value & 0x7f | 0x80)

@@ -1,8 +1,8 @@
 """
-The inference runtimes, and the choice of one for a model file.
+Registry of the inference runtimes, and selection of one for a model file.
 
-A runtime is one file with a class that follows ``Runtime``, registered by `register_runtime`.
-Those of this package are listed below: the list is read without importing them.
+A runtime is a class that follows ``Runtime``, listed below or registered by `register_runtime`.
+The list is read without importing the runtimes.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ from mtl_perception.spec import ModelSpec
 
 @dataclass(frozen=True)
 class Entry:
-    """A runtime; its module is imported when it is used, since its package may be missing."""
+    """A runtime; its module is imported on use, since its package may be missing."""
 
     suffix: str
-    """Of the model files that it reads."""
+    """Suffix of the model files that it reads."""
     module: str
     factory: str
     """Name of the class in `module` that follows ``Runtime``."""
     needs_driver: bool = False
-    """Whether its device cuda is NVIDIA's only, and not also AMD's under the same name."""
+    """Whether its device cuda requires NVIDIA's driver; torch also names AMD's GPUs cuda."""
 
 
 ONNX = '.onnx'
@@ -53,15 +53,15 @@ class Choice:
     runtime: str
     device: str
     needs: str = ''
-    """Precision without which it is not taken in this place of the order."""
+    """Precision required for this place in the order."""
     files: str = ''
-    """Number format of the only files for which it has this place in the order; '': of any."""
+    """Number format of files for which this place in the order applies; '': any."""
 
 
 AUTO_ORDER = [
     Choice('tensorrt', 'cuda'),
     Choice('onnxruntime', 'cuda'),
-    # Where the CPU does not compute in BF16, ONNX Runtime is faster: docs/deployment.md.
+    # Without BF16, ONNX Runtime is faster: docs/deployment.md.
     Choice('openvino', 'cpu', needs='bf16'),
     # ONNX Runtime is slow in INT8 on any CPU.
     Choice('openvino', 'cpu', files='int8'),
@@ -76,11 +76,11 @@ def register_runtime(name: str, entry: Entry, devices: Sequence[str], first: boo
     """
     Add the runtime `name`, for each of its `devices` ('cpu', 'cuda').
 
-    In the order of `auto` it is the last one, or the `first`. Call it before a command or node
-    reads its options. Raises ValueError for a name that is taken.
+    It is added to the order of `auto` at the end, or at the start if `first`. Call this before a
+    command or node reads its options. Raises ValueError if the name exists.
     """
     if name in runtime_names():
-        raise ValueError(f'there is a runtime {name!r} already')
+        raise ValueError(f'the runtime {name!r} is registered already')
     ENTRIES[name] = entry
     place = 0 if first else len(AUTO_ORDER)
     AUTO_ORDER[place:place] = [Choice(name, device) for device in devices]
@@ -93,7 +93,7 @@ def runtime_names() -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Rejection:
-    """A choice that was rejected, and why."""
+    """A rejected choice with the reason."""
 
     choice: Choice
     error: StartError
@@ -105,9 +105,10 @@ def open_runtime(path: str | Path, options: RuntimeOptions | None = None,
     Load the model file `path` and return it ready to run.
 
     'auto' chooses the first of `AUTO_ORDER` that reads the file, has the requested device and
-    starts; `say` receives in one line what runs and why nothing before it does. Raises ModelError
-    where the file is not a model, ConfigError for an invalid choice, StartError where the
-    requested runtime cannot start here. Cheap checks come before anything is loaded.
+    starts; `say` receives one line with the selected runtime and the reasons why earlier ones were
+    rejected. Raises ModelError if the file is not a model, ConfigError for an invalid choice,
+    StartError if the requested runtime cannot start here. Cheap checks are made before a library
+    is loaded.
     """
     options = options or RuntimeOptions()
     path = Path(path).expanduser()
@@ -131,7 +132,7 @@ def read_spec(path: str | Path) -> ModelSpec:
     """
     Return the spec of the model file `path`, if possible without loading a runtime.
 
-    Raises ModelError where it is not a model, StartError where it is a checkpoint and torch is
+    Raises ModelError if it is not a model, StartError if it is a checkpoint and torch is
     missing.
     """
     path = Path(path).expanduser()
@@ -143,14 +144,15 @@ def read_spec(path: str | Path) -> ModelSpec:
 
 def choices(path: Path, options: RuntimeOptions) -> list[Choice]:
     """
-    Return what may run the model file `path`, in the order in which it is tried; never empty.
+    Return the choices for the model file `path`, in the order in which they are tried; never
+    empty.
 
-    The order depends on the file's header. Raises ModelError where `path` is not a model,
-    ConfigError where `options` exclude all.
+    The order depends on the file's header. Raises ModelError if `path` is not a model,
+    ConfigError if `options` exclude all.
     """
     if options.runtime not in runtime_names():
         raise ConfigError(
-            f'no runtime {options.runtime!r}; there are {", ".join(runtime_names())}')
+            f'no runtime {options.runtime!r}; the runtimes are {", ".join(runtime_names())}')
     check_model_file(path)
     if options.runtime == 'auto':
         order: Sequence[Choice] = AUTO_ORDER
@@ -158,7 +160,7 @@ def choices(path: Path, options: RuntimeOptions) -> list[Choice]:
         suffix = ENTRIES[options.runtime].suffix
         if path.suffix != suffix:
             raise ModelError(
-                f'{path}: the runtime {options.runtime} reads {suffix} files; choose the runtime '
+                f'{path}: the runtime {options.runtime} reads {suffix} files; select the runtime '
                 f'auto or another model')
         order = [choice for choice in AUTO_ORDER
                  if choice.runtime == options.runtime
@@ -181,7 +183,7 @@ def choices(path: Path, options: RuntimeOptions) -> list[Choice]:
 
 
 def start(choice: Choice, path: Path, options: RuntimeOptions, say: Say = silent) -> Runtime:
-    """Return the runtime of `choice` with the model; StartError where it cannot start."""
+    """Return the runtime of `choice` with the model; StartError if it cannot start."""
     if options.runtime == options.device == 'auto':
         _check_machine(choice)
     runtime = load(choice.runtime)
@@ -196,7 +198,7 @@ def start(choice: Choice, path: Path, options: RuntimeOptions, say: Say = silent
 
 
 def _check_machine(choice: Choice) -> None:
-    """Raise StartError where the machine excludes `choice`, before its package is loaded."""
+    """Raise StartError if the machine excludes `choice`, before its package is loaded."""
     if choice.device == 'cuda' and ENTRIES[choice.runtime].needs_driver and not has_cuda_driver():
         raise StartError(f'there is no CUDA driver ({CUDA_DRIVER})', 'check it with nvidia-smi')
     if choice.needs == 'bf16' and not may_compute_bf16():
@@ -208,7 +210,7 @@ def _no_precision(choice: Choice) -> StartError:
 
 
 def load(name: str) -> type[Runtime]:
-    """Return the class of the runtime `name`; StartError where its package does not load."""
+    """Return the class of the runtime `name`; StartError if its package does not load."""
     entry = ENTRIES[name]
     try:
         factory: type[Runtime] = getattr(import_module(entry.module), entry.factory)
@@ -217,14 +219,14 @@ def load(name: str) -> type[Runtime]:
     except (ImportError, OSError) as error:
         if (getattr(error, 'name', None) or '').startswith(__package__.partition('.')[0]):
             raise
-        # Installed, but not for this Python, NumPy or system; its own words are on stderr.
+        # Installed, but not for this Python, NumPy or system; its own messages are on stderr.
         raise StartError(f'its package does not load ({one_line(error)})',
                          'install it again') from None
     return factory
 
 
 def reasons(rejected: Sequence[Rejection]) -> str:
-    """Return in one line why each of these was rejected."""
+    """Return the reasons of the rejections in one line."""
     devices: dict[tuple[str, str], list[str]] = {}
     for rejection in rejected:
         key = rejection.choice.runtime, rejection.error.reason

@@ -1,4 +1,4 @@
-"""What the pipeline finds in a frame: plain numpy, shared by node, commands and evaluation."""
+"""Results of a frame in plain numpy, shared by node, commands and evaluation."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Detections:
     """
 
     boxes: np.ndarray
-    """float32 [N, 4]: x0, y0, x1, y1, inside the image and never empty."""
+    """float32 [N, 4]: x0, y0, x1, y1, inside the image, never empty."""
     scores: np.ndarray
     """float32 [N] in 0..1."""
     classes: np.ndarray
@@ -28,12 +28,12 @@ class Detections:
 
 @dataclass(frozen=True)
 class Timings:
-    """Seconds of wall clock that an image, or the batch that it came in, spent in each stage."""
+    """Wall-clock seconds that an image, or its batch, spent in each stage."""
 
     preprocess: float
     """Tiles and letterbox."""
     run: float
-    """The runtime: the network itself, copies to and from its device included."""
+    """The runtime: the network, including copies to and from its device."""
     postprocess: float
     """Thresholds, NMS, boxes and label map back to the source image."""
 
@@ -46,7 +46,7 @@ class Perception:
     height: int
     """Size of the source image in pixels."""
     detections: Detections | None
-    """None where the model does not detect; empty where it saw nothing."""
+    """None if the model does not detect; empty if nothing was detected."""
     label_map: np.ndarray | None
     """uint8 [height, width], indices into the names of ``ModelSpec.segmentation``, or None."""
     timings: Timings

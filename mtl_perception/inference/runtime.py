@@ -1,9 +1,9 @@
 """
-The one interface of everything that runs a model.
+The common interface of all inference runtimes.
 
-A runtime is a file of its own: it reads the model's spec, puts the deployable graph on a device
-and runs it. Thresholds, NMS and sizes of source images are the pipeline's concern; which runtime
-is taken is the registry's.
+A runtime reads the model's spec, loads the deployable graph on a device and runs it; each has its
+own module. Thresholds, NMS and sizes of source images belong to the pipeline, the choice of a
+runtime to the registry.
 """
 
 from __future__ import annotations
@@ -26,34 +26,34 @@ PRECISIONS = ('auto', 'fp32', 'bf16')
 MAX_THREADS = 256
 
 MAX_BATCH = 4
-"""Most images in one run of a network; it bounds the memory that a large image takes."""
+"""Maximum number of images in one run of a network; bounds the memory used for a large image."""
 
 Say = Callable[[str], object]
-"""Takes a line for the user: a log of a node, or the terminal."""
+"""Receives a line for the user: the log of a node, or the terminal."""
 
 
 @dataclass(frozen=True)
 class RuntimeOptions:
-    """How a model is run; ConfigError where a value is impossible."""
+    """How a model is run; ConfigError if a value is invalid."""
 
     runtime: str = 'auto'
     """Name of a runtime, or 'auto'; see ``mtl_perception.inference.registry``."""
     device: str = 'auto'
-    """One of `DEVICES`; 'auto' takes CUDA where a runtime has it."""
+    """One of `DEVICES`; 'auto' selects CUDA if a runtime supports it."""
     precision: str = 'auto'
-    """One of `PRECISIONS`; 'auto' is the model's own, or BF16 where the CPU computes that."""
+    """One of `PRECISIONS`; 'auto' is that of the model, or BF16 if the CPU computes in it."""
     threads: int = 0
-    """Number of CPU threads; 0: as many as this process may use."""
+    """Number of CPU threads; 0: the number of cores available to this process."""
     cache: Path | None = None
-    """Folder for what is compiled for this machine; None: the user's cache folder."""
+    """Folder for compiled models; None: the user's cache folder."""
     batch: int = 1
-    """Images that a graph on a CPU is made for, at most; see ``Runtime.batch``."""
+    """Maximum batch size for which a CPU graph is compiled; see ``Runtime.batch``."""
 
     def __post_init__(self) -> None:
         for name, choices in (('device', DEVICES), ('precision', PRECISIONS)):
             if getattr(self, name) not in choices:
                 raise ConfigError(
-                    f'no {name} {getattr(self, name)!r}; there are {", ".join(choices)}')
+                    f'no {name} {getattr(self, name)!r}; the choices are {", ".join(choices)}')
         if type(self.threads) is not int or not 0 <= self.threads <= MAX_THREADS:
             raise ConfigError(f'threads {self.threads!r} is not in 0..{MAX_THREADS}')
         if type(self.batch) is not int or not 1 <= self.batch <= MAX_BATCH:
@@ -62,15 +62,15 @@ class RuntimeOptions:
 
 @dataclass(frozen=True)
 class RuntimeFacts:
-    """What a runtime that is installed can do on this machine."""
+    """Capabilities of an installed runtime on this machine."""
 
     version: str
     devices: tuple[str, ...]
-    """Those of `DEVICES` that it can use now."""
+    """The usable devices, a subset of `DEVICES`."""
     precisions: tuple[str, ...]
-    """Number formats that it computes in on these devices, its own choice first."""
+    """Number formats that it computes in on these devices, its default first."""
     missing: dict[str, StartError] = field(default_factory=dict)
-    """Device that it knows but cannot use now -> why not, and what to do."""
+    """Supported device that is not usable -> the reason and the remedy."""
 
 
 class Runtime(Protocol):
@@ -81,44 +81,44 @@ class Runtime(Protocol):
     device: str
     """'cpu' or 'cuda'."""
     precision: str
-    """Number format that the network is computed in: 'fp32', 'bf16', 'int8/bf16', ..."""
+    """Number format in which the network is computed: 'fp32', 'bf16', 'int8/bf16', ..."""
     spec: ModelSpec
     batch: int
-    """Most images that it runs at once; more take several turns."""
+    """Maximum number of images in one run; larger batches are split."""
 
     def __init__(self, path: Path, device: str, options: RuntimeOptions, say: Say) -> None:
         """
         Load the model file `path` on `device`, 'cpu' or 'cuda'.
 
-        `options.device` is ignored; it may be 'auto'. `say` receives what takes long.
-        Raises ModelError where the file is no model of this package, StartError where this
-        runtime cannot run it here, with what to do.
+        `options.device` is ignored; it may be 'auto'. `say` receives messages about steps that
+        take long. Raises ModelError if the file is not a model of this package, StartError with a
+        remedy if this runtime cannot run it here.
         """
 
     @classmethod
     def facts(cls) -> RuntimeFacts:
-        """Return what the runtime can do here; StartError where it cannot do anything."""
+        """Return the capabilities on this machine; StartError if there are none."""
         ...
 
     def run(self, images: np.ndarray, tasks: Collection[str] | None = None) -> RawOutputs:
         """
         Run the network on uint8 [B, H, W, 3] RGB, contiguous, of the spec's input size.
 
-        `tasks` are those of ``spec.tasks`` whose outputs are wanted, all by default; nothing is
-        computed that only others need, but for the first moments in which a task is asked for
-        alone. `images` is only read, and no longer needed when the call returns. The outputs may
-        lie in the runtime's memory: they are valid until the next run. ValueError: another shape
-        or type, or a task that the model does not have.
+        `tasks` is the subset of ``spec.tasks`` whose outputs are requested, by default all; layers
+        that only other tasks need are not computed, except until the graph of a newly requested
+        single task is ready. `images` is not modified, and not used after the call returns. The
+        outputs may be views of the runtime's memory and are valid until the next run. Raises
+        ValueError for another shape or type, or for a task that the model does not have.
         """
         ...
 
 
 def silent(line: str) -> None:
-    """Take a line for the user and drop it."""
+    """Drop a line for the user."""
 
 
 def not_installed(error: ModuleNotFoundError) -> StartError:
-    """Return the error of a missing package; `error` is raised if it is not a requirement."""
+    """Return the StartError for a missing package; raise `error` if it is not a requirement."""
     how = remedy(error.name or '')
     if how is None:
         raise error

@@ -1,9 +1,9 @@
 """
-Detections of overlapping tiles made one: an object on a seam counts once.
+Merging the detections of overlapping tiles, so that an object on a seam is reported once.
 
-Where two tiles overlap, an object can be seen twice: whole in both, whole in one and cut by the
-border of the other, or, if it is longer than the overlap, cut in both. IoU alone, as in NMS, does
-not tell a part from its whole.
+Where two tiles overlap, an object can be detected twice: whole in both, whole in one and cut by
+the border of the other, or, if it is longer than the overlap, cut in both. IoU alone, as in NMS,
+does not distinguish a part from the whole object.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ CUT_MARGIN = 4.0
 """A box that ends within this distance, in network pixels, of a tile's border is cut by it."""
 
 PART_COVER = 0.5
-"""A part goes where a whole object of its class in another tile covers this share of it."""
+"""A part is removed if a whole object of its class in another tile covers this share of it."""
 
 TWIN_IOU = 0.3
 """
-Two boxes of a class in two tiles are one object from this IoU on, each with one twin at most.
+Boxes of one class in two tiles are one object from this IoU on; each has at most one duplicate.
 
-Lower than is usual for NMS: 2 pixels of difference leave a person of 12x19 pixels an IoU of 0.6.
+Lower than usual for NMS: an offset of 2 pixels reduces the IoU of a 12x19 person to 0.6.
 """
 
 PIECE_SPAN = 0.75
 PIECE_IOU = 0.5
 """
-Two parts are one object where each fills this share of the overlap's breadth and their extents
-along the seam have this IoU.
+Two parts are one object if each fills this share of the overlap's width and their extents along
+the seam have this IoU.
 """
 
 
@@ -43,7 +43,7 @@ def merge_tiles(tiles: Sequence[Tile], parts: Sequence[Detections], scale: tuple
     Return the detections of the whole image from those of each of its tiles.
 
     All boxes are in pixels of the source image; `scale` is network pixels per source pixel, along
-    x and y, in every tile. `threshold` and `limit` are those of the NMS that comes last.
+    x and y, in every tile. `threshold` and `limit` are those of the final NMS.
     """
     boxes = np.concatenate([part.boxes for part in parts])
     scores = np.concatenate([part.scores for part in parts])
@@ -80,7 +80,7 @@ def merge_tiles(tiles: Sequence[Tile], parts: Sequence[Detections], scale: tuple
 
 def _cut_sides(tiles: Sequence[Tile], parts: Sequence[Detections],
                scale: tuple[float, float]) -> np.ndarray:
-    """Return bool [N, 4]: is the box's left, top, right, bottom at a border inside the image."""
+    """Return bool [N, 4]: whether each side of a box is at a tile border inside the image."""
     outer = np.array([tile.box for tile in tiles])
     image = np.concatenate([outer[:, :2].min(axis=0), outer[:, 2:].max(axis=0)])
     margin = CUT_MARGIN / np.array(scale * 2)
@@ -92,9 +92,10 @@ def _cut_sides(tiles: Sequence[Tile], parts: Sequence[Detections],
 def _neighbours(tiles: Sequence[Tile], parts: Sequence[Detections], boxes: np.ndarray
                 ) -> Iterator[tuple[Tile, Tile, np.ndarray, np.ndarray]]:
     """
-    Yield each two tiles that overlap, and the indices of either's boxes that reach into the other.
+    Yield all pairs of overlapping tiles with the indices of the boxes that reach into the other
+    tile.
 
-    Only these can be of one object; memory and time do not grow with the square of all boxes.
+    Only these can belong to one object; this avoids comparing all pairs of boxes.
     """
     ends = np.cumsum([0, *(len(part) for part in parts)])
     for i, one in enumerate(tiles):
@@ -113,7 +114,7 @@ def _neighbours(tiles: Sequence[Tile], parts: Sequence[Detections], boxes: np.nd
 
 def _intersections(boxes: np.ndarray, classes: np.ndarray, some: np.ndarray, others: np.ndarray
                    ) -> tuple[tuple[np.ndarray, np.ndarray], np.ndarray]:
-    """Return areas [S, 1] and [1, O], and the area [S, O] that boxes of one class share, or -1."""
+    """Return areas [S, 1] and [1, O], and the common area [S, O] of boxes of one class, or -1."""
     one, other = boxes[some].T[:, :, None], boxes[others].T[:, None]
     widths = np.minimum(one[2], other[2]) - np.maximum(one[0], other[0])
     heights = np.minimum(one[3], other[3]) - np.maximum(one[1], other[1])
@@ -125,7 +126,7 @@ def _intersections(boxes: np.ndarray, classes: np.ndarray, some: np.ndarray, oth
 
 def _twins(boxes: np.ndarray, classes: np.ndarray, some: np.ndarray, others: np.ndarray
            ) -> Iterator[tuple[int, int]]:
-    """Yield pairs of boxes, one of each tile, that are one object; each box at most once."""
+    """Yield pairs of duplicate boxes, one from each tile; each box at most once."""
     areas, common = _intersections(boxes, classes, some, others)
     iou = common / np.maximum(areas[0] + areas[1] - common, 1e-9)
     rows, columns = np.nonzero(iou >= TWIN_IOU)
@@ -139,7 +140,7 @@ def _twins(boxes: np.ndarray, classes: np.ndarray, some: np.ndarray, others: np.
 
 def _pieces(first: Tile, second: Tile, boxes: np.ndarray, classes: np.ndarray, cut: np.ndarray,
             some: np.ndarray, others: np.ndarray) -> Iterator[tuple[int, int]]:
-    """Yield pairs of parts, one of each of two tiles side by side, that are one object."""
+    """Yield pairs of parts of one object, one from each of two adjacent tiles."""
     for axis in (0, 1):
         across = 1 - axis
         begin, end = second.box[axis], first.box[axis + 2]

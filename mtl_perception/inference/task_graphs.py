@@ -1,4 +1,4 @@
-"""A model's graph, and those of some of its tasks, which compute nothing for the others."""
+"""Selection between a model's whole graph and the graphs of single tasks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mtl_perception.spec import ModelSpec
 
 
 class Graph(Protocol):
-    """A graph that is loaded."""
+    """A loaded graph."""
 
     def run(self, images: np.ndarray) -> RawOutputs:
         """Return all outputs for `images`; see ``Runtime.run``."""
@@ -25,16 +25,16 @@ class Graph(Protocol):
 
 class TaskGraphs:
     """
-    Runs the graph of the tasks that are asked for.
+    Runs the graph of the requested tasks.
 
-    That of the whole model is there from the start. One of some tasks is made, by a thread, when
-    it is first asked for, and kept: until then, and where it cannot be made, the whole one runs in
-    its place, so that no image waits.
+    The whole graph is loaded from the start. The graph of some tasks is loaded by a thread when it
+    is first requested, and kept. Until it is ready, or if it cannot be loaded, the whole graph is
+    run instead, so that no image waits.
     """
 
     def __init__(self, spec: ModelSpec, whole: Graph, make: Callable[[ModelSpec], Graph],
                  say: Say) -> None:
-        """Take the model's graph; `make` loads that of a spec with some of the tasks."""
+        """Use the whole graph; `make` loads the graph of a spec with some of the tasks."""
         self._spec = spec
         self._whole = whole
         self._make = make
@@ -59,7 +59,7 @@ class TaskGraphs:
         return outputs_only(self._whole.run(images), spec)
 
     def wait(self) -> None:
-        """Wait until the graphs that were asked for are there."""
+        """Wait until the requested graphs are loaded."""
         for thread in self._threads.values():
             thread.join()
 
@@ -68,10 +68,10 @@ class TaskGraphs:
             self._parts[spec.tasks] = self._make(spec)
             give_back_freed_memory()
         except MtlError as error:
-            self._say(f'{" and ".join(spec.tasks)} costs as much alone as all tasks do: {error}')
+            self._say(f'{" and ".join(spec.tasks)} alone takes as long as all tasks: {error}')
 
 
 def outputs_only(raw: RawOutputs, spec: ModelSpec) -> RawOutputs:
-    """Return those outputs that a model of `spec` has."""
+    """Return only the outputs of a model of `spec`."""
     names = output_names(spec)
     return replace(raw, **{name: None for name in vars(raw) if name not in names})

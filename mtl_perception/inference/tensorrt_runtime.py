@@ -1,9 +1,9 @@
 """
 The deployable graph in an ONNX file, compiled by TensorRT for the GPU.
 
-The engine is built at the first start, which takes minutes on a Jetson, and kept; see
-``mtl_perception.inference.trt.engine_cache``, and `mtl build-engine` to build it beforehand. A
-task that is asked for alone has an engine of its own.
+The engine is built at the first start, which takes minutes on a Jetson, and cached; see
+``mtl_perception.inference.trt.engine_cache``, and `mtl build-engine` to build it in advance. A
+single task has its own engine.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mtl_perception.inference.trt.engine_cache import engine_name, EngineFolder,
 from mtl_perception.inference.trt.gpu import current_gpu
 from mtl_perception.spec import ModelSpec
 
-# What loads TensorRT is imported where there is a GPU for it.
+# Modules that load TensorRT are imported only if there is a GPU.
 
 _PRECISIONS = ('fp32', 'fp16', 'bf16', 'int8')
 
@@ -37,7 +37,7 @@ class TensorRtRuntime:
     name: ClassVar[str] = 'tensorrt'
 
     def __init__(self, path: Path, device: str, options: RuntimeOptions, say: Say) -> None:
-        """Load the ONNX file `path`, building its engine if need be; see ``Runtime``."""
+        """Load the ONNX file `path`, building its engine if necessary; see ``Runtime``."""
         header = read_onnx_header(path)
         self.spec = header.spec
         self.device = device
@@ -74,9 +74,10 @@ class TensorRtRuntime:
     @classmethod
     def facts(cls) -> RuntimeFacts:
         """
-        Return what TensorRT can do here; it computes in the number format of the model.
+        Return the capabilities of TensorRT on this machine; it computes in the model's number
+        format.
 
-        CUDA is asked first: where there is no GPU, TensorRT is not loaded.
+        CUDA is queried first: without a GPU, TensorRT is not loaded.
         """
         found = flavour.flavour()
         try:
@@ -96,7 +97,6 @@ class TensorRtRuntime:
         """
         Run the network; see ``Runtime.run``.
 
-        Batches larger than the engine was built for are run in several turns. Raises StartError
-        where CUDA fails.
+        Batches larger than the engine supports are split. Raises StartError if CUDA fails.
         """
         return self._graphs.run(images, tasks)

@@ -1,8 +1,8 @@
 """
-An image much larger than the network's input, cut into overlapping tiles.
+Cutting an image larger than the network input into overlapping tiles.
 
-Small objects are lost when a large image is shrunk to the input's size. Tiles keep their size, at
-the price of one forward pass each; they overlap so that an object on a seam is whole in one of
+Small objects are lost when a large image is shrunk to the input size. Tiles preserve their size,
+at the cost of one forward pass each; they overlap so that an object on a seam is whole in one of
 them.
 """
 
@@ -17,13 +17,13 @@ import re
 from mtl_perception.errors import ConfigError
 
 AUTO_RATIO = 1.5
-"""`auto` cuts an image that is more than this many times the input's size on a side."""
+"""`auto` cuts an image if a side exceeds this multiple of the input's."""
 
 MIN_SCALE = 0.8
 """
-Least scale of the tiles of `auto`, in network pixels per source pixel.
+Minimum scale of the tiles of `auto`, in network pixels per source pixel.
 
-Exactly 1 would cost 6 tiles for 1280x720 and an input of 640x640; 0.89 makes it 2.
+A scale of 1 would require 6 tiles for 1280x720 and an input of 640x640; 0.89 requires 2.
 """
 
 MIN_OVERLAP = 0.2
@@ -32,7 +32,7 @@ MIN_OVERLAP_PIXELS = 96
 
 MAX_ROWS = 32
 MIN_TILE = 32
-"""A side of the image is cut into fewer tiles than asked for where they would be smaller."""
+"""A side is cut into fewer tiles than requested if they would be smaller than this."""
 
 Box = tuple[int, int, int, int]
 
@@ -42,9 +42,9 @@ class Tile:
     """A part of the source image; boxes are (x0, y0, x1, y1) in its pixels."""
 
     box: Box
-    """What the network sees."""
+    """The part that the network processes."""
     cell: Box
-    """What the tile answers for in the label map, up to the middle of each overlap."""
+    """The part of the label map taken from this tile, up to the middle of each overlap."""
 
 
 def parse_tiles(text: str) -> tuple[int, int] | str:
@@ -66,7 +66,7 @@ def plan_tiles(source: tuple[int, int], network: tuple[int, int], tiles: str) ->
     Return the tiles, row by row and all of one size, for an image of size `source`.
 
     Sizes are (width, height); `network` is the input's. `tiles` is 'off', 'auto' or
-    'ROWSxCOLUMNS'. Raises ConfigError where `tiles` is none of these.
+    'ROWSxCOLUMNS'. Raises ConfigError if `tiles` is none of these.
     """
     choice = parse_tiles(tiles)
     if choice == 'off' or (choice == 'auto' and all(
@@ -78,7 +78,7 @@ def plan_tiles(source: tuple[int, int], network: tuple[int, int], tiles: str) ->
             _fewest(src, net / MIN_SCALE) for src, net in zip(source, network, strict=True))
         needed = _tile_side(source[0], columns), _tile_side(source[1], rows)
         scale = min(1, network[0] / needed[0], network[1] / needed[1])
-        # At this scale a tile can have the input's whole size: all of it is overlap gained.
+        # At this scale a tile can have the full input size, which increases the overlap.
         width, height = (
             min(src, max(least, int(net / scale)))
             for src, net, least in zip(source, network, needed, strict=True))
@@ -94,7 +94,7 @@ def plan_tiles(source: tuple[int, int], network: tuple[int, int], tiles: str) ->
 
 
 def _tile_side(side: int, count: int) -> int:
-    """Return the side of `count` tiles that cover `side` pixels with the least overlap allowed."""
+    """Return the side of `count` tiles that cover `side` pixels with the minimum overlap."""
     by_share = side / (count - MIN_OVERLAP * (count - 1))
     by_pixels = (side + MIN_OVERLAP_PIXELS * (count - 1)) / count
     by_half = 2 * side / (count + 1)
@@ -102,7 +102,7 @@ def _tile_side(side: int, count: int) -> int:
 
 
 def _fewest(side: int, longest: float) -> int:
-    """Return the least number of tiles not longer than `longest` that cover `side` pixels."""
+    """Return the minimum number of tiles of at most `longest` that cover `side` pixels."""
     count = 1
     while _tile_side(side, count) > longest:
         count += 1
@@ -110,7 +110,7 @@ def _fewest(side: int, longest: float) -> int:
 
 
 def _spread(side: int, tile: int, count: int) -> list[tuple[int, int, int]]:
-    """Return start, begin of the cell and end of the cell of `count` tiles spread evenly."""
+    """Return start, cell start and cell end of `count` evenly spread tiles."""
     starts = [round(i * (side - tile) / max(count - 1, 1)) for i in range(count)]
     seams = [(start + tile + following) // 2 for start, following in pairwise(starts)]
     return list(zip(starts, [0, *seams], [*seams, side], strict=True))

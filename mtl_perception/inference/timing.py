@@ -1,4 +1,4 @@
-"""How long runtimes take for the same image, measured side by side."""
+"""Interleaved timing of several runtimes on the same image."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from mtl_perception.inference.registry import choices, start
 from mtl_perception.inference.runtime import PRECISIONS, Runtime, RuntimeOptions, Say, silent
 
 WARM_UPS = 3
-"""Runs that are not counted: the first ones compile, ask for memory and wake the cores."""
+"""Runs that are not counted: the first ones compile, allocate memory and raise the CPU clock."""
 
 
 def startable(path: Path, options: RuntimeOptions, say: Say = silent) -> Iterator[Runtime]:
     """
-    Yield the model in every runtime, on every device and in every precision that starts here.
+    Yield the model in all usable runtimes, devices and precisions.
 
     `options` restrict runtime, device and precision; 'auto' is all of them.
-    Raises ModelError where `path` is not a model.
+    Raises ModelError if `path` is not a model.
     """
     asked = (options.precision,)
     for choice in dict.fromkeys(replace(choice, needs='', files='')
@@ -33,7 +33,7 @@ def startable(path: Path, options: RuntimeOptions, say: Say = silent) -> Iterato
             with contextlib.suppress(StartError):
                 yield start(choice, path, replace(options, precision=precision), say)
                 started = True
-        if not started and options.precision == 'auto':  # in the model's own, such as INT8
+        if not started and options.precision == 'auto':  # in the model's precision, such as INT8
             with contextlib.suppress(StartError):
                 yield start(choice, path, options, say)
 
@@ -42,8 +42,8 @@ def time_side_by_side(runtimes: Sequence[Runtime], runs: int, batch: int = 1) ->
     """
     Return the seconds of each run of each runtime: float64 [runtimes, runs].
 
-    They take turns, so that whatever else the machine does meets all of them. The image is
-    noise: how long a network takes does not depend on what it sees.
+    Runs are interleaved, so that other load affects all runtimes alike. The image is noise, since
+    the time of a network does not depend on the image.
     """
     random = np.random.default_rng(0)
     sizes = [runtime.spec.input_size for runtime in runtimes]

@@ -1,4 +1,4 @@
-"""A checkpoint run by torch itself; the one place where `inference` reaches `models`."""
+"""A checkpoint run by torch; the only module of `inference` that imports `models`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mtl_perception.models.graph import DeployableGraph
 from mtl_perception.spec import ModelSpec
 
 _WARM_UPS = 3
-"""Runs before a CUDA graph is captured, as torch's notes on CUDA graphs ask for."""
+"""Runs before a CUDA graph is captured, as required by torch's notes on CUDA graphs."""
 
 
 class TorchRuntime:
@@ -29,7 +29,7 @@ class TorchRuntime:
     _launch: Callable[[Tensor, tuple[str, ...]], tuple[Tensor, ...]]
 
     def __init__(self, path: Path, device: str, options: RuntimeOptions, say: Say) -> None:
-        """Load the checkpoint `path`; the number of threads is torch's, so the whole process's."""
+        """Load the checkpoint `path`; sets torch's number of threads for the whole process."""
         if options.precision not in ('auto', 'fp32'):
             raise StartError(f'it computes in fp32, not {options.precision}')
         if options.threads:
@@ -44,7 +44,7 @@ class TorchRuntime:
         """
         Return a runtime of `network` itself, which is moved to the device and not copied.
 
-        It may be trained on between two runs.
+        It may be trained further between two runs.
         """
         runtime = cls.__new__(cls)
         runtime._take(spec, network, device)
@@ -52,7 +52,7 @@ class TorchRuntime:
 
     @classmethod
     def facts(cls) -> RuntimeFacts:
-        """Return what torch can do here."""
+        """Return the capabilities of torch on this machine."""
         if torch.cuda.is_available():
             return RuntimeFacts(torch.__version__, ('cuda', 'cpu'), ('fp32',))
         return RuntimeFacts(torch.__version__, ('cpu',), ('fp32',), {
@@ -71,7 +71,7 @@ class TorchRuntime:
         check_batch(images, self.spec)
         spec = self.spec if tasks is None else self.spec.only(tasks)
         if not images.flags.writeable:
-            images = images.copy()  # no tensor is read-only
+            images = images.copy()  # torch has no read-only tensors
         with torch.inference_mode():
             outputs = self._launch(torch.from_numpy(images), spec.tasks)
             return RawOutputs(**{
@@ -81,11 +81,11 @@ class TorchRuntime:
 
 class _CudaGraphs:
     """
-    A graph that is launched as a whole, not kernel by kernel.
+    The network as a CUDA graph, launched as a whole instead of kernel by kernel.
 
-    There is one capture for each size of batch and choice of tasks.
+    There is one capture for each batch size and set of tasks.
 
-    What cannot be captured runs kernel by kernel.
+    If the capture fails, kernels are launched one by one.
     """
 
     def __init__(self, graph: nn.Module, say: Say) -> None:
@@ -97,7 +97,7 @@ class _CudaGraphs:
         self._can_capture = True
 
     def __call__(self, images: Tensor, tasks: tuple[str, ...]) -> tuple[Tensor, ...]:
-        """Return the outputs, on the GPU, for `images` on the CPU; the next call writes there."""
+        """Return the outputs on the GPU for `images` on the CPU; valid until the next call."""
         key = len(images), tasks
         if key not in self._captured and self._can_capture:
             self._capture(images, tasks)

@@ -1,4 +1,4 @@
-"""What an architecture is to the rest of the package: the base of all networks."""
+"""Base class of all networks: the interface of an architecture."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mtl_perception.models.outputs import NetworkOutputs
 
 
 class ClassRows(NamedTuple):
-    """Parameters whose leading dimension goes over the classes of a task."""
+    """Parameters whose leading dimension is that of the classes of a task."""
 
     prefix: str
-    """Of the parameters' names: all of them (weight, bias) have this layout."""
+    """Prefix of the parameters' names; all of them (weight, bias) have this layout."""
     before: int = 0
-    """Leading rows that belong to no class, such as those of SSD's background."""
+    """Number of leading rows that belong to no class, such as SSD's background."""
     each: int = 1
-    """Rows of one class; they lie together."""
+    """Number of rows of one class, which are adjacent."""
 
     def rows(self, index: int) -> slice:
         """Return the rows of class `index`."""
@@ -28,28 +28,28 @@ class ClassRows(NamedTuple):
 
 class Architecture(nn.Module):
     """
-    A multitask network made of a `ModelSpec`; a task without a label set costs nothing.
+    A multitask network built from a `ModelSpec`; a task without label set has no layers.
 
-    Direct children are `backbone` and the parts that `mtl info` prices one by one.
+    Direct children are `backbone` and the parts whose cost `mtl info` lists.
     """
 
     BACKBONE: ClassVar[str]
     INPUT_SIZE: ClassVar[tuple[int, int]]
     """Defaults of `mtl train`: backbone, width and height in pixels."""
     OPTIONS: ClassVar[tuple[str, ...]]
-    """Fields of the spec that only some architectures have, and this one has."""
+    """Optional fields of the spec that this architecture supports."""
     CRITERION: ClassVar[str]
-    """Name of the detection loss in `training.criteria` that this architecture learns by."""
+    """Name of this architecture's detection loss in `training.criteria`."""
 
     def forward(self, images: Tensor, tasks: Collection[str] | None = None) -> NetworkOutputs:
         """
         Return the outputs for normalised RGB images [B, 3, H, W] of any size from 32x32.
 
-        Of `tasks` alone, where they are given: the heads of others are not run.
+        If `tasks` is given, only their heads are run.
         """
         raise NotImplementedError
 
     @property
     def class_parameters(self) -> dict[str, tuple[ClassRows, ...]]:
-        """The parameters that are per class, of each task that is switched on."""
+        """The per-class parameters of each enabled task."""
         raise NotImplementedError

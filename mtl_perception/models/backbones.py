@@ -1,8 +1,8 @@
 """
 Backbones: torchvision classifiers cut at strides 4, 8, 16 and 32.
 
-A new backbone is one more entry in `BACKBONES`: torchvision's name of the model and the four
-nodes after which the stages C2 to C5 are taken.
+A new backbone is an entry in `BACKBONES`: torchvision's name of the model and the four nodes whose
+outputs are the stages C2 to C5.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ BACKBONES: dict[str, tuple[str, str, str, str]] = {
 }
 
 NO_WEIGHTS = 'none'
-"""What to give instead of weights for a backbone that starts from random numbers."""
+"""Value of the option for weights that keeps the random initialisation."""
 
 
 def build_backbone(name: str) -> nn.Module:
@@ -43,11 +43,12 @@ def build_backbone(name: str) -> nn.Module:
     torchvision model. Raises ConfigError for a name without an entry.
     """
     if name not in BACKBONES:
-        raise ConfigError(f'no backbone {name!r}; there are {", ".join(sorted(BACKBONES))}')
+        raise ConfigError(
+            f'no backbone {name!r}; the backbones are {", ".join(sorted(BACKBONES))}')
     model = get_model(name, weights=None)
     for block in list(model.modules()):
         for part, module in block.named_children():
-            # Those of squeeze and excitation are inside of stages.
+            # Nodes of squeeze and excitation are inside stages.
             if isinstance(module, nn.AdaptiveAvgPool2d) and module.output_size in (1, (1, 1)):
                 setattr(block, part, GlobalPool())
     return create_feature_extractor(model, dict(zip(BACKBONES[name], STAGES, strict=True)))
@@ -65,12 +66,11 @@ def stage_channels(backbone: nn.Module) -> tuple[int, ...]:
 
 def load_backbone_weights(backbone: nn.Module, name: str, weights: str | Path) -> None:
     """
-    Give the backbone `name` the weights of a whole torchvision classifier, without its classifier.
+    Load the weights of a torchvision classifier, except its classifier, into the backbone `name`.
 
-    `weights` is `NO_WEIGHTS`, which leaves everything as it is, the path of a state dict, or
-    torchvision's own name of weights of this model, like IMAGENET1K_V1, which it downloads once.
-    Raises ModelError where they cannot be loaded, are not such a state dict or lack a layer of the
-    backbone.
+    `weights` is `NO_WEIGHTS`, which changes nothing, the path of a state dict, or torchvision's
+    name of weights of this model, such as IMAGENET1K_V1, which it downloads once. Raises
+    ModelError if they cannot be loaded, are not such a state dict or lack a layer of the backbone.
     """
     if str(weights) == NO_WEIGHTS:
         return
@@ -93,9 +93,9 @@ def load_backbone_weights(backbone: nn.Module, name: str, weights: str | Path) -
 def _read_state(path: Path) -> Any:
     try:
         return torch.load(path, map_location='cpu', weights_only=True)
-    except Exception as error:  # torch.load raises what pickle, zip and the file system do
+    except Exception as error:  # torch.load raises errors of pickle, zip and the file system
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f'{path}: no weights could be read from it: {reason}') from None
+        raise ModelError(f'{path}: weights cannot be read: {reason}') from None
 
 
 def _download_state(name: str, weights: str) -> Any:
@@ -103,13 +103,14 @@ def _download_state(name: str, weights: str) -> Any:
     member = weights.removeprefix(f'{known.__name__}.')
     if member not in known.__members__:
         raise ModelError(
-            f'{weights}: neither a file nor weights that torchvision has of {name}; it has '
+            f'{weights}: neither a file nor weights of torchvision for {name}; it has '
             f'{", ".join(known.__members__)}')
     entry = known[member]
     try:
         return entry.get_state_dict(progress=True, check_hash=True)
-    except Exception as error:  # what the network, the cache's folder and torch.load raise
+    except Exception as error:  # errors of the network, the cache folder and torch.load
         reason = (str(error) or type(error).__name__).splitlines()[0]
         raise ModelError(
-            f'{weights}: torchvision cannot fetch these weights of {name} from {entry.url} '
-            f'({reason}); download them where there is a network and give the file') from None
+            f'{weights}: torchvision cannot download these weights of {name} from {entry.url} '
+            f'({reason}); download them on a machine with network access and give the '
+            f'file') from None

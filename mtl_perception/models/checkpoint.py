@@ -16,7 +16,7 @@ MAX_BYTES = 4 << 30
 
 
 def save_atomically(content: dict, path: Path) -> None:
-    """Write `content` with torch.save so that `path` is never seen half-written."""
+    """Write `content` to `path` atomically with torch.save."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
@@ -35,16 +35,17 @@ def save_checkpoint(network: nn.Module, spec: ModelSpec, path: Path) -> None:
 
 
 def read_checkpoint(path: str | Path) -> tuple[ModelSpec, dict[str, Tensor]]:
-    """Return spec and weights of a checkpoint; ModelError where the file is invalid."""
+    """Return spec and weights of a checkpoint; ModelError if the file is invalid."""
     path = Path(path)
     if not path.is_file():
         what = 'is a directory, not a checkpoint' if path.is_dir() else 'there is no such file'
         raise ModelError(f'{path}: {what}')
     if path.stat().st_size > MAX_BYTES:
-        raise ModelError(f'{path}: {path.stat().st_size >> 20} MiB are too many for a checkpoint')
+        raise ModelError(f'{path}: file too large ({path.stat().st_size >> 20} MiB) to be a '
+                         f'checkpoint')
     try:
         content = torch.load(path, map_location='cpu', weights_only=True)
-    except Exception:  # torch.load raises what pickle, zip and the file system do
+    except Exception:  # torch.load raises errors of pickle, zip and the file system
         raise ModelError(f'{path}: not a checkpoint of mtl_perception, or broken') from None
     if not isinstance(content, dict) or not isinstance(content.get(METADATA_KEY), str) \
             or not isinstance(content.get('weights'), dict):

@@ -1,4 +1,4 @@
-"""What a network costs: parameters and multiply-accumulate operations of each part."""
+"""Cost of a network: parameters and multiply-accumulate operations of each part."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Default boxes: one square a cell, and the decoding of the network's offsets to boxes."""
+"""Default boxes, one square per cell, and the decoding of the network's offsets to boxes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ DEFAULT_BOX_STRIDES = 4
 """Side of a default box in strides of its level (16, 32, ... 256 pixels for P2 to P6)."""
 
 MAX_LOG_GROWTH = 4.0
-"""Offsets are cut here: a side lies at most e^4 = 55 times the default distance away."""
+"""Offsets are clipped to this: a side is at most e^4 = 55 times the default distance away."""
 
 
 class Cells(NamedTuple):
@@ -53,8 +53,8 @@ def decode_boxes(offsets: Tensor, centers: Tensor, strides: Tensor) -> Tensor:
     Return boxes [B, A, 4] (x0, y0, x1, y1 in network pixels) from offsets [B, A, 4].
 
     The four sides of the default box move outwards or inwards: a side's distance from the cell's
-    centre is the default one times the exponential of its offset, so zero offsets give the
-    default box and no box is inside out (FCOS, arXiv:1904.01355).
+    centre is the default one times the exponential of its offset, so zero offsets give the default
+    box and no box is inverted (FCOS, arXiv:1904.01355).
     """
     distances = offsets.clamp(max=MAX_LOG_GROWTH).exp() * (
         strides[:, None] * (DEFAULT_BOX_STRIDES / 2))
@@ -62,5 +62,5 @@ def decode_boxes(offsets: Tensor, centers: Tensor, strides: Tensor) -> Tensor:
 
 
 def prior_bias(probability: float) -> float:
-    """Return the logit of `probability`, the start of a class score's bias (arXiv:1708.02002)."""
+    """Return the logit of `probability`, the initial bias of a class score (arXiv:1708.02002)."""
     return math.log(probability / (1 - probability))

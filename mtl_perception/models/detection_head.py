@@ -28,10 +28,10 @@ class TowerDesign:
 
 class SharedTower(nn.Module):
     """
-    3x3 convolutions shared by all levels; batch norm is a level's own.
+    3x3 convolutions shared by all levels, with separate batch norms for each level.
 
-    Activations of different levels have different statistics, which one running mean cannot hold
-    (NAS-FPN, arXiv:1904.07392); folded for deployment it costs nothing.
+    Activations of different levels have different statistics, which a shared running mean cannot
+    represent (NAS-FPN, arXiv:1904.07392); folded for deployment it costs nothing.
     """
 
     def __init__(self, inputs: int, channels: int, levels: int, separable: bool) -> None:
@@ -68,7 +68,7 @@ def fine_tower(channels: int) -> nn.Sequential:
 
 
 class Branch(nn.Module):
-    """Tower and predictor of one quantity; stride 4, where it is used, has light ones."""
+    """Tower and predictor of one quantity; those of stride 4, if used, are light."""
 
     def __init__(self, channels: int, outputs: int, levels: Sequence[int],
                  design: TowerDesign) -> None:

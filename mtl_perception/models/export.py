@@ -1,7 +1,7 @@
 """
-Export of a network as the deployable graph in ONNX, and the check that both agree.
+Export of a network as the deployable graph in ONNX, with a check that both agree.
 
-The file carries the model's spec as metadata, so that its path is all that a user gives.
+The file contains the model's spec as metadata, so that a user only needs to give its path.
 """
 
 from __future__ import annotations
@@ -30,34 +30,35 @@ OPSET = 18
 """ONNX operator set of the graph: read by ONNX Runtime 1.14, OpenVINO 2023 and TensorRT 10."""
 
 IR_VERSION = 8
-"""Version of the file format that came with `OPSET`; ONNX Runtime 1.17 reads none above 9."""
+"""Version of the file format introduced with `OPSET`; ONNX Runtime 1.17 reads up to version 9."""
 
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What is tolerated between torch and ONNX."""
+    """Tolerated differences between torch and ONNX."""
 
     box: float
     """Network pixels."""
     score: float
     equal_labels: float
-    """Least share of equal pixels in an image's label map."""
+    """Minimum share of equal pixels in an image's label map."""
     shown: float
-    """Candidates below this score are not compared, but for the `COMPARED_ANYWAY` best ones."""
+    """Candidates below this score are not compared, except for the `COMPARED_ANYWAY` best ones."""
 
 
 TOLERANCES = {
     'fp32': Tolerance(box=0.5, score=1e-3, equal_labels=0.999, shown=0.05),
-    # Weights are rounded to 11 bits (on a CPU, ONNX Runtime rounds no more than them). Twice to
-    # three times the most that the shipped model was off on 28 images of its data sets: 2.1 px,
-    # 0.007 and 0.92 (of a thermal image, which it was never trained to segment; 0.989 of a colour
-    # image). Below a score of 0.2, candidates change class or leave the list, and have no twin.
+    # Weights are rounded to 11 bits (on a CPU, ONNX Runtime rounds nothing else). These are two to
+    # three times the largest differences of the shipped model on 28 images of its data sets: 2.1
+    # px, 0.007 and 0.92 (for a thermal image, without training labels for segmentation; 0.989 for
+    # a colour image). Below a score of 0.2, candidates change class or leave the list, and have no
+    # counterpart.
     'fp16': Tolerance(box=5, score=0.02, equal_labels=0.8, shown=0.3),
 }
-"""Number format of the graph -> what is tolerated between it and torch in FP32."""
+"""Number format of the graph -> tolerated differences from torch in FP32."""
 
 COMPARED_ANYWAY = 20
-"""Number of the best candidates that are compared whatever their score."""
+"""Number of best candidates that are compared regardless of their score."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Difference:
 
     @property
     def tolerable(self) -> bool:
-        """Whether all of it is tolerated."""
+        """Whether all differences are tolerated."""
         return (self.box <= self.tolerance.box and self.score <= self.tolerance.score
                 and self.equal_labels >= self.tolerance.equal_labels)
 
@@ -83,11 +84,11 @@ class Difference:
 def export_onnx(network: nn.Module, spec: ModelSpec, path: Path,
                 images: Sequence[np.ndarray], precision: str = 'fp32') -> Difference:
     """
-    Write `network` to `path` as ONNX with a dynamic batch and return how far it is from torch.
+    Write `network` to `path` as ONNX with a dynamic batch and return the differences from torch.
 
     `images` are uint8 [H, W, 3] RGB of the spec's input size, `precision` one of `TOLERANCES`.
-    Nothing is left at `path` and ModelError is raised where ONNX Runtime and torch, which
-    computes in FP32, differ by more than is tolerated.
+    If ONNX Runtime and torch, which computes in FP32, differ by more than the tolerance, `path` is
+    not written and ModelError is raised.
     """
     graph = DeployableGraph(network, spec).eval().cpu()
     pair = torch.from_numpy(np.repeat(images[0][None], 2, axis=0))
@@ -109,7 +110,7 @@ def export_onnx(network: nn.Module, spec: ModelSpec, path: Path,
         forget_sources(model)
         if precision == 'fp16':
             to_half(model)
-        # The exporter writes a later one, of which the graph uses nothing.
+        # The exporter writes a later version, whose features the graph does not use.
         model.ir_version = IR_VERSION
         onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
         onnx.checker.check_model(model, full_check=True)
@@ -141,7 +142,8 @@ def compare(graph: DeployableGraph, path: Path, images: Sequence[np.ndarray],
         if 'label_map' in names:
             equal = min(equal, float((ours['label_map'] == theirs['label_map']).mean()))
         if 'boxes' in names:
-            # Nearly equal scores may change places, so every candidate looks for its twin.
+            # Nearly equal scores may change order, so each candidate is matched to its
+            # counterpart.
             shown = int((ours['scores'] >= tolerance.shown).sum())
             for index in range(min(max(shown, COMPARED_ANYWAY), len(ours['scores']))):
                 same = theirs['classes'] == ours['classes'][index]

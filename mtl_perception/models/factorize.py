@@ -1,4 +1,4 @@
-"""Separable convolutions that come closest to full ones, for a start from a larger network."""
+"""Factorisation of full convolutions into separable ones, to start from a larger network."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ _TOWER = re.compile(r'(detection\.(?:classes|boxes)\.tower\.convolutions\.\d+)\.
 
 def separate(weight: Tensor) -> tuple[Tensor, Tensor]:
     """
-    Return the depthwise [I, 1, k, k] and pointwise [O, I, 1, 1] weights nearest to [O, I, k, k].
+    Return the depthwise [I, 1, k, k] and pointwise [O, I, 1, 1] weights closest to [O, I, k, k].
 
-    For each input channel, the k x k kernels of all outputs become multiples of one: the best
-    such kernel in the sense of least squares is the first singular vector (Eckart and Young,
-    1936). Both factors carry the same share of the scale.
+    For each input channel, the k x k kernels of all outputs become multiples of a single kernel:
+    the best one in the least-squares sense is the first singular vector (Eckart and Young, 1936).
+    Both factors carry the same share of the scale.
     """
     outputs, inputs, height, width = weight.shape
     kernels = weight.float().permute(1, 0, 2, 3).reshape(inputs, outputs, height * width)
@@ -27,7 +27,7 @@ def separate(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def separate_towers(weights: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return `weights` of a `lean` with full towers as those of one with separable towers."""
+    """Convert `weights` of a `lean` with full towers to those of one with separable towers."""
     found: dict[str, Tensor] = {}
     for key, weight in weights.items():
         tower = _TOWER.fullmatch(key)

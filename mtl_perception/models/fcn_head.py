@@ -1,4 +1,4 @@
-"""Fully convolutional network's segmentation head with skip connections (arXiv:1411.4038)."""
+"""Segmentation head of the fully convolutional network with skip connections (arXiv:1411.4038)."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import torch
 from torch import nn, Tensor
 
 FCN_STRIDES = (8, 16, 32)
-"""Pixels per score where the last upsampling begins: FCN-8s, FCN-16s, FCN-32s."""
+"""Stride of the scores before the last upsampling: FCN-8s, FCN-16s, FCN-32s."""
 
 
 class BilinearUpsampling(nn.ConvTranspose2d):
     """
-    Transposed convolution that magnifies each channel by bilinear interpolation.
+    Transposed convolution that upsamples each channel by bilinear interpolation.
 
-    Its weights have no gradient: the thesis kept them as they were initialised.
+    Its weights have no gradient: the thesis did not train them.
     """
 
     def __init__(self, channels: int, factor: int) -> None:
@@ -28,10 +28,10 @@ class BilinearUpsampling(nn.ConvTranspose2d):
 
 
 class FcnHead(nn.Module):
-    """1x1 scores of C5 and, down to `stride`, of C4 and C3, added and magnified to the image."""
+    """1x1 scores of C5 and, down to `stride`, of C4 and C3, added and upsampled to the image."""
 
     def __init__(self, stage_channels: Sequence[int], classes: int, stride: int) -> None:
-        """Make a head for the stages C3, C4 and C5; `stride` is one of `FCN_STRIDES`."""
+        """Create a head for the stages C3, C4 and C5; `stride` is one of `FCN_STRIDES`."""
         super().__init__()
         self.stages = len(FCN_STRIDES) - FCN_STRIDES.index(stride)
         used = list(reversed(stage_channels))[:self.stages]

@@ -1,4 +1,4 @@
-"""The deployable graph in torch; what goes in and comes out is in ``graph_contract``."""
+"""The deployable graph in torch; its inputs and outputs are defined in ``graph_contract``."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class DeployableGraph(nn.Module):
         self.spec = spec
         self.normalize = Normalize()
         self.network = network
-        # Of x0, y0, x1, y1. Not made in `forward`: what is copied to a GPU while a CUDA graph is
-        # captured breaks it off.
+        # Limits of x0, y0, x1, y1. Not created in `forward`: a copy to the GPU during the capture
+        # of a CUDA graph aborts it.
         limits = torch.tensor(spec.input_size * 2, dtype=torch.float32)
         self.register_buffer('limits', limits, persistent=False)
 
@@ -32,7 +32,7 @@ class DeployableGraph(nn.Module):
         """
         Return the outputs of the contract, in its order, for uint8 `images` [B, H, W, 3].
 
-        Of `tasks` alone, where they are given.
+        If `tasks` is given, only their outputs are returned.
         """
         height, width = images.shape[1:3]
         outputs = self.network(self.normalize(images), tasks)
@@ -49,10 +49,10 @@ class DeployableGraph(nn.Module):
 
 def at_stride(logits: Tensor, image: tuple[int, int], stride: int) -> Tensor:
     """
-    Return `logits` [B, C, h, w] of an image of (height, width) `image` at another stride.
+    Resample `logits` [B, C, h, w] of an image of (height, width) `image` to another stride.
 
-    The result has one value for `stride` pixels on each axis, interpolated between the centres of
-    the given ones; where the image ends within a cell, that cell counts.
+    The result has one value per `stride` pixels on each axis, interpolated between the centres of
+    the given ones; partial cells at the border of the image are included.
     """
     own = -(-image[0] // logits.shape[-2])
     if own == stride:
@@ -63,7 +63,7 @@ def at_stride(logits: Tensor, image: tuple[int, int], stride: int) -> Tensor:
         ends = width * count - logits.shape[-1], height * count - logits.shape[-2]
         if any(ends):
             logits = functional.pad(logits, (0, ends[0], 0, ends[1]), mode='replicate')
-    # By a factor and not to a size, which an exported graph would compute from the batch's.
+    # By a factor rather than to a size, which an exported graph would compute at run time.
     logits = functional.interpolate(
         logits, scale_factor=own / stride, mode='bilinear', align_corners=False)
     return logits[..., :height, :width]

@@ -1,4 +1,4 @@
-"""Small blocks that the pyramid and the heads share."""
+"""Building blocks shared by the pyramid and the heads."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class SeparableBlock(nn.Sequential):
 
 class GlobalPool(nn.Module):
     """
-    Mean over the whole map; what nn.AdaptiveAvgPool2d(1) does.
+    Mean over the whole map, equal to nn.AdaptiveAvgPool2d(1).
 
-    That one would be exported with a chain of nodes that computes the batch's size.
+    That module would be exported with a chain of nodes that computes the batch size.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -42,11 +42,11 @@ def upsample_like(x: Tensor, reference: Tensor) -> Tensor:
     """
     Return `x` [B, C, h, w] repeated (nearest) to the height and width of `reference`.
 
-    Each cell becomes a whole number of cells, and those that `reference` has not are cut off: an
-    input whose sides are no multiples of the strides ends within a cell.
+    Each cell is repeated a whole number of times, and cells beyond `reference` are cut off, since
+    an input whose sides are not multiples of the strides ends within a cell.
     """
     height, width = reference.shape[-2:]
     factor = -(-height // x.shape[-2]), -(-width // x.shape[-1])
-    # By factors and not to a size, which an exported graph would compute from the batch's.
+    # By factors rather than to a size, which an exported graph would compute at run time.
     larger = functional.interpolate(x, scale_factor=factor, mode='nearest')
     return larger[..., :height, :width]

@@ -16,11 +16,11 @@ from mtl_perception.models.segmentation_head import SegmentationHead
 from mtl_perception.spec import ModelSpec
 
 WIDE_BACKBONE = 1024
-"""From this many channels of C5 on, the neck has 128 channels; below, 64."""
+"""With at least this many channels in C5 the neck has 128 channels, otherwise 64."""
 
 
 class LeanNetwork(Architecture):
-    """SSD and FCN of today on a feature pyramid; label logits come at stride 4."""
+    """SSD and FCN heads on a feature pyramid; label logits have stride 4."""
 
     BACKBONE = 'mobilenet_v2'
     INPUT_SIZE = (640, 640)
@@ -64,7 +64,7 @@ class LeanNetwork(Architecture):
 
     @property
     def class_parameters(self) -> dict[str, tuple[ClassRows, ...]]:
-        """The parameters that are per class, of each task that is switched on."""
+        """The per-class parameters of each enabled task."""
         found: dict[str, tuple[ClassRows, ...]] = {}
         if self.detection is not None:
             fine = self.detection.classes.fine_predictor is not None

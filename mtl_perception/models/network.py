@@ -1,4 +1,4 @@
-"""From a spec to its network."""
+"""Construction of a network from its spec."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ ARCHITECTURES: dict[str, type[Architecture]] = {'lean': LeanNetwork, 'thesis': T
 
 def build_model(spec: ModelSpec) -> Architecture:
     """
-    Return the network that `spec` names, randomly initialised.
+    Return the network of `spec`, randomly initialised.
 
     Raises ConfigError for an unknown architecture or backbone, and for an option that the
     architecture does not have.
     """
     if spec.architecture not in ARCHITECTURES:
         raise ConfigError(
-            f'no architecture {spec.architecture!r}; there are {", ".join(sorted(ARCHITECTURES))}')
+            f'no architecture {spec.architecture!r}; the architectures are '
+            f'{", ".join(sorted(ARCHITECTURES))}')
     chosen = ARCHITECTURES[spec.architecture]
     others = {name for kind in ARCHITECTURES.values() for name in kind.OPTIONS}
     for option in fields(ModelSpec):
         value = getattr(spec, option.name)
         if option.name in others.difference(chosen.OPTIONS) and value != option.default:
             raise ConfigError(f'the architecture {spec.architecture} has no {option.name}, '
-                              f'but {value} is asked for')
+                f'but it is set to {value}')
     return chosen(spec)

@@ -1,4 +1,4 @@
-"""Normalisation of images for ImageNet backbones; the deployable graph does it by itself."""
+"""Normalisation of images for ImageNet backbones, which is part of the deployable graph."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import nn, Tensor
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-"""Of RGB in [0, 1], as torchvision states them for its ImageNet weights."""
+"""Mean and deviation of RGB in [0, 1], as stated by torchvision for its ImageNet weights."""
 
 
 class Normalize(nn.Module):
@@ -24,6 +24,6 @@ class Normalize(nn.Module):
         self.register_buffer('std', std, persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return what the network takes."""
-        # The cast comes first: TensorRT takes uint8 only as an input that is cast at once.
+        """Return the network input."""
+        # The cast comes first: TensorRT supports uint8 only for an input that is cast directly.
         return (images.to(self.mean.dtype).permute(0, 3, 1, 2) - self.mean) / self.std

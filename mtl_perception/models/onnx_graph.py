@@ -1,4 +1,4 @@
-"""What is computed once when a graph is exported, and not by every runtime or for every frame."""
+"""Simplifications of an exported graph: constant folding, batch norms and names of nodes."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from onnx import numpy_helper
 from onnxscript import optimizer
 
 MAX_CONSTANT = 1 << 24
-"""Largest constant that is computed beforehand, in values: all default boxes of a large input."""
+"""Largest precomputed constant, in values: all default boxes of a large input."""
 
 _SCOPES = 'pkg.torch.onnx.name_scopes'
-"""Key of the exporter's note on the modules, outermost first, that a node comes from."""
+"""Key of the exporter's metadata with the modules of a node, outermost first."""
 _NETWORK, _NORMALIZE = 'network', 'normalize'
 """Modules of ``DeployableGraph``."""
 
 _DEFAULT_EPSILON = 1e-5
-"""Of ONNX's operator BatchNormalization."""
+"""Default of ONNX's operator BatchNormalization."""
 
 
 def fold(model: onnx.ModelProto) -> None:
-    """Compute the constants of `model` and make batch norms part of its convolutions."""
+    """Precompute the constants of `model` and fold batch norms into its convolutions."""
     optimizer.fold_constants(
         model, input_size_limit=MAX_CONSTANT, output_size_limit=MAX_CONSTANT)
     fold_batch_norms(model)
@@ -32,10 +32,10 @@ def fold(model: onnx.ModelProto) -> None:
 
 def fold_batch_norms(model: onnx.ModelProto) -> None:
     """
-    Make each batch norm after a convolution part of its weights and bias.
+    Fold each batch norm after a convolution into its weights and bias.
 
-    A convolution's weights may be shared by several batch norms (`lean` has a batch norm of its
-    own for each level of the pyramid): each then gets a copy.
+    A convolution's weights may be shared by several batch norms (`lean` has a separate batch norm
+    for each level of the pyramid): each then gets a copy.
     """
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
@@ -66,11 +66,11 @@ def fold_batch_norms(model: onnx.ModelProto) -> None:
 
 def name_parts(model: onnx.ModelProto) -> None:
     """
-    Begin the names of nodes and of what they make with the part of the network that they are of.
+    Prefix the names of nodes and their outputs with their part of the network.
 
-    A runtime's profile can then be read by part: `backbone/relu_3`. Parts are the network's
-    direct children, `normalization`, `decoding` of boxes and `label_map`. The exporter's notes say
-    of which module a node is; call this before they are dropped.
+    A runtime's profile can then be read by part: `backbone/relu_3`. Parts are the network's direct
+    children, `normalization`, `decoding` of boxes and `label_map`. The modules of nodes are known
+    from the exporter's metadata; call this before it is removed.
     """
     graph = model.graph
     kept = {value.name for value in (*graph.input, *graph.output)}
@@ -89,7 +89,7 @@ def name_parts(model: onnx.ModelProto) -> None:
 
 
 def _part(node: onnx.NodeProto) -> str:
-    """Return the part whose module `node` is of; '' for what makes outputs of a head's."""
+    """Return the part to which `node` belongs; '' for nodes after the heads."""
     notes = {item.key: item.value for item in node.metadata_props}
     scopes = re.findall(r"'([^']*)'", notes.get(_SCOPES, ''))
     modules = [scope.split('.') for scope in scopes if scope.startswith(f'{_NETWORK}.')]
@@ -99,7 +99,7 @@ def _part(node: onnx.NodeProto) -> str:
 
 
 def _needed_by_label_map_alone(graph: onnx.GraphProto) -> set[str]:
-    """Return the values that the label map needs and no other output."""
+    """Return the values that only the label map needs."""
     needed: dict[str, set[str]] = {value.name: set() for value in graph.output}
     for name in needed:
         wanted = {name}
@@ -112,7 +112,7 @@ def _needed_by_label_map_alone(graph: onnx.GraphProto) -> set[str]:
 
 
 def drop_unused(model: onnx.ModelProto) -> None:
-    """Drop the constants that no node reads, and the descriptions of values that no node makes."""
+    """Remove unused constants, and the descriptions of values that no node computes."""
     graph = model.graph
     used = {name for node in graph.node for name in (*node.input, *node.output)}
     for values in (graph.initializer, graph.value_info):
@@ -122,7 +122,7 @@ def drop_unused(model: onnx.ModelProto) -> None:
 
 
 def forget_sources(model: onnx.ModelProto) -> None:
-    """Drop the exporter's notes on every node: stack traces with paths of this machine."""
+    """Remove the exporter's metadata of nodes: stack traces with paths of this machine."""
     for node in model.graph.node:
         del node.metadata_props[:]
         node.doc_string = ''

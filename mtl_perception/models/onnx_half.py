@@ -1,4 +1,4 @@
-"""An exported graph in half precision (FP16), but for what half precision cannot hold."""
+"""Conversion of an exported graph to half precision (FP16), except where that is too imprecise."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from onnx import helper, numpy_helper, shape_inference, TensorProto
 from mtl_perception.models.onnx_graph import drop_unused
 
 _WIDE = ('LpNormalization', 'Pow', 'ReduceL2', 'ReduceSum', 'ReduceSumSquare')
-"""Operators that stay in FP32: sums of squares over channels pass FP16's largest value, 65504."""
+"""Operators that stay in FP32: sums of squares over channels exceed FP16's maximum, 65504."""
 
 _ALWAYS_FLOAT = {'Resize': (1, 2)}
-"""Operator -> inputs that ONNX has in FP32 whatever it resizes: region and scales."""
+"""Operator -> inputs that ONNX requires in FP32: region and scales."""
 
 
 def to_half(model: onnx.ModelProto) -> None:
     """
-    Have `model` compute in FP16 up to the last convolution of each branch.
+    Convert `model` to FP16 up to the last convolution of each branch.
 
-    What follows is computed in FP32: it decodes boxes in pixels, where the steps of FP16 are a
-    half pixel from 512 on and a whole one from 1024 on, and puts scores in order. It is a small
-    part of the work. Inputs and outputs of the graph stay as they are; weights are rounded to
-    nearest.
+    The rest, a small part of the work, stays in FP32: it decodes boxes in pixels, where the
+    resolution of FP16 is half a pixel from 512 on and a pixel from 1024 on, and sorts scores.
+    Inputs and outputs of the graph do not change; weights are rounded to nearest.
     """
     shaped = shape_inference.infer_shapes(model, strict_mode=True)
     graph = model.graph
@@ -33,12 +32,12 @@ def to_half(model: onnx.ModelProto) -> None:
               for value in (*shaped.graph.value_info, *shaped.graph.input, *shaped.graph.output)}
     constants = {tensor.name: tensor for tensor in graph.initializer}
     dtypes |= {name: tensor.data_type for name, tensor in constants.items()}
-    # What a value is from now on, and its other forms by name and data type.
+    # The data type of each value, and its converted forms by name and data type.
     forms: dict[tuple[str, int], str] = {}
     nodes: list[onnx.NodeProto] = []
 
     def form_of(name: str, dtype: int) -> str:
-        """Return the name of `name` in `dtype`; a cast makes it, or a rounded copy."""
+        """Return the name of the value `name` in `dtype`, adding a cast or a rounded copy."""
         if dtypes[name] == dtype:
             return name
         key = name, dtype
@@ -69,13 +68,13 @@ def to_half(model: onnx.ModelProto) -> None:
     del graph.node[:]
     graph.node.extend(nodes)
     drop_unused(model)
-    # What the exporter has noted of inner values holds no longer; it is inferred again.
+    # The exporter's types of intermediate values no longer apply; they are inferred again.
     del graph.value_info[:]
     graph.value_info.extend(shape_inference.infer_shapes(model, strict_mode=True).graph.value_info)
 
 
 def _half_nodes(graph: onnx.GraphProto) -> set[str]:
-    """Return the names of the convolutions and of what leads to one, but for `_WIDE` ones."""
+    """Return the names of convolutions and all nodes before one, except `_WIDE` ones."""
     readers: dict[str, list[str]] = defaultdict(list)
     for node in graph.node:
         for name in node.input:

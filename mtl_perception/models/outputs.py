@@ -15,7 +15,7 @@ class Candidates(NamedTuple):
     """The K best boxes of each image, best first."""
 
     boxes: Tensor
-    """[B, K, 4] x0, y0, x1, y1 in network pixels; they may reach out of the image."""
+    """[B, K, 4] x0, y0, x1, y1 in network pixels; they may extend beyond the image."""
     scores: Tensor
     """[B, K] in [0, 1]."""
     classes: Tensor
@@ -23,17 +23,17 @@ class Candidates(NamedTuple):
 
 
 class DetectionOutputs(Protocol):
-    """Outputs of the detection head of any architecture; its criterion uses more of them."""
+    """Interface of detection outputs; the criterion of an architecture uses further fields."""
 
     def best(self, count: int) -> Candidates:
-        """Return the `count` best boxes of each image, or all where there are fewer."""
+        """Return the `count` best boxes of each image, or all if there are fewer."""
 
 
 class CellOutputs(NamedTuple):
-    """Detection with one default box a cell and a score of its own for each class."""
+    """Detection with one default box per cell and an independent score for each class."""
 
     class_logits: Tensor
-    """[B, A, classes], one row for each of the A cells; the sigmoid makes scores of them."""
+    """[B, A, classes], one row for each of the A cells; the sigmoid gives scores."""
     boxes: Tensor
     """[B, A, 4] x0, y0, x1, y1 in network pixels."""
     cells: Cells
@@ -48,12 +48,12 @@ class CellOutputs(NamedTuple):
 
 
 class DefaultBoxOutputs(NamedTuple):
-    """Detection with several default boxes a cell, each of one class or background (SSD)."""
+    """Detection with several default boxes per cell, each of one class or background (SSD)."""
 
     class_logits: Tensor
-    """[B, A, 1 + classes] of the A default boxes, background first; the softmax makes scores."""
+    """[B, A, 1 + classes] of the A default boxes, background first; the softmax gives scores."""
     offsets: Tensor
-    """[B, A, 4] from the default boxes, as `encode_boxes` makes them."""
+    """[B, A, 4] offsets from the default boxes, as of `encode_boxes`."""
     default_boxes: Tensor
     """[A, 4] centre x, y, width, height in network pixels."""
 
@@ -62,7 +62,7 @@ class DefaultBoxOutputs(NamedTuple):
         best, classes = self.class_logits.softmax(dim=2)[..., 1:].max(dim=2)
         best, order = best.topk(min(count, best.shape[1]), dim=1)
         offsets = self.offsets.gather(1, order[..., None].expand(-1, -1, 4))
-        # Indexing by two dimensions would be exported with a chain that counts the batch.
+        # Indexing by two dimensions would be exported with nodes that compute the batch size.
         boxes = decode_offsets(offsets, functional.embedding(order, self.default_boxes))
         return Candidates(boxes, best, classes.gather(1, order))
 
@@ -72,4 +72,4 @@ class NetworkOutputs(NamedTuple):
 
     detection: DetectionOutputs | None
     label_logits: Tensor | None
-    """[B, classes, h, w] over the whole image, at the architecture's own stride."""
+    """[B, classes, h, w] over the whole image, at the architecture's stride."""

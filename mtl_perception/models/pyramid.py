@@ -16,7 +16,7 @@ class Pyramid(nn.Module):
     """
     Backbone stages to levels P`finest` to P6 of stride 2 ** level.
 
-    All have `channels` channels but P2, which has `fine_channels`.
+    All have `channels` channels except P2, which has `fine_channels`.
 
     1x1 laterals, nearest upsampling and addition from C5 down, a 3x3 convolution on each level
     (depthwise separable on P2, where a full one would cost more than the backbone), and P6 from

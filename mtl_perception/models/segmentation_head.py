@@ -10,7 +10,7 @@ from mtl_perception.models.layers import ConvBlock, SeparableBlock, upsample_lik
 
 
 class SegmentationHead(nn.Module):
-    """P3 to P5 reduced and summed at stride 8, joined with C2 at stride 4, scored by a 1x1."""
+    """P3 to P5 reduced and summed at stride 8, combined with C2 at stride 4, scored by a 1x1."""
 
     def __init__(self, channels: int, c2_channels: int, width: int, classes: int) -> None:
         super().__init__()

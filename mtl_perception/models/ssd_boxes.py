@@ -1,5 +1,5 @@
 """
-SSD's default boxes, several a cell, and the coding of boxes as offsets from them.
+SSD's default boxes, several per cell, and the encoding of boxes as offsets from them.
 
 As in Single Shot MultiBox Detector (arXiv:1512.02325) for 300x300 pixels: 8732 boxes on six maps.
 """
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 REFERENCE_SIDE = 300
-"""Shorter side, in pixels, of the input that `BOX_SIZES` are for."""
+"""Shorter side of the input for which `BOX_SIZES` are given, in pixels."""
 
 BOX_SIZES = (30, 60, 111, 162, 213, 264, 315)
 """
@@ -23,18 +23,18 @@ Pixels: map k has a square of size k and one of the geometric mean of sizes k an
 """
 
 ASPECT_RATIOS = ((2,), (2, 3), (2, 3), (2, 3), (2,), (2,))
-"""Of each map's further boxes, of the area of the smaller square, lying and standing."""
+"""Aspect ratios of other boxes, in both orientations, with the area of the smaller square."""
 
 BOXES_PER_CELL = tuple(2 + 2 * len(ratios) for ratios in ASPECT_RATIOS)
 
 STRIDES = (8, 16, 32, 64)
-"""Pixels; of the coarser maps (3x3 and 1x1 at 300x300), the image's sides are shared evenly."""
+"""Pixels; the cells of the coarser maps (3x3 and 1x1 at 300x300) divide the image evenly."""
 
 CENTER_VARIANCE, SIDE_VARIANCE = 0.1, 0.2
-"""Offsets of centres and sides are divided by these, so that all four losses are of one size."""
+"""Divisors of the offsets of centres and sides, which give all four losses the same scale."""
 
 MAX_LOG_GROWTH = 4.0
-"""A side grows or shrinks at most e^4 = 55 times: no overflow from a network in training."""
+"""A side grows or shrinks at most e^4 = 55 times, so that training cannot overflow."""
 
 
 def box_shapes(level: int, side: float) -> list[tuple[float, float]]:
@@ -59,8 +59,8 @@ def make_default_boxes(sizes: Sequence[tuple[int, int]], image_size: tuple[int, 
     Return the default boxes [A, 4] (centre x, y, width, height in network pixels) of all maps.
 
     `sizes` are (height, width) of the six maps, finest first, `image_size` (height, width) of the
-    image, `side` as in `box_shapes`. Cells are in row-major order and a cell's boxes lie
-    together. `like` gives dtype and device.
+    image, `side` as in `box_shapes`. Cells are in row-major order, with the boxes of a cell
+    adjacent. `like` gives dtype and device.
     """
     boxes = []
     for level, size in enumerate(sizes):
@@ -69,7 +69,7 @@ def make_default_boxes(sizes: Sequence[tuple[int, int]], image_size: tuple[int, 
         y = (torch.arange(size[0], dtype=like.dtype, device=like.device) + 0.5) * step_y
         x = (torch.arange(size[1], dtype=like.dtype, device=like.device) + 0.5) * step_x
         grid_y, grid_x = torch.meshgrid(y, x, indexing='ij')
-        # Filled on the device: a copy to it would break off the capture of a CUDA graph.
+        # Filled on the device: a copy to it would abort the capture of a CUDA graph.
         boxes.append(torch.stack([
             torch.stack((grid_x, grid_y, torch.full_like(grid_x, width),
                          torch.full_like(grid_y, height)), dim=-1)
@@ -79,7 +79,7 @@ def make_default_boxes(sizes: Sequence[tuple[int, int]], image_size: tuple[int, 
 
 def encode_boxes(boxes: Tensor, default_boxes: Tensor) -> Tensor:
     """
-    Return the offsets [..., 4] that `decode_offsets` makes `boxes` [..., 4] of.
+    Return the offsets [..., 4] from which `decode_offsets` computes `boxes` [..., 4].
 
     `boxes` are x0, y0, x1, y1, `default_boxes` centre x, y, width, height, all in pixels.
     """
@@ -94,7 +94,7 @@ def decode_offsets(offsets: Tensor, default_boxes: Tensor) -> Tensor:
     """
     Return boxes [..., 4] (x0, y0, x1, y1 in pixels) from offsets [..., 4].
 
-    Centres move by shares of the default box's sides, and the sides grow by exponentials.
+    Centres move by fractions of the default box's sides, and the sides grow exponentially.
     """
     default_sides = default_boxes[..., 2:]
     centers = default_boxes[..., :2] + offsets[..., :2] * CENTER_VARIANCE * default_sides

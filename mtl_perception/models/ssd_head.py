@@ -17,11 +17,11 @@ EXTRA_CHANNELS = 1024
 """Stages of two bottleneck blocks and stride 2 after C5, and their channels."""
 
 NORM_SCALE = 20.0
-"""Length to which features are scaled at first (ParseNet, arXiv:1506.04579)."""
+"""Initial length to which features are scaled (ParseNet, arXiv:1506.04579)."""
 
 
 class L2Norm(nn.Module):
-    """Features of each cell scaled to the length 1, then by a learned factor for each channel."""
+    """Scaling of each cell's features to length 1, then by a learned factor for each channel."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class L2Norm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features of the same shape [B, C, h, w]."""
-        # functional.normalize would be exported with an Expand to the batch's size.
+        # functional.normalize would be exported with an Expand to the batch size.
         lengths = torch.linalg.vector_norm(x, dim=1, keepdim=True).clamp(min=1e-12)
         return x / lengths * self.scale[:, None, None]
 
@@ -59,13 +59,13 @@ class SsdHead(nn.Module):
     """
     Predictors on C3 to C5 (L2 norm), two extra stages and their global pool.
 
-    Rows of a class predictor's weights go over background and classes, and within each over the
-    boxes of a cell.
+    Rows of a class predictor's weights are ordered by background and classes, then by the boxes of
+    a cell.
     """
 
     def __init__(self, stage_channels: Sequence[int], classes: int, input_side: int) -> None:
         """
-        Make a head for the stages C3, C4 and C5 of `stage_channels` channels.
+        Create a head for the stages C3, C4 and C5 of `stage_channels` channels.
 
         `input_side` is the shorter side of the network's input in pixels; the default boxes are
         proportional to it.

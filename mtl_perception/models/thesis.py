@@ -25,7 +25,7 @@ DEFAULT_FCN_STRIDE = 16
 
 
 class ThesisNetwork(Architecture):
-    """SSD300 on C3 to C5 and three extra maps, and FCN-16s; label logits come at full size."""
+    """SSD300 on C3 to C5 and three extra maps, and FCN-16s; label logits have full size."""
 
     BACKBONE = 'resnet50'
     INPUT_SIZE = (300, 300)
@@ -57,7 +57,7 @@ class ThesisNetwork(Architecture):
 
     @property
     def class_parameters(self) -> dict[str, tuple[ClassRows, ...]]:
-        """The parameters that are per class, of each task that is switched on."""
+        """The per-class parameters of each enabled task."""
         found: dict[str, tuple[ClassRows, ...]] = {}
         if self.detection is not None:
             found['detection'] = tuple(

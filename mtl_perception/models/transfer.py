@@ -1,4 +1,4 @@
-"""Transfer of weights from another model, as far as they fit, class by class."""
+"""Transfer of matching weights from another model, class by class."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Transfer:
 
     transferred: int
     total: int
-    """Tensors with weights of the checkpoint, in whole or in part, and tensors in all."""
+    """Number of tensors with weights of the checkpoint, wholly or partly, and of all tensors."""
     new_classes: tuple[str, ...]
     """Classes of the network that the checkpoint does not have; their predictors are random."""
     dropped_classes: tuple[str, ...]
@@ -45,12 +45,12 @@ class Transfer:
 @torch.no_grad()
 def transfer_weights(network: Architecture, spec: ModelSpec, path: Path) -> Transfer:
     """
-    Load the weights of the checkpoint `path` that fit into `network`, which `spec` describes.
+    Load the weights of the checkpoint `path` that match `network`, which has the spec `spec`.
 
-    A tensor fits if it has the same name and shape. The tensors that `network.class_parameters`
-    names have rows for each class: they are transferred row by row, by the classes' names.
-    Separable towers start as the nearest ones to the full towers of the checkpoint.
-    Raises ModelError where the file is not a checkpoint or none of its weights fits.
+    A tensor matches if it has the same name and shape. The tensors in `network.class_parameters`
+    have rows for each class, which are transferred by the classes' names. Separable towers are
+    initialised by factorising full towers of the checkpoint. Raises ModelError if the file is not
+    a checkpoint or none of its weights match.
     """
     source, weights = read_checkpoint(path)
     if (source.towers, spec.towers) == ('full', 'separable'):
@@ -83,7 +83,7 @@ def transfer_weights(network: Architecture, spec: ModelSpec, path: Path) -> Tran
 
 def _copy_rows(target: Tensor, ours: LabelSet, found: Tensor, theirs: LabelSet | None,
                rows: ClassRows) -> bool:
-    """Copy the rows of common classes and those of no class; return whether there are any."""
+    """Copy the rows of common classes and of no class; return whether there are any."""
     if theirs is None or found.shape[1:] != target.shape[1:] \
             or len(found) != rows.rows(len(theirs) - 1).stop:
         return False

@@ -1,1 +1,1 @@
-"""From an exported graph in FP32 to one in INT8; importing the package needs no onnx."""
+"""Quantisation of an exported graph from FP32 to INT8; importing the package needs no onnx."""

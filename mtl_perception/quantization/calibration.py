@@ -1,4 +1,4 @@
-"""Images as the network gets them, over which the ranges of its values are measured."""
+"""Selection of calibration images in the form of the network input."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from mtl_perception.inference.tiles import plan_tiles
 from mtl_perception.spec import ModelSpec
 
 SPLIT = 'train'
-"""Never a split on which a score is taken."""
+"""Never a split on which models are scored."""
 
 MAX_COUNT = 2000
-"""Most images: at 640x640, 2.5 GB of them."""
+"""Maximum number of images; 2.5 GB at 640x640."""
 
 
 def images_of_folder(path: Path, spec: ModelSpec, tiles: str, count: int) -> np.ndarray:
     """
     Return up to `count` inputs of the network of `spec`: uint8 [N, H, W, 3] RGB.
 
-    `path` is an image, a folder of images or a video; they are evenly spread over it, letterboxed
-    and cut as the pipeline does. Of each image, one of its `tiles` is taken. Raises DataError
-    where an image cannot be read.
+    `path` is an image, a folder of images or a video; inputs are evenly spread over it, and
+    letterboxed and tiled as in the pipeline. One of the `tiles` of each image is used. Raises
+    DataError if an image cannot be read.
     """
     items = list(open_images(path).items)
     return _inputs((items[index].read() for index in spread(len(items), count)), 'bgr', spec,
@@ -38,10 +38,10 @@ def images_of_folder(path: Path, spec: ModelSpec, tiles: str, count: int) -> np.
 
 def images_of_manifest(manifest: Manifest, spec: ModelSpec, tiles: str, count: int) -> np.ndarray:
     """
-    Return inputs like `images_of_folder`, of the training split of all sets of `manifest`.
+    Return inputs like `images_of_folder`, from the training splits of all sets of `manifest`.
 
-    Each set gives its equal share of `count`, and one at least. Raises ConfigError where no set
-    has a training split, DataError for data that are missing or broken.
+    Each set contributes an equal share of `count`, at least one. Raises ConfigError if no set has
+    a training split, DataError for missing or broken data.
     """
     sets = [open_set(item, manifest) for item in manifest.sets if SPLIT in item.splits]
     if not sets:

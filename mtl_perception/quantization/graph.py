@@ -1,4 +1,4 @@
-"""What quantisation asks of a graph: its convolutions, their names and its inner values."""
+"""Access to a graph for quantisation: its convolutions, their names and intermediate values."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ def constant(graph: onnx.GraphProto, name: str) -> np.ndarray:
 
 
 def layer_name(node: onnx.NodeProto) -> str:
-    """Return what a convolution is called for people: the name of its weights."""
+    """Return the displayed name of a convolution: that of its weights."""
     return f'{node.input[1].removesuffix(".weight")} ({node.name})'
 
 
 def heads_of(graph: onnx.GraphProto) -> dict[tuple[str, ...], list[str]]:
     """
-    Return the outputs of the last convolutions of each branch, by what they decide.
+    Return the outputs of the last convolutions of each branch, by graph outputs.
 
     The keys are the graph's outputs that depend on them: boxes alone, boxes with scores and
     classes, or the label map.
@@ -46,7 +46,7 @@ def heads_of(graph: onnx.GraphProto) -> dict[tuple[str, ...], list[str]]:
         for name in node.input:
             readers[name].append(node)
     outputs = [value.name for value in graph.output]
-    # Of each value: whether a convolution depends on it, and which of the graph's outputs.
+    # For each value: whether a convolution depends on it, and which outputs of the graph do.
     below: dict[str, tuple[bool, set[str]]] = {}
     for node in reversed(graph.node):
         for name in node.output:
@@ -68,9 +68,9 @@ def heads_of(graph: onnx.GraphProto) -> dict[tuple[str, ...], list[str]]:
 def inner_values(model: onnx.ModelProto, names: Sequence[str],
                  images: np.ndarray) -> Iterator[dict[str, np.ndarray]]:
     """
-    Yield for each of `images`, uint8 [N, H, W, 3], the inner float values `names`.
+    Yield for each of `images`, uint8 [N, H, W, 3], the intermediate float values `names`.
 
-    Raises ModelError where ONNX Runtime does not take the model.
+    Raises ModelError if ONNX Runtime does not load the model.
     """
     changed = onnx.ModelProto()
     changed.CopyFrom(model)
@@ -82,7 +82,7 @@ def inner_values(model: onnx.ModelProto, names: Sequence[str],
     try:
         session = onnxruntime.InferenceSession(
             changed.SerializeToString(), settings, providers=['CPUExecutionProvider'])
-    except Exception as error:  # its exceptions have no base class of their own
+    except Exception as error:  # its exceptions have no common base class
         raise ModelError(f'ONNX Runtime cannot load the model ({one_line(error)}); export it '
                          'again') from None
     for image in images:

@@ -1,10 +1,10 @@
 """
 Convolutions in INT8 as pairs of QuantizeLinear and DequantizeLinear (QDQ).
 
-Each runtime makes integer kernels of the pairs where it has them. What a convolution *reads* is
-quantised, per tensor, and its weights per output channel; both are signed and symmetric (no zero
-points), which is what TensorRT takes. What it writes is not: the same value would be rounded twice
-over a range that the activation then cuts off. Biases stay FP32. With the same ranges and
+Each runtime replaces the pairs by integer kernels where it has them. The *inputs* of convolutions
+are quantised per tensor, and their weights per output channel; both are signed and symmetric (no
+zero points), as TensorRT requires. Outputs are not quantised: the same value would be rounded
+twice over a range that the activation then clips. Biases stay FP32. With the same ranges and
 settings, `onnxruntime.quantization.quantize_static` produces the same for every convolution.
 """
 
@@ -21,18 +21,18 @@ from mtl_perception.quantization.graph import constant, layers_of
 from mtl_perception.quantization.ranges import STEPS
 
 _LEAST_RANGE = 1e-8
-"""Of a channel whose weights are all 0."""
+"""Scale of a channel whose weights are all 0."""
 
 _ALIKE = 1e-3
-"""Share of the codes of two tensors that may differ by 1 where their weights are the same."""
+"""Share of the codes of two tensors that may differ by 1 if their weights are the same."""
 
 
 def quantize(model: onnx.ModelProto, ranges: Mapping[str, float],
              floating: Collection[str] = ()) -> onnx.ModelProto:
     """
-    Return `model` with its convolutions in INT8, but for the nodes named in `floating`.
+    Return `model` with its convolutions in INT8, except the nodes named in `floating`.
 
-    `ranges` are those of what they read; see `measure_ranges`. The metadata stay.
+    `ranges` are those of their inputs; see `measure_ranges`. The metadata is kept.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
@@ -47,7 +47,7 @@ def quantize(model: onnx.ModelProto, ranges: Mapping[str, float],
         return name
 
     def values_of(name: str) -> str:
-        """Return the name of the quantised value `name`; the first to ask adds the pair."""
+        """Return the name of the quantised value `name`; the first call adds the pair."""
         if name not in done:
             parts = (add(f'{name}.scale', np.array(ranges[name] / STEPS, np.float32)),
                      add(f'{name}.zero', np.array(0, np.int8)))
@@ -96,11 +96,11 @@ def quantize_weights(weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def _alike(first: np.ndarray, second: np.ndarray) -> bool:
     """
-    Return whether two tensors of codes are of the same weights, but for rounding.
+    Return whether two tensors of codes have the same weights, except for rounding.
 
     The towers of `lean` share their weights over the levels of the pyramid. The exporter folds
-    each level's batch norm into a copy: that is another scale for each output channel, which
-    leaves the codes as they are.
+    each level's batch norm into a copy: this only changes the scale of each output channel, not
+    the codes.
     """
     if first.shape != second.shape:
         return False

@@ -1,4 +1,4 @@
-"""A model in FP32 written with its convolutions in INT8: calibration, choice of layers, file."""
+"""Quantisation of an FP32 model file: calibration, selection of layers, INT8 file."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ from mtl_perception.quantization.verification import verify
 from mtl_perception.spec import METADATA_KEY, ModelSpec
 
 MEASURED = 7
-"""Images on which single layers are measured: one run of the network for each layer and image."""
+"""Number of images on which single layers are measured, with one run per layer and image."""
 
 
 @dataclass(frozen=True)
 class QuantizeConfig:
-    """Which model is quantised, on which images, and where the result goes."""
+    """Model, calibration images and output file of a quantisation."""
 
     model: Path
     """ONNX file in FP32 of `mtl export`."""
     output: Path | None = None
     """ONNX file to write; None: MODEL_int8.onnx beside the model."""
     images: Path | None = None
-    """Image, folder of images or video to calibrate on; else `manifest` is needed."""
+    """Image, folder of images or video to calibrate on; otherwise `manifest` is required."""
     manifest: Path | None = None
     """Manifest of the data sets whose training images are used for calibration."""
     data: Path | None = None
@@ -88,16 +88,16 @@ class QuantizeResult:
     noise: float
     """Power of the outputs' error as a share of the power of the outputs."""
     verdict: str
-    """Whether TensorRT can parse the file, in one line."""
+    """Whether TensorRT parses the file, in one line."""
     scores: str = ''
     """Table of the scores before and after; empty without `verify`."""
 
 
 class Progress(Protocol):
-    """Receives the progress of the work."""
+    """Receives the progress."""
 
     def stage(self, text: str) -> None:
-        """Report the start of a stage that takes its time."""
+        """Report the start of a long stage."""
 
     def step(self, name: str, done: int, total: int) -> None:
         """Report that `done` of `total` images or layers are complete."""
@@ -110,7 +110,7 @@ def quantize_model(config: QuantizeConfig, progress: Progress) -> QuantizeResult
     """
     Write the INT8 model.
 
-    Raises MtlError where the model is unsuitable, an option is invalid, an image or data set
+    Raises MtlError if the model is unsuitable, an option is invalid, an image or data set
     cannot be read, or the file cannot be written.
     """
     path = config.model.expanduser()
@@ -121,10 +121,10 @@ def quantize_model(config: QuantizeConfig, progress: Progress) -> QuantizeResult
                          'from `mtl export`')
     output = config.output or path.with_name(f'{path.stem}_int8.onnx')
     if output.suffix != '.onnx':
-        raise ConfigError(f'{output}: the result is an .onnx file; name it so')
+        raise ConfigError(f'{output}: the output file needs the suffix .onnx')
     if output.exists() and output.samefile(path):
-        raise ConfigError(f'{output}: is the model itself; choose another file with -o')
-    # Before minutes are spent on what comes before it.
+        raise ConfigError(f'{output}: is the model itself; select another file with -o')
+    # Before minutes are spent on calibration.
     verified = load_manifest(config.verify, config.data) if config.verify else None
     images, source = _calibration_images(config, header.spec)
     try:
@@ -162,10 +162,10 @@ def quantize_model(config: QuantizeConfig, progress: Progress) -> QuantizeResult
 
 
 def _calibration_images(config: QuantizeConfig, spec: ModelSpec) -> tuple[np.ndarray, str]:
-    """Return uint8 [N, H, W, 3] RGB and what they are."""
+    """Return the images, uint8 [N, H, W, 3] RGB, and their description."""
     if config.images is not None:
         return images_of_folder(config.images, spec, config.tiles, config.count), \
-            'images of the user'
+            'user images'
     assert config.manifest is not None
     manifest = load_manifest(config.manifest, config.data)
     return (images_of_manifest(manifest, spec, config.tiles, config.count),
@@ -173,7 +173,7 @@ def _calibration_images(config: QuantizeConfig, spec: ModelSpec) -> tuple[np.nda
 
 
 def _write(model: onnx.ModelProto, spec: ModelSpec, path: Path) -> None:
-    """Write `model` to `path` as a whole or not at all; DataError where it cannot be written."""
+    """Write `model` to `path` atomically; DataError if it cannot be written."""
     onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
     onnx.checker.check_model(model, full_check=True)
     temporary = path.with_name(f'.{path.stem}.{os.getpid()}.onnx')

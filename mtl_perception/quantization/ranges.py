@@ -1,4 +1,4 @@
-"""The ranges that INT8 has to cover, from what the layers see on images."""
+"""Ranges for INT8, measured on the inputs of the layers."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import onnx
 from mtl_perception.quantization.graph import inner_values, layers_of
 
 BINS = 2048
-"""Of a histogram of absolute values; half of them at least are used."""
+"""Bins of a histogram of absolute values, of which at least half are used."""
 
 STEPS = 127
-"""Steps of INT8 on either side of 0; -128 is unused, so that both sides are alike."""
+"""Steps of INT8 on each side of 0; -128 is unused, for symmetry."""
 
 MOST = 1 << 20
-"""Values of a tensor that are counted of one image, evenly spread: the others are like them."""
+"""Maximum number of values counted per tensor and image, evenly spread."""
 
 _SHARES = np.linspace(0.2, 1, 161)
-"""Of the largest value: the ranges that are tried."""
+"""Ranges to try, as shares of the largest value."""
 
 
 class Histogram:
-    """Absolute values of a tensor, counted in bins that grow with the largest one."""
+    """Histogram of a tensor's absolute values, whose bins grow with the largest one."""
 
     def __init__(self) -> None:
         self.counts = np.zeros(BINS, np.int64)
@@ -32,7 +32,7 @@ class Histogram:
 
     def add(self, values: np.ndarray) -> None:
         """Count `values`, float of any shape, or `MOST` of them."""
-        # An odd step does not fall on the same columns again and again.
+        # An odd step does not sample the same columns repeatedly.
         step = -(-values.size // MOST) | 1
         absolute = np.abs(values.reshape(-1)[::step])
         largest = float(absolute.max())
@@ -46,10 +46,10 @@ class Histogram:
 
     def range(self) -> float:
         """
-        Return the range [-r, r] whose INT8 steps come closest to the values, by mean square.
+        Return the range [-r, r] with the smallest mean square quantisation error.
 
-        A smaller range has finer steps and cuts off what is beyond. The search is that of
-        TensorFlow Lite and OpenVINO's `mse`: all shares of the largest value are tried.
+        A smaller range has finer steps and clips values beyond it. As in TensorFlow Lite and
+        OpenVINO's `mse`, all shares of the largest value are tried.
         """
         centers = (np.arange(BINS) + 0.5) * (self.limit / BINS)
         used = np.flatnonzero(self.counts)
@@ -65,10 +65,10 @@ class Histogram:
 def measure_ranges(model: onnx.ModelProto, images: np.ndarray,
                    progress: Callable[[int], object] = lambda done: None) -> dict[str, float]:
     """
-    Return the range of what each convolution of `model` reads, by name of the value.
+    Return the range of the input of each convolution of `model`, by name of the value.
 
-    `images` are uint8 [N, H, W, 3] RGB of the model's input size. `progress` receives how many of
-    them are done.
+    `images` are uint8 [N, H, W, 3] RGB of the model's input size. `progress` receives the number
+    of processed images.
     """
     names = list(dict.fromkeys(node.input[0] for node in layers_of(model.graph)))
     histograms = {name: Histogram() for name in names}

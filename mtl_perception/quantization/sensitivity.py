@@ -1,4 +1,4 @@
-"""Which layers lose the most in INT8, by measurement, and which of them stay FP32 for it."""
+"""Measurement of the noise of each layer in INT8, and selection of the layers that stay FP32."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from mtl_perception.quantization.graph import (
 from mtl_perception.quantization.qdq import quantize
 
 ENOUGH = 0.05
-"""Share of the sum of all layers' noise that the layers in INT8 may leave."""
+"""Share of the sum of all layers' noise that the INT8 layers may have."""
 
 
 @dataclass(frozen=True)
 class LayerNoise:
-    """What one convolution in INT8, and nothing else, does to the model's outputs."""
+    """Effect on the model's outputs of a single convolution in INT8."""
 
     node: str
     name: str
-    """For people; see `layer_name`."""
+    """Displayed name; see `layer_name`."""
     weights: int
-    """Number of its weights, biases apart."""
+    """Number of its weights, without biases."""
     noise: float
     """See `output_noise`."""
     share: float
-    """Of the sum over all layers."""
+    """Share of the sum over all layers."""
 
 
 class Reference:
-    """The outputs of a model in FP32 for some images, with which others are compared."""
+    """The outputs of an FP32 model for some images, as the reference for other models."""
 
     def __init__(self, model: onnx.ModelProto, images: np.ndarray) -> None:
         """Run `model` on `images`, uint8 [N, H, W, 3] RGB."""
@@ -52,10 +52,10 @@ class Reference:
 
     def output_noise(self, model: onnx.ModelProto) -> float:
         """
-        Return the power of the difference of `model` over that of the values themselves.
+        Return the power of the difference of `model`, relative to that of the values.
 
-        It is taken where the last convolutions end, before arg max and top-k hide small
-        differences: the mean over boxes, classes and label map, as far as there are any.
+        It is measured at the outputs of the last convolutions, before arg max and top-k hide small
+        differences, as the mean over boxes, classes and label map, if present.
         """
         noise = self._sums(
             [{name: values[name] - known[name] for name in self._names}
@@ -64,7 +64,7 @@ class Reference:
         return float(np.mean(noise / self._power))
 
     def _sums(self, values: Sequence[Mapping[str, np.ndarray]]) -> np.ndarray:
-        """Return the sum of squares of each head; of a head without activity, not 0."""
+        """Return the sum of squares of each head, at least a small positive value."""
         return np.array([
             sum(float(np.square(item[name], dtype=np.float64).sum())
                 for item in values for name in names) + 1e-30
@@ -76,8 +76,8 @@ def measure_layers(model: onnx.ModelProto, ranges: Mapping[str, float], referenc
     """
     Return the noise of each convolution of `model`, in the graph's order.
 
-    Noise of several layers adds up in good approximation, since their roundings know nothing of
-    each other. `progress` receives the number of measured layers.
+    The noise of several layers adds up in good approximation, since their rounding errors are
+    independent. `progress` receives the number of measured layers.
     """
     layers = layers_of(model.graph)
     names = {node.name for node in layers}
@@ -95,8 +95,8 @@ def choose_floating(layers: Sequence[LayerNoise], budget: float) -> list[LayerNo
     """
     Return the layers that stay FP32, the noisiest first.
 
-    They are taken by their noise until those in INT8 leave no more than `ENOUGH` of all of it. A
-    layer with which they would have more than `budget`, a share of all weights, is passed over.
+    Layers are selected by noise until those in INT8 have no more than `ENOUGH` of the sum. A layer
+    that would exceed `budget`, a share of all weights, is skipped.
     """
     left = budget * sum(layer.weights for layer in layers)
     noise = 1.0

@@ -1,4 +1,4 @@
-"""What a quantised model loses against the model that it is made of, set by set."""
+"""Loss in scores of a quantised model relative to the original, for each set."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from mtl_perception.inference.pipeline import Pipeline, PipelineOptions
 from mtl_perception.inference.runtime import RuntimeOptions, Say
 
 MAX_LOSS = {'AP50': 0.01, 'mIoU': 0.005}
-"""Loss of a set that is pointed out: AP50 is the mean over classes."""
+"""Loss of a set above which it is marked; AP50 is the mean over classes."""
 
 
 def verify(whole: Path, quantized: Path, manifest: Manifest, tiles: str,
            runtime: RuntimeOptions, say: Say) -> str:
     """
-    Return as text the scores of two models on the val split of `manifest`, and what is lost.
+    Return the scores of two models on the val split of `manifest` and their loss as text.
 
-    Both are run with `runtime`: 'auto' may choose another number format for each, as it does
-    for users; `say` receives what they report. Raises what `evaluate_models` raises.
+    Both are run with `runtime`: 'auto' may select a different number format for each, as in
+    deployment; `say` receives their messages. Raises the errors of `evaluate_models`.
     """
     pipelines = [Pipeline(path, PipelineOptions(tiles=tiles), runtime, say)
                  for path in (whole, quantized)]
@@ -46,7 +46,7 @@ def loss_table(before: tuple[SetReport, ...], after: tuple[SetReport, ...], firs
         if old.segmentation and new.segmentation:
             rows.append(('mIoU', old.segmentation.mean, new.segmentation.mean))
         for name, was, now in rows:
-            # Where a score does not exist, it is NaN and compares false.
+            # A missing score is NaN and compares false.
             is_too_much = was - now > MAX_LOSS.get(name, float('inf'))
             worst += is_too_much
             lines.append(f'{old.name:<20}{name:<24}{was:>{width}.4f}{now:>{width}.4f}'

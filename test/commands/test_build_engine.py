@@ -60,8 +60,8 @@ def test_errors_are_printed_in_one_line(run, tmp_path, paint_proto):
     for arguments, model, text in (
             (['-o', blocked, *CAPABILITY], None, 'the engine cannot be written (Not a directory)'),
             (['-o', '/proc', *CAPABILITY], None, '/proc/tensorrt: the engine cannot be written ('),
-            (['--compute-capability', '8.7'], None, 'does not know GPUs of compute capability'),
-            (CAPABILITY, broken, 'not an ONNX file, or cut off'),
+            (['--compute-capability', '8.7'], None, 'does not support compute capability'),
+            (CAPABILITY, broken, 'not an ONNX file, or truncated'),
             (CAPABILITY, checkpoint, 'an engine is built from an .onnx file'),
             (CAPABILITY, tmp_path / 'none.onnx', 'none.onnx')):
         code, output, error = run(*arguments, model=model)
@@ -76,7 +76,7 @@ def test_model_rejected_by_tensorrt_prints_one_line(run, tmp_path, paint_proto):
     onnx.save(model, tmp_path / 'unknown.onnx')
     code, output, error = run('-o', tmp_path, *CAPABILITY, model=tmp_path / 'unknown.onnx')
     assert (code, output, len(error)) == (1, [], 1)
-    assert 'refuses it: operator Frobnicate' in error[0]
+    assert 'rejects it: operator Frobnicate' in error[0]
 
 
 def test_missing_gpu_names_the_option_to_give(run, tmp_path, monkeypatch):

@@ -136,12 +136,12 @@ def test_single_task_model(manifest: Manifest) -> None:
     ({'sets': ['x']}, "no data set 'x'"),
     ({'split': 'test'}, "no data set of the manifest has a split 'test'"),
     ({'split': 'test', 'sets': ['boxed']}, "boxed has no split 'test'"),
-    ({'limit': 0}, 'leaves none to score'),
-    ({'pipeline': FakePipeline(segmentation=None), 'sets': ['masked']}, 'does no task'),
+    ({'limit': 0}, 'it must be at least 1'),
+    ({'pipeline': FakePipeline(segmentation=None), 'sets': ['masked']}, 'has no task for which'),
     ({'pipeline': FakePipeline(detection=LabelSet.of('car'))},
-     'has no detection class bus; it knows car'),
+     'has no detection class bus; its classes are car'),
     ({'pipeline': FakePipeline(segmentation=LabelSet.of('sea'))},
-     'has no segmentation class road, grass; it knows sea'),
+     'has no segmentation class road, grass; its classes are sea'),
 ])
 def test_invalid_requests_are_rejected(manifest: Manifest, options: dict[str, Any],
                                        problem: str) -> None:

@@ -7,7 +7,7 @@ from mtl_perception.errors import ModelError
 from mtl_perception.inference.model_file import check_model_file
 
 
-def _refusal(path) -> str:
+def _rejection(path) -> str:
     """Return the one line with which `path` is rejected, quickly."""
     start = time.perf_counter()
     with pytest.raises(ModelError) as caught:
@@ -19,24 +19,24 @@ def _refusal(path) -> str:
 
 
 def test_missing_file_and_directory_are_rejected(tmp_path):
-    assert 'no such model file' in _refusal(tmp_path / 'none.onnx')
+    assert 'no such model file' in _rejection(tmp_path / 'none.onnx')
     folder = tmp_path / 'folder.onnx'
     folder.mkdir()
-    assert 'a directory' in _refusal(folder)
-    assert 'no such model file' in _refusal(tmp_path / ('long' * 30) / 'none.onnx')
-    assert 'cannot be accessed' in _refusal(tmp_path / ('long' * 100))
+    assert 'a directory' in _rejection(folder)
+    assert 'no such model file' in _rejection(tmp_path / ('long' * 30) / 'none.onnx')
+    assert 'cannot be accessed' in _rejection(tmp_path / ('long' * 100))
 
 
 def test_pipe_is_rejected_without_waiting(tmp_path):
     path = tmp_path / 'pipe.onnx'
     os.mkfifo(path)
-    assert 'not a regular file' in _refusal(path)
+    assert 'not a regular file' in _rejection(path)
 
 
 def test_file_of_invalid_size_is_rejected(tmp_path):
     path = tmp_path / 'size.onnx'
     path.write_bytes(b'')
-    assert 'only 0 bytes' in _refusal(path)
+    assert 'file too small (0 bytes)' in _rejection(path)
     with path.open('wb') as file:
         file.truncate(3 << 30)  # sparse
-    assert '3072 MiB' in _refusal(path)
+    assert '3072 MiB' in _rejection(path)

@@ -81,7 +81,7 @@ def test_cache_does_not_change_precision(paint_model, cache):
     assert _open(paint_model(), cache).precision == precisions[0]
     assert _open(paint_model(), cache, precision='fp32').precision == 'fp32'
     if 'bf16' not in precisions:
-        with pytest.raises(StartError, match='does not compute in bf16; take precision fp32'):
+        with pytest.raises(StartError, match='does not compute in bf16; select precision fp32'):
             _open(paint_model(), cache, precision='bf16')
         pytest.skip('this CPU does not compute in BF16')
     image = SyntheticFlight(0, 640, 640, 1, 1.0)[0].image[None]
@@ -105,7 +105,7 @@ def test_unwritable_cache_folder_is_reported_and_skipped(paint_model, cache):
     cache.write_text('no folder')
     lines = []
     assert _open(paint_model(), cache, lines.append).run(_images()).boxes is not None
-    assert len(lines) == 1 and str(cache) in lines[0] and 'is not kept' in lines[0]
+    assert len(lines) == 1 and str(cache) in lines[0] and 'are not cached' in lines[0]
 
 
 def test_invalid_graph_gives_one_line_error(paint_proto, tmp_path, cache, capfd):

@@ -150,5 +150,5 @@ def test_unsupported_choices_are_rejected(paint_model):
 def test_broken_file_ends_search_with_error(tmp_path):
     path = tmp_path / 'broken.onnx'
     path.write_bytes(bytes(1000))
-    with pytest.raises(ModelError, match='not an ONNX file, or cut off'):
+    with pytest.raises(ModelError, match='not an ONNX file, or truncated'):
         open_runtime(path)

@@ -7,9 +7,9 @@ from mtl_perception.inference.runtime import RuntimeOptions, usable_cores
 
 
 def test_invalid_option_lists_valid_values():
-    with pytest.raises(ConfigError, match="no device 'npu'; there are auto, cpu, cuda"):
+    with pytest.raises(ConfigError, match="no device 'npu'; the choices are auto, cpu, cuda"):
         RuntimeOptions(device='npu')
-    with pytest.raises(ConfigError, match="no precision 'fp4'; there are auto, fp32, bf16"):
+    with pytest.raises(ConfigError, match="no precision 'fp4'; the choices are auto, fp32, bf16"):
         RuntimeOptions(precision='fp4')
     for threads in (-1, 1000, True, 1.5):
         with pytest.raises(ConfigError, match=r'0\.\.256'):

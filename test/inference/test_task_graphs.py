@@ -68,7 +68,7 @@ def test_failed_task_graph_is_reported_once_and_whole_graph_used():
         assert _said(graphs.run(IMAGES, ['detection'])) == dict.fromkeys(
             ('boxes', 'scores', 'classes'), 'detection+segmentation')
         graphs.wait()
-    assert lines == ['detection costs as much alone as all tasks do: no memory; buy some']
+    assert lines == ['detection alone takes as long as all tasks: no memory; buy some']
 
 
 @pytest.mark.parametrize('tasks', [(), ('depth',), ('detection', 'depth')])

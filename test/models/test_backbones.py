@@ -61,7 +61,7 @@ def test_failed_download_gives_one_line_error(reason, monkeypatch):
         raise reason
 
     monkeypatch.setattr('torchvision.models._api.load_state_dict_from_url', fail)
-    with pytest.raises(ModelError, match=r'cannot fetch .* of resnet18 from https') as caught:
+    with pytest.raises(ModelError, match=r'cannot download .* of resnet18 from https') as caught:
         load_backbone_weights(build_backbone('resnet18'), 'resnet18', 'IMAGENET1K_V1')
     assert '\n' not in str(caught.value) and 'give the file' in str(caught.value)
 
@@ -73,7 +73,7 @@ def test_unknown_weights_name_gives_one_line_error():
 
 
 @pytest.mark.parametrize('content, message', [
-    (None, 'no weights could be read'), ({'a': 1}, 'weights of .* layers of .* are missing')])
+    (None, 'weights cannot be read'), ({'a': 1}, 'weights of .* layers of .* are missing')])
 def test_mismatched_weights_give_one_line_error(content, message, tmp_path):
     path = tmp_path / 'weights.pth'
     if content is None:

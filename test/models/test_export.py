@@ -98,7 +98,7 @@ def test_command_exports_a_single_task_at_full_resolution(tmp_path, capsys):
     printed = capsys.readouterr().out
     assert 'of labels equal' in printed
     # Where TensorRT is installed, which tests of the Makefile have it.
-    assert re.search(r'\nTensorRT RTX [0-9.]+ takes it\n', printed) or 'not tried' in printed
+    assert re.search(r'\nTensorRT RTX [0-9.]+ parses it\n', printed) or 'not tried' in printed
     outputs = open_runtime(tmp_path / 'm.onnx').run(np.zeros((2, 96, 160, 3), np.uint8))
     assert outputs.boxes is None and outputs.label_map.shape == (2, 96, 160)
 
@@ -127,7 +127,7 @@ def test_file_rejected_by_tensorrt_is_reported_and_kept(tmp_path):
     model.graph.node.insert(1, cast)
     onnx.save(model, tmp_path / 'm.onnx')
     verdict = tensorrt_verdict(tmp_path / 'm.onnx')
-    assert re.match(r'for other runtimes only: TensorRT RTX .* refuses it: .*UInt8', verdict)
+    assert re.match(r'for other runtimes only: TensorRT RTX .* rejects it: .*UInt8', verdict)
     assert '\n' not in verdict
 
 

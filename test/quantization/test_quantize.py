@@ -40,7 +40,7 @@ def test_folder_of_images_calibrates(small_path, folder, capsys):
     provenance = dict(header.spec.provenance)
     note = provenance.pop('quantisation')
     assert provenance == SMALL.provenance and header.spec.segmentation == SMALL.segmentation
-    assert '6 images of the user; 0 of 4 convolutions in FP32' in note
+    assert '6 user images; 0 of 4 convolutions in FP32' in note
     assert str(folder) not in note
     assert sorted(path.suffix for path in small_path.parent.iterdir()) == ['', '.onnx', '.onnx']
 
@@ -85,7 +85,7 @@ def test_invalid_input_gives_one_line_error(small_path, folder, tmp_path, small,
             ([str(bare), *images], 'has no convolution to quantise'),
             ([str(unheard), *images], 'ONNX Runtime cannot load the model'),
             ([str(small_path), *images, '-o', str(small_path)], 'is the model itself'),
-            ([str(small_path), *images, '-o', str(tmp_path / 'q.pt')], 'is an .onnx file'),
+            ([str(small_path), *images, '-o', str(tmp_path / 'q.pt')], 'needs the suffix .onnx'),
             ([str(small_path), *images, '--count', '0'], '--count 0 is not in 1..2000'),
             ([str(small_path), *images, '--float-weights', '2'], 'is not a share in 0..1'),
             ([str(small_path), *images, '--tiles', 'many'], "tiles 'many'"),

@@ -1,4 +1,4 @@
-"""From a network to an engine, with a line on how far it is."""
+"""Building an engine from a network, with progress messages."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ _THREAD = 'TensorRT builder'
 
 def capabilities() -> dict[Capability, Any]:
     """
-    Return the compute capabilities that TensorRT for RTX builds for -> its own constants.
+    Return the compute capabilities supported by TensorRT for RTX -> its constants.
 
-    TensorRT itself has none: it builds for the GPU that it sees.
+    Empty for TensorRT itself, which builds for the GPU of the machine.
     """
     members = getattr(trt, 'ComputeCapability', None)
     if not FLAVOUR.is_rtx or members is None:
@@ -45,11 +45,11 @@ def capabilities() -> dict[Capability, Any]:
 
 
 def check_capability(capability: Capability) -> None:
-    """Raise StartError where the TensorRT that is installed cannot serve such a GPU."""
+    """Raise StartError if the installed TensorRT does not support such a GPU."""
     known = capabilities()
     if FLAVOUR.is_rtx and capability not in known:
         raise StartError(
-            f'TensorRT {FLAVOUR} does not know GPUs of compute capability {as_text(capability)}, '
+            f'TensorRT {FLAVOUR} does not support compute capability {as_text(capability)}, '
             f'only {", ".join(map(as_text, sorted(known)))}',
             'install TensorRT itself, the package tensorrt; a Jetson has it from JetPack')
 
@@ -64,10 +64,10 @@ def build(model: bytes, spec: ModelSpec, where: Path, capability: Capability, ba
     """
     Return the serialised engine of an ONNX file's bytes for batches of 1 to `batch` images.
 
-    TensorRT for RTX builds it for GPUs of `capability`, with or without one here; TensorRT itself
-    for the GPU of this machine, which must have it. Kernels are chosen for one image, which is
-    what a node runs. `say` receives the progress. Raises StartError where TensorRT rejects the
-    model or fails, ModelError where the network contradicts `spec`.
+    TensorRT for RTX builds it for GPUs of `capability`, which need not be present; TensorRT itself
+    builds for the GPU of this machine, which must have that capability. Kernels are optimised for
+    one image, the usual batch of a node. `say` receives the progress. Raises StartError if
+    TensorRT rejects the model or fails, ModelError if the network contradicts `spec`.
     """
     check_capability(capability)
     builder = new_builder()
@@ -75,7 +75,7 @@ def build(model: bytes, spec: ModelSpec, where: Path, capability: Capability, ba
     config = builder.create_builder_config()
     profile = builder.create_optimization_profile()
     sizes = tuple(size for size in input_of(spec).shape[1:] if isinstance(size, int))
-    # Tuples will do, though its types ask for Dims.
+    # Tuples are accepted, although its type stubs require Dims.
     shapes: list[Any] = [(count, *sizes) for count in (1, 1, batch)]
     profile.set_shape(INPUT, *shapes)
     config.add_optimization_profile(profile)
@@ -89,7 +89,7 @@ def build(model: bytes, spec: ModelSpec, where: Path, capability: Capability, ba
     engine = _build(builder, network, config, progress)
     if engine is None:
         raise StartError(f'TensorRT {FLAVOUR} cannot build its engine ({LOG.take()})',
-                         'take another runtime, or free memory where it is short of it')
+                         'select another runtime, or free memory if that is short')
     say(f'engine built in {progress.seconds:.0f} s')
     return memoryview(engine)  # type: ignore[call-overload, unused-ignore]
 
@@ -97,10 +97,10 @@ def build(model: bytes, spec: ModelSpec, where: Path, capability: Capability, ba
 def _build(builder: trt.Builder, network: trt.INetworkDefinition, config: trt.IBuilderConfig,
            progress: Progress) -> trt.IHostMemory | None:
     """
-    Return the engine, None where it fails; what is raised here, as by Ctrl-C, ends the build.
+    Return the engine, None if it fails; an exception raised here, as by Ctrl-C, ends the build.
 
-    It is built in a thread of its own. TensorRT calls back into Python all the time, and an
-    exception there is lost: only the first thread of a process gets those of Ctrl-C.
+    It is built in a separate thread. TensorRT calls back into Python, where exceptions would be
+    lost; Ctrl-C raises in the main thread only.
     """
     with ThreadPoolExecutor(1, _THREAD) as pool:
         try:
@@ -109,13 +109,13 @@ def _build(builder: trt.Builder, network: trt.INetworkDefinition, config: trt.IB
                 progress.tell()
         except BaseException:
             progress.cancel()
-            raise  # once the thread has ended: TensorRT does not survive the end of Python
+            raise  # after the thread has ended: TensorRT would crash at Python's exit
         engine: trt.IHostMemory | None = future.result()
     return engine
 
 
 def _target(config: Any, capability: Capability) -> None:
-    """Set what only TensorRT for RTX has, and no type stubs know."""
+    """Set the options that only TensorRT for RTX has, which the type stubs lack."""
     config.num_compute_capabilities = 1
     config.set_compute_capability(capabilities()[capability], 0)
     # Without it a run may allocate memory, and cannot be captured as a CUDA graph.
@@ -133,10 +133,10 @@ class _Phase:
 
 class Progress(trt.IProgressMonitor):
     """
-    Knows how far a build is, and tells it every few seconds at most.
+    Tracks the progress of a build and reports it every few seconds at most.
 
-    A build consists of phases, whose steps may be phases themselves. TensorRT reports them, from
-    threads of its own.
+    A build consists of phases, whose steps may be phases themselves. TensorRT reports them from
+    its own threads.
     """
 
     def __init__(self, say: Say) -> None:
@@ -165,28 +165,28 @@ class Progress(trt.IProgressMonitor):
             self._say(f'building the engine: {percent} % after {self.seconds:.0f} s')
 
     def cancel(self) -> None:
-        """Have the build end after its current step."""
+        """End the build after its current step."""
         self._is_cancelled = True
 
     def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-        """Take the start of a phase."""
+        """Record the start of a phase."""
         with self._lock:
             self._phases[phase_name] = _Phase(parent_phase, max(1, num_steps))
 
     def step_complete(self, phase_name: str, step: int) -> bool:
-        """Take the end of a step; return whether the build goes on."""
+        """Record the end of a step; return whether the build continues."""
         with self._lock:
             if phase_name in self._phases:
                 self._phases[phase_name].done = step + 1
         return not self._is_cancelled
 
     def phase_finish(self, phase_name: str) -> None:
-        """Take the end of a phase."""
+        """Record the end of a phase."""
         with self._lock:
             self._phases.pop(phase_name, None)
 
     def _fraction(self, parent: str | None) -> float:
-        """Return how much is done, 0..1, of the phases inside `parent`."""
+        """Return the completed share, 0..1, of the phases inside `parent`."""
         return max((min(1.0, (phase.done + self._fraction(name)) / phase.steps)
                     for name, phase in self._phases.items() if phase.parent == parent),
                    default=0.0)

@@ -1,4 +1,4 @@
-"""Engines that are loaded, and contexts in which they run."""
+"""Loading of engines, and the contexts in which they run."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Loader:
     """Loads engines; it must live as long as they do."""
 
     def __init__(self) -> None:
-        """Start TensorRT's runtime; StartError where it does not."""
+        """Start TensorRT's runtime; StartError if it does not."""
         LOG.take()
         try:
             self._runtime = trt.Runtime(LOG)
@@ -27,7 +27,7 @@ class Loader:
                              "check NVIDIA's driver with nvidia-smi") from None
 
     def load(self, data: memoryview) -> trt.ICudaEngine:
-        """Return the engine; LoadError where TensorRT does not take it."""
+        """Return the engine; LoadError if TensorRT rejects it."""
         LOG.take()
         engine: trt.ICudaEngine | None = self._runtime.deserialize_cuda_engine(data)
         if engine is None:
@@ -36,7 +36,7 @@ class Loader:
 
 
 def check_engine(engine: trt.ICudaEngine, spec: ModelSpec, where: Path) -> None:
-    """Raise ModelError where the engine's inputs and outputs are not those of `spec`."""
+    """Raise ModelError if the engine's inputs and outputs are not those of `spec`."""
     names = [engine.get_tensor_name(index) for index in range(engine.num_io_tensors)]
     inputs, outputs = (
         found((name, engine.get_tensor_dtype(name), engine.get_tensor_shape(name))
@@ -47,15 +47,15 @@ def check_engine(engine: trt.ICudaEngine, spec: ModelSpec, where: Path) -> None:
 
 class Contexts:
     """
-    Makes contexts of an engine, whose memory for inner results is given by the caller.
+    Creates contexts of an engine; the caller provides their memory for activations.
 
-    TensorRT for RTX compiles its kernels when they are first needed. They are kept beside the
-    engine, in a file for this GPU alone, and read from there at the next start.
+    TensorRT for RTX compiles kernels on first use. They are cached beside the engine, in a file
+    for this GPU only, and read at the next start.
     """
 
     def __init__(self, engine: trt.ICudaEngine, folder: EngineFolder, name: str,
                  gpu: str) -> None:
-        """Take the engine, and the folder and name of its file."""
+        """Use the engine, and the folder and name of its file."""
         self._engine = engine
         self._folder = folder
         self._name = f'{name.removesuffix(".engine")}-{slug(gpu)}.kernels'
@@ -64,7 +64,7 @@ class Contexts:
         self._config = self._runtime_config() if FLAVOUR.is_rtx else None
 
     def new(self) -> trt.IExecutionContext:
-        """Return a new context; StartError where there is no memory for it."""
+        """Return a new context; StartError if there is not enough memory."""
         LOG.take()
         context: trt.IExecutionContext | None = self._engine.create_execution_context(
             self._config or trt.ExecutionContextAllocationStrategy.USER_MANAGED)
@@ -74,28 +74,28 @@ class Contexts:
         return context
 
     def why(self) -> str:
-        """Return TensorRT's last complaint in one line."""
+        """Return TensorRT's last error in one line."""
         return LOG.take()
 
     def keep(self) -> None:
-        """Keep the kernels that were compiled since the last call."""
+        """Cache the kernels compiled since the last call."""
         if self._cache is None:
             return
         data = memoryview(self._cache.serialize())
         if data.nbytes == self._kept:
             return
         self._kept = data.nbytes
-        # Without them the next start takes longer, and nothing else.
+        # Without them the next start only takes longer.
         with contextlib.suppress(OSError):
             self._folder.write(self._name, data)
 
     def _runtime_config(self) -> Any:
-        """Return what only TensorRT for RTX has, and no type stubs know."""
+        """Return the configuration that only TensorRT for RTX has, which the type stubs lack."""
         config: Any = self._engine.create_runtime_config()
         config.set_execution_context_allocation_strategy(
             trt.ExecutionContextAllocationStrategy.USER_MANAGED)
-        # A graph that is captured keeps the kernels it saw: they must be the final ones, not
-        # those that serve every shape until the final ones are compiled in the background.
+        # A captured graph keeps its kernels: they must be the final ones, not the generic ones
+        # used until the final ones are compiled in the background.
         rtx: Any = trt
         config.dynamic_shapes_kernel_specialization_strategy = (
             rtx.DynamicShapesKernelSpecializationStrategy.EAGER)

@@ -1,8 +1,8 @@
 """
-CUDA through `cuda.bindings.runtime`: each call is checked, each resource frees itself.
+CUDA calls with error checks, and resources that free themselves, on `cuda.bindings.runtime`.
 
-A call returns its error code first; anything but success becomes a StartError that names the
-call and the code (CUDA Runtime API, https://docs.nvidia.com/cuda/cuda-runtime-api).
+A call returns its error code first; an error is raised as a StartError that names the call and the
+code (CUDA Runtime API, https://docs.nvidia.com/cuda/cuda-runtime-api).
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ def call(name: str, *arguments: object) -> Any:
     """
     Call the function `name` of the CUDA runtime.
 
-    Return what it returns beside the code: nothing, a value or a tuple. StartError: it failed.
+    Returns its values without the code: None, a value or a tuple. Raises StartError if it fails.
     """
     try:
         code, *values = getattr(runtime, name)(*arguments)
-    except (RuntimeError, OSError) as error:  # older bindings, where the driver is not there
+    except (RuntimeError, OSError) as error:  # older bindings without a driver
         raise StartError(f'{name}: {one_line(error)}') from None
     if code != runtime.cudaError_t.cudaSuccess:
-        # Or TensorRT, which looks for it after its own calls, would take it for its own.
+        # Clear the error: TensorRT checks it after its own calls.
         runtime.cudaGetLastError()
         raise StartError(f'{name}: {code.name} ({_text(code)})',
                          'start again; if it stays, look for GPU errors in dmesg')
@@ -40,7 +40,7 @@ class Stream:
     """A queue of work for the GPU."""
 
     def __init__(self) -> None:
-        """Make one that does not wait for the default stream."""
+        """Create a stream that does not wait for the default stream."""
         self.handle = call('cudaStreamCreateWithFlags', runtime.cudaStreamNonBlocking)
         _free_with(self, 'cudaStreamDestroy', self.handle)
 
@@ -48,21 +48,21 @@ class Stream:
         return int(self.handle)
 
     def wait(self) -> None:
-        """Return when its work is done; StartError where any of it failed."""
+        """Wait until its work is done; StartError if any of it failed."""
         call('cudaStreamSynchronize', self.handle)
 
     def capture(self, enqueue: Callable[[], object]) -> Graph:
         """
-        Return what `enqueue` puts into this stream as a graph; it does not run now.
+        Return the work that `enqueue` adds to this stream as a graph, without running it.
 
-        StartError: some of it cannot be captured; the stream is as before.
+        Raises StartError, and restores the stream, if some of it cannot be captured.
         """
         mode = runtime.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         call('cudaStreamBeginCapture', self.handle, mode)
         try:
             enqueue()
         except BaseException:
-            # A stream stays in capture until this call, which may fail or not.
+            # A stream stays in capture mode until this call, even if the call fails.
             code, graph = runtime.cudaStreamEndCapture(self.handle)
             if code == runtime.cudaError_t.cudaSuccess:
                 runtime.cudaGraphDestroy(graph)
@@ -76,34 +76,34 @@ class Stream:
 
 
 class Graph:
-    """Work that was captured from a stream, to be run in it with one call."""
+    """Work captured from a stream, run by a single launch."""
 
     def __init__(self, handle: Any, stream: Stream) -> None:
-        """Take the instantiated graph."""
+        """Use the instantiated graph."""
         self._handle = handle
         self._stream = stream
         _free_with(self, 'cudaGraphExecDestroy', handle)
 
     def launch(self) -> None:
-        """Put it into its stream."""
+        """Launch it in its stream."""
         call('cudaGraphLaunch', self._handle, self._stream.handle)
 
 
 class DeviceMemory:
-    """Memory of the GPU."""
+    """A block of GPU memory."""
 
     def __init__(self, size: int) -> None:
-        """Take `size` bytes."""
+        """Allocate `size` bytes."""
         self.address = int(call('cudaMalloc', max(1, size)))
         self.size = size
         _free_with(self, 'cudaFree', self.address)
 
 
 class Buffer:
-    """An array in page-locked memory of this machine, and as many bytes of the GPU's."""
+    """An array in page-locked host memory, and a GPU buffer of the same size."""
 
     def __init__(self, shape: tuple[int, ...], dtype: np.dtype) -> None:
-        """Take memory for an array of this shape, first axis: images of a batch."""
+        """Allocate memory for an array of this shape; its first axis is the batch."""
         size = int(np.prod(shape)) * dtype.itemsize
         self.device = DeviceMemory(size)
         address = int(call('cudaHostAlloc', max(1, size), runtime.cudaHostAllocDefault))
@@ -112,21 +112,21 @@ class Buffer:
         self._address = address
         memory = (ctypes.c_uint8 * size).from_address(address)
         self.host = np.frombuffer(memoryview(memory), np.uint8).view(dtype).reshape(shape)
-        """Its array; it must not be used after this buffer."""
+        """The host array; it must not be used after this buffer is freed."""
 
     def upload(self, images: int, stream: Stream) -> None:
-        """Put the copy of the first `images` to the GPU into the stream."""
+        """Enqueue the copy of the first `images` to the GPU."""
         call('cudaMemcpyAsync', self.device.address, self._address, images * self._image_bytes,
              runtime.cudaMemcpyKind.cudaMemcpyHostToDevice, stream.handle)
 
     def download(self, images: int, stream: Stream) -> None:
-        """Put the copy of the first `images` from the GPU into the stream."""
+        """Enqueue the copy of the first `images` from the GPU."""
         call('cudaMemcpyAsync', self._address, self.device.address, images * self._image_bytes,
              runtime.cudaMemcpyKind.cudaMemcpyDeviceToHost, stream.handle)
 
 
 def _free_with(owner: object, name: str, handle: Any) -> None:
-    """Have the function `name` free `handle` once `owner` is gone, but not when Python ends."""
+    """Free `handle` by the function `name` when `owner` is deleted, but not at Python's exit."""
     weakref.finalize(owner, getattr(runtime, name), handle).atexit = False
 
 

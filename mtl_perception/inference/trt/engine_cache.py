@@ -1,17 +1,17 @@
 """
-Engines on disk: each is built once and found again.
+Cache of engines on disk: each is built once and reused.
 
-The name of an engine's file has all that it depends on: which TensorRT in which version, for
-which GPUs, the largest batch, and a hash of the ONNX file's content. TensorRT for RTX builds for
-a compute capability: `rtx-1.7.1.116-sm86-b4-<hash>.engine` serves every GPU of 8.6, and may have
-been built on another machine. TensorRT itself builds for one kind of GPU, whose name is added:
-`trt-10.3.0-sm87-orin-b4-<hash>.engine`. A look-up is for exactly one name; nothing else in the
-folder is considered.
+The file name of an engine states everything that it depends on: the TensorRT and its version, the
+GPUs, the largest batch, and a hash of the ONNX file's content. TensorRT for RTX builds for a
+compute capability: `rtx-1.7.1.116-sm86-b4-<hash>.engine` is for all GPUs of 8.6, and may have been
+built on another machine. TensorRT itself builds for one GPU model, whose name is added:
+`trt-10.3.0-sm87-orin-b4-<hash>.engine`. Exactly one name is looked up; other files in the folder
+are ignored.
 
-To load an engine is to run it, as a program is. So the folder is made for its owner alone, and a
+Loading an engine executes its code, so the folder is created with access for its owner only, and a
 file is loaded only if it belongs to this user (or root) and nobody else may write to it. A file
-starts with a line with its kind and a SHA-256 over its name and content: one that is cut
-off, or was renamed from another version, is detected before TensorRT reads it.
+starts with a header of its type and a SHA-256 over its name and content: a file that is truncated,
+or renamed from another version, is detected before TensorRT reads it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _HEADER_BYTES = len(_MAGIC) + hashlib.sha256().digest_size
 _LOCK, _PART = 'lock', '.part'
 
 _ABANDONED = 600.0
-"""Seconds after which a half-written file is no longer written by anyone."""
+"""Seconds after which a partially written file is considered abandoned."""
 
 Engine = TypeVar('Engine')
 
@@ -48,7 +48,7 @@ def engine_name(model: bytes, flavour: Flavour, capability: tuple[int, int], gpu
     """
     Return the name of the file for the engine of an ONNX file's bytes.
 
-    `gpu` is the GPU's name, which counts for TensorRT itself only; `batch` the largest batch.
+    `gpu` is the GPU's name, used for TensorRT itself only; `batch` the largest batch.
     """
     parts = ['rtx' if flavour.is_rtx else 'trt', flavour.version,
              f'sm{capability[0]}{capability[1]}']
@@ -58,20 +58,20 @@ def engine_name(model: bytes, flavour: Flavour, capability: tuple[int, int], gpu
 
 
 def slug(text: str) -> str:
-    """Return text as lower-case letters, digits and hyphens, for a file's name."""
+    """Return text as lower-case letters, digits and hyphens, for a file name."""
     return re.sub(r'[^a-z0-9]+', '-', text.lower()).strip('-')
 
 
 class EngineFolder:
-    """A folder with engines, or with what else of TensorRT is to be found again."""
+    """A folder of engines and other cached files of TensorRT."""
 
     def __init__(self, path: Path | None, say: Say) -> None:
-        """Take the folder, which need not exist; None: there is no place for one."""
+        """Use the folder, which need not exist; None: no folder is available."""
         self.path = path
         self._say = say
 
     def read(self, name: str) -> memoryview | None:
-        """Return the content of the file `name`; None, and why, where it cannot be used."""
+        """Return the content of the file `name`; None if it is not usable, which is reported."""
         if self.path is None:
             return None
         path = self.path / name
@@ -86,14 +86,14 @@ class EngineFolder:
             return None
         data = memoryview(content)[_HEADER_BYTES:]
         if not refusal and content[:_HEADER_BYTES] != _header(name, data):
-            refusal = 'it is cut off, or of another version'
+            refusal = 'it is truncated, or of another version'
         if refusal:
             self._say(f'{path}: not loaded ({refusal})')
             return None
         return data
 
     def write(self, name: str, data: bytes | memoryview) -> Path:
-        """Keep `data` in the file `name`, whole or not at all; return its path, or OSError."""
+        """Write `data` to the file `name` atomically and return its path; raises OSError."""
         folder = self._made()
         descriptor, part = tempfile.mkstemp(_PART, dir=folder)
         try:
@@ -109,11 +109,11 @@ class EngineFolder:
 
     def lock(self) -> BinaryIO:
         """
-        Return the folder's lock, for one who builds an engine there, once it is free.
+        Wait for the folder's lock, which is required to build an engine there, and return it.
 
-        It is held until it is closed. There is one for all engines: two builds at once would
-        spoil each other's timing of kernels. Where another process holds it, a line reports that.
-        Raises OSError where nothing can be written there.
+        It is held until it is closed. There is one lock for all engines, since simultaneous builds
+        would distort each other's timing of kernels. It is reported if another process holds the
+        lock. Raises OSError if the folder is not writable.
         """
         folder = self._made()
         descriptor = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -122,7 +122,7 @@ class EngineFolder:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self._say(f'{folder}: another process builds an engine there; waiting for it')
+                self._say(f'{folder}: another process is building an engine there; waiting for it')
                 fcntl.flock(lock, fcntl.LOCK_EX)
             self._clear(folder)
         except BaseException:
@@ -131,7 +131,7 @@ class EngineFolder:
         return lock
 
     def changed(self, name: str) -> object:
-        """Return a value that changes when the file `name` is replaced; None: there is none."""
+        """Return a value that changes when the file `name` is replaced; None if it is missing."""
         if self.path is None:
             return None
         try:
@@ -141,7 +141,7 @@ class EngineFolder:
         return found.st_ino, found.st_mtime_ns, found.st_size
 
     def _made(self) -> Path:
-        """Return the folder, made for its owner alone where it is not there."""
+        """Return the folder, created with access for its owner only if it is missing."""
         if self.path is None:
             raise OSError('this user has no home folder')
         try:
@@ -153,7 +153,7 @@ class EngineFolder:
 
     @staticmethod
     def _clear(folder: Path) -> None:
-        """Remove what processes that were killed left half written."""
+        """Remove partially written files of killed processes."""
         for part in folder.glob(f'*{_PART}'):
             with contextlib.suppress(OSError):
                 if time.time() - part.stat().st_mtime > _ABANDONED:
@@ -161,18 +161,17 @@ class EngineFolder:
 
 
 class LoadError(Exception):
-    """TensorRT rejects the bytes of an engine; the text has the reason."""
+    """TensorRT rejects the engine; the text is the reason."""
 
 
 def open_engine(folder: EngineFolder, name: str, build: Callable[[], memoryview],
                 load: Callable[[memoryview], Engine], say: Say) -> Engine:
     """
-    Return the engine `name`: from its file, or built and kept there.
+    Return the engine `name`, loaded from its file, or built and cached there.
 
-    `load` makes an engine of a file's bytes; where it raises LoadError, the file is replaced.
-    Several processes that ask at once build it once. Where it cannot be kept, `say` receives the
-    reason.
-    Raises StartError where what was just built does not load, and what `build` raises.
+    `load` creates an engine from a file's bytes; if it raises LoadError, the file is replaced.
+    Concurrent processes build it once. If it cannot be cached, `say` receives the reason. Raises
+    StartError if a newly built engine does not load, and the errors of `build`.
     """
     seen = folder.changed(name)
     engine = _load(folder, name, load, say)
@@ -181,7 +180,7 @@ def open_engine(folder: EngineFolder, name: str, build: Callable[[], memoryview]
     try:
         lock = folder.lock()
     except OSError as error:
-        say(f'{folder.path}: the engine is not kept there ({reason(error)})')
+        say(f'{folder.path}: the engine is not cached there ({reason(error)})')
         data = build()
     else:
         with lock:
@@ -194,12 +193,12 @@ def open_engine(folder: EngineFolder, name: str, build: Callable[[], memoryview]
             try:
                 folder.write(name, data)
             except OSError as error:
-                say(f'{folder.path}: the engine is not kept there ({reason(error)})')
+                say(f'{folder.path}: the engine is not cached there ({reason(error)})')
     try:
         return load(data)
     except LoadError as error:
         raise StartError(f'TensorRT does not load the engine that it has just built ({error})',
-                         'update the driver, or take another runtime') from None
+                         'update the driver, or select another runtime') from None
 
 
 def _load(folder: EngineFolder, name: str, load: Callable[[memoryview], Engine],
@@ -226,9 +225,9 @@ def _header(name: str, data: bytes | memoryview) -> bytes:
 
 
 def _distrust(found: os.stat_result) -> str:
-    """Return why a file is not to be run; '' where it may."""
+    """Return why a file must not be loaded; '' if it may."""
     if found.st_uid not in (os.geteuid(), 0):
-        return f'it belongs to another user, of number {found.st_uid}; remove it, or chown it'
+        return f'it belongs to another user, with id {found.st_uid}; remove it, or chown it'
     if found.st_mode & (stat.S_IWOTH | stat.S_IWGRP):
         return 'other users may write to it; chmod go-w it'
     return ''

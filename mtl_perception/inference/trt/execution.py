@@ -1,9 +1,9 @@
 """
-An engine at work: one stream, page-locked buffers, a CUDA graph for each size of batch.
+Execution of an engine: one stream, page-locked buffers, a CUDA graph for each batch size.
 
-A captured graph is for one shape and one context (CUDA Graphs in NVIDIA's TensorRT developer
-guide), so each size of batch has a context of its own. They run one after the other and share
-one piece of the GPU's memory for inner results.
+A captured graph is valid for one shape and one context (CUDA Graphs in NVIDIA's TensorRT developer
+guide), so each batch size has its own context. Contexts run one after the other and share the GPU
+memory for activations.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Executor:
     def __init__(self, engine: trt.ICudaEngine, contexts: Contexts, spec: ModelSpec,
                  say: Say) -> None:
         """
-        Take memory for the largest batch that the engine was built for.
+        Allocate memory for the largest batch of the engine.
 
-        StartError where the GPU has not enough of it.
+        StartError if the GPU has not enough memory.
         """
         self._contexts = contexts
         self._say = say
@@ -55,7 +55,7 @@ class Executor:
         """
         Return the outputs for `images`, uint8 [B, H, W, 3]; see ``Graph``.
 
-        More images than the engine was built for are run in several turns.
+        Batches larger than the engine supports are split.
         """
         if len(images) <= self.max_batch:
             return RawOutputs(**self._turn(images))
@@ -76,11 +76,11 @@ class Executor:
         return {name: buffer.host[:count] for name, buffer in self._outputs.items()}
 
     def _prepare(self, count: int) -> Callable[[], None]:
-        """Return what puts a run of `count` images into the stream."""
+        """Return a function that enqueues a run of `count` images."""
         context = self._context(count)
         for name, buffer in (*self._outputs.items(), (INPUT, self._input)):
             if not context.set_tensor_address(name, buffer.device.address):
-                raise StartError(f'TensorRT takes no memory for {name} ({self._contexts.why()})')
+                raise StartError(f'TensorRT rejects memory for {name} ({self._contexts.why()})')
 
         def enqueue() -> None:
             self._input.upload(count, self._stream)
@@ -90,15 +90,15 @@ class Executor:
             for buffer in self._outputs.values():
                 buffer.download(count, self._stream)
 
-        # The first run loads kernels and takes memory, which cannot be captured.
+        # The first run loads kernels and allocates memory, which cannot be captured.
         enqueue()
         self._stream.wait()
         self._contexts.keep()
-        # TensorRT for RTX can tell beforehand.
+        # TensorRT for RTX reports it in advance.
         can_capture = getattr(context, 'is_stream_capturable', None)
         try:
             if can_capture is not None and not can_capture(int(self._stream)):
-                raise StartError('TensorRT cannot be captured here')
+                raise StartError('TensorRT reports that it cannot be captured')
             return self._stream.capture(enqueue).launch
         except StartError as error:
             self._say(f'batches of {count} run without a CUDA graph ({error.reason})')
@@ -110,5 +110,5 @@ class Executor:
         context.set_device_memory(self._inner.address, self._inner.size)
         if not context.set_input_shape(INPUT, (count, *self._sizes)):
             raise StartError(
-                f'the engine takes no batch of {count} images ({self._contexts.why()})')
+                f'the engine rejects a batch of {count} images ({self._contexts.why()})')
         return context

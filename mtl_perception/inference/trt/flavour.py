@@ -1,5 +1,5 @@
 """
-Which TensorRT is installed: TensorRT itself or TensorRT for RTX.
+Detection of the installed TensorRT: TensorRT itself or TensorRT for RTX.
 
 Both have the same Python interface under different names. TensorRT itself (`tensorrt`: JetPack,
 servers) builds an engine for one GPU by timing kernels on it; TensorRT for RTX (`tensorrt_rtx`:
@@ -25,7 +25,7 @@ MODULES = ('tensorrt', RTX)
 _DISTRIBUTIONS = {
     'tensorrt': ('tensorrt', 'tensorrt_cu13', 'tensorrt_cu12'),
     RTX: ('tensorrt_rtx', 'tensorrt_rtx_cu13', 'tensorrt_rtx_cu12')}
-"""Module -> names under which pip and apt know it."""
+"""Module -> its package names in pip and apt."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Flavour:
     module: str
     """One of `MODULES`."""
     version: str
-    """In full, such as '1.7.1.116'."""
+    """Full version, such as '1.7.1.116'."""
 
     @property
     def is_rtx(self) -> bool:
@@ -54,9 +54,9 @@ def installed() -> tuple[str, ...]:
 
 def flavour() -> Flavour:
     """
-    Return the TensorRT that is taken, as far as can be told without loading it.
+    Return the TensorRT that will be used, as far as is known without loading it.
 
-    Raises StartError where none is installed.
+    Raises StartError if none is installed.
     """
     names = installed()
     if not names:
@@ -71,9 +71,9 @@ def flavour() -> Flavour:
 
 def load() -> tuple[Flavour, ModuleType]:
     """
-    Load the first TensorRT that is installed and loads; return it and its module.
+    Load the first usable TensorRT; return it and its module.
 
-    Raises StartError where none is installed, or none loads.
+    Raises StartError if none is installed, or none loads.
     """
     failures = []
     for name in installed():
@@ -96,9 +96,9 @@ def _is_installed(name: str) -> bool:
         found = find_spec(name)
     except ModuleNotFoundError:
         return False
-    except ValueError:  # it is in sys.modules, put there by hand
+    except ValueError:  # a module without spec, put into sys.modules
         return True
-    # A folder without code is what `tensorrt-stubs` leaves there, for type checkers.
+    # `tensorrt-stubs` installs a folder without code, for type checkers.
     return found is not None and found.origin is not None
 
 

@@ -1,4 +1,4 @@
-"""The GPU that TensorRT will run on; importing this needs neither CUDA nor TensorRT."""
+"""The GPU on which TensorRT runs; importing this needs neither CUDA nor TensorRT."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Gpu:
 
 def current_gpu() -> Gpu:
     """
-    Return the GPU that CUDA takes: the first that CUDA_VISIBLE_DEVICES leaves.
+    Return the GPU used by CUDA: the first one in CUDA_VISIBLE_DEVICES.
 
-    Raises StartError where there is none, the driver does not serve the CUDA that is installed,
-    or CUDA's Python package is missing.
+    Raises StartError if there is none, the driver does not support the installed CUDA, or CUDA's
+    Python package is missing.
     """
     try:
         from cuda import bindings
@@ -39,10 +39,10 @@ def current_gpu() -> Gpu:
     try:
         code, count = runtime.cudaGetDeviceCount()
         why = '' if count else 'none is visible; see CUDA_VISIBLE_DEVICES'
-    except (RuntimeError, OSError) as error:  # of CUDA 12, where there is no driver
+    except (RuntimeError, OSError) as error:  # bindings of CUDA 12 without a driver
         code, why = runtime.cudaError_t.cudaSuccess, one_line(error)
     if code == runtime.cudaError_t.cudaErrorInsufficientDriver:
-        why = f"NVIDIA's driver is not there, or too old for CUDA {cuda}"
+        why = f"NVIDIA's driver is missing, or too old for CUDA {cuda}"
     elif code != runtime.cudaError_t.cudaSuccess:
         why = code.name
     if why:

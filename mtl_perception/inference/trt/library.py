@@ -1,7 +1,7 @@
 """
-The TensorRT library: importing this module loads it; StartError where that fails.
+The TensorRT library: importing this module loads it; StartError if that fails.
 
-Types are those of TensorRT 10 (`tensorrt-stubs`), which TensorRT for RTX has too.
+Types are those of TensorRT 10 (`tensorrt-stubs`), which also apply to TensorRT for RTX.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ else:
 
 
 class ErrorLog(trt.ILogger):
-    """Keeps TensorRT's last errors and drops the rest; nothing is printed."""
+    """Keeps TensorRT's last errors, drops other messages and prints nothing."""
 
     def __init__(self) -> None:
         """Start without errors."""
@@ -29,33 +29,33 @@ class ErrorLog(trt.ILogger):
         self._errors: deque[str] = deque(maxlen=20)
 
     def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
-        """Take a message from any thread of TensorRT."""
+        """Receive a message from any thread of TensorRT."""
         if severity in (trt.ILogger.ERROR, trt.ILogger.INTERNAL_ERROR):
             self._errors.append(msg)
 
     def take(self) -> str:
-        """Return the first of the errors since the last call in one line: it is the cause."""
+        """Return the first error since the last call, which is the cause, in one line."""
         errors = list(self._errors)
         self._errors.clear()
         return one_line(Exception(without_echo(errors[0]))) if errors else 'no reason given'
 
 
 LOG = ErrorLog()
-"""TensorRT keeps the first logger that it is given for the whole process, so there is one."""
+"""TensorRT keeps its first logger for the whole process, so there is only one."""
 
 
 def without_echo(text: str) -> str:
     """
-    Return an error of TensorRT without what it adds where there is no driver.
+    Return an error of TensorRT without the CUDA error that it appends if there is no driver.
 
-    It repeats the same CUDA error after every other one; that one has a line of its own.
+    It appends the same CUDA error to all others, and also reports it separately.
     """
     lines = [line for line in text.splitlines() if not line.startswith('[checkMacros')]
     return ' '.join(lines) or text
 
 
 def new_builder() -> trt.Builder:
-    """Return a builder; StartError where this TensorRT has none here, as without a GPU."""
+    """Return a builder; StartError if TensorRT cannot create one, for example without a GPU."""
     LOG.take()
     try:
         return trt.Builder(LOG)

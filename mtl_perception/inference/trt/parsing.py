@@ -1,4 +1,4 @@
-"""From an ONNX file to a network of TensorRT; importing this needs no TensorRT."""
+"""Parsing an ONNX file into a TensorRT network; importing this needs no TensorRT."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ _REASONS = 3
 
 def check_parses(path: Path) -> str | None:
     """
-    Return the TensorRT that takes the ONNX file `path`, such as 'RTX 1.7.1'; needs no GPU.
+    Return the TensorRT that parses the ONNX file `path`, such as 'RTX 1.7.1'; needs no GPU.
 
-    None: no TensorRT is installed, or the one that is does not start without a GPU, so nothing
-    is known. Raises StartError where TensorRT rejects the file, with its reasons in one line;
-    ModelError where the file is no model of this package or contradicts its contract.
+    Returns None if no TensorRT is installed, or if it does not start without a GPU. Raises
+    StartError with the reasons in one line if TensorRT rejects the file, ModelError if the file is
+    not a model of this package or violates its contract.
     """
     header = read_onnx_header(path)
     if not installed():
@@ -51,7 +51,7 @@ def tensorrt_verdict(path: Path) -> str:
         return f'for other runtimes only: {error.reason}'
     if version is None:
         return f'not tried with TensorRT, which is not installed: {remedy("tensorrt")}'
-    return f'TensorRT {version} takes it'
+    return f'TensorRT {version} parses it'
 
 
 def parse(builder: trt.Builder, model: bytes, spec: ModelSpec,
@@ -59,9 +59,9 @@ def parse(builder: trt.Builder, model: bytes, spec: ModelSpec,
     """
     Return the strongly typed network of an ONNX file's bytes.
 
-    Number formats are those of the file: TensorRT chooses none of its own. `where` is the path
-    for errors. Raises StartError where TensorRT rejects the file, ModelError where the network's
-    inputs and outputs are not those of `spec`.
+    Number formats are those of the file; TensorRT does not change them. `where` is the path in
+    errors. Raises StartError if TensorRT rejects the file, ModelError if the network's inputs and
+    outputs are not those of `spec`.
     """
     from mtl_perception.inference.trt.library import FLAVOUR, LOG, trt
 
@@ -72,8 +72,8 @@ def parse(builder: trt.Builder, model: bytes, spec: ModelSpec,
         errors = [parser.get_error(index) for index in range(min(parser.num_errors, _REASONS))]
         why = '; '.join(map(_reason, errors)) or LOG.take()
         LOG.take()
-        raise StartError(f'TensorRT {FLAVOUR} refuses it: {why}',
-                         'export it again, or take another runtime')
+        raise StartError(f'TensorRT {FLAVOUR} rejects it: {why}',
+                         'export it again, or select another runtime')
     check_graph(
         where, spec,
         found((tensor.name, tensor.dtype, tensor.shape)
@@ -84,13 +84,13 @@ def parse(builder: trt.Builder, model: bytes, spec: ModelSpec,
 
 
 def found(tensors: Iterable[tuple[str, trt.DataType, trt.Dims]]) -> dict[str, Found]:
-    """Return name, number format and sizes of TensorRT's tensors as the contract reads them."""
+    """Return name, number format and sizes of TensorRT's tensors in the form of the contract."""
     return {name: (_DTYPES.get(dtype.name, dtype.name), sizes_of(shape))
             for name, dtype, shape in tensors}
 
 
 def sizes_of(dimensions: trt.Dims) -> tuple[int, ...]:
-    """Return the sizes as a tuple: its types do not declare Dims a sequence."""
+    """Return the sizes as a tuple; its type stubs do not declare Dims as a sequence."""
     sequence: Any = dimensions
     return tuple(sequence)
 

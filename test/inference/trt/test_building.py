@@ -56,7 +56,7 @@ def test_rtx_configuration_has_gpu_and_capture(building, rtx):
 
 def test_gpu_unsupported_by_rtx_requires_tensorrt(build):
     for capability, text in (((8, 7), '8.7'), ((9, 0), '9.0')):
-        with pytest.raises(StartError, match=f'does not know GPUs of compute capability {text}, '
+        with pytest.raises(StartError, match=f'does not support compute capability {text}, '
                                              f'only 7.5, .*; install TensorRT itself'):
             build(capability)
 

@@ -94,7 +94,7 @@ def test_truncated_or_damaged_file_is_replaced(case, spoil):
     whole = path.read_bytes()
     path.write_bytes(spoil(whole))
     assert case.open() == ENGINE
-    assert case.lines == [f'{path}: not loaded (it is cut off, or of another version)']
+    assert case.lines == [f'{path}: not loaded (it is truncated, or of another version)']
     assert path.read_bytes() == whole and case.built == 2
 
 
@@ -132,7 +132,7 @@ def test_engine_of_other_user_is_not_loaded(case, monkeypatch):
         monkeypatch.setattr(os, 'geteuid', lambda: 12345)
     owner = path.stat().st_uid
     assert case.open() == ENGINE
-    assert case.lines == [f'{path}: not loaded (it belongs to another user, of number {owner}; '
+    assert case.lines == [f'{path}: not loaded (it belongs to another user, with id {owner}; '
                           f'remove it, or chown it)']
     assert case.built == 2
     assert path.stat().st_uid != 12345
@@ -156,7 +156,7 @@ def test_unwritable_cache_is_reported_and_skipped(tmp_path, where):
                  '/proc': Path('/proc/tensorrt'), 'nowhere': None}[where])
     assert case.open() == ENGINE
     assert case.built == 1 and len(case.lines) == 1
-    assert f'{case.folder.path}: the engine is not kept there (' in case.lines[0]
+    assert f'{case.folder.path}: the engine is not cached there (' in case.lines[0]
 
 
 def test_engine_in_read_only_folder_is_used(case, tmp_path):
@@ -175,7 +175,7 @@ def test_engine_in_read_only_folder_is_used(case, tmp_path):
 def full(case):
     """See that a full disk stops nothing and leaves nothing behind."""
     assert case.open() == ENGINE
-    assert case.lines == [f'{case.folder.path}: the engine is not kept there (No space left on '
+    assert case.lines == [f'{case.folder.path}: the engine is not cached there (No space left on '
                           f'device)']
     assert {path.name for path in case.folder.path.iterdir()} == {'lock'}
 
@@ -228,8 +228,8 @@ def test_waiting_process_reports_it_and_uses_engine_of_other(case):
     deadline = time.monotonic() + 20
     while not case.lines and time.monotonic() < deadline:
         time.sleep(0.005)
-    assert case.lines == [f'{case.folder.path}: another process builds an engine there; waiting '
-                          f'for it']
+    assert case.lines == [f'{case.folder.path}: another process is building an engine there; '
+                          f'waiting for it']
     other.folder.write(NAME, ENGINE)
     lock.close()
     thread.join(20)

@@ -20,7 +20,7 @@ def answer(monkeypatch):
 
 
 @pytest.mark.parametrize('code, why', [
-    (CODES.cudaErrorInsufficientDriver, r"NVIDIA's driver is not there, or too old for CUDA \d+"),
+    (CODES.cudaErrorInsufficientDriver, r"NVIDIA's driver is missing, or too old for CUDA \d+"),
     (CODES.cudaErrorNoDevice, 'cudaErrorNoDevice'),
     (CODES.cudaErrorSystemDriverMismatch, 'cudaErrorSystemDriverMismatch'),
     (CODES.cudaSuccess, 'none is visible; see CUDA_VISIBLE_DEVICES')])

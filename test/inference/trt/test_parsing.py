@@ -65,7 +65,7 @@ def test_parser_error_names_operator_and_node(paint_proto, library, tmp_path, ca
     with pytest.raises(StartError) as caught:
         check_parses(path)
     text = str(caught.value)
-    assert text.startswith(f'TensorRT {library.FLAVOUR} refuses it: operator Transpose node '
+    assert text.startswith(f'TensorRT {library.FLAVOUR} rejects it: operator Transpose node '
                            f'permute: ')
     assert 'UInt8' in text and '\n' not in text and 'checkMacros' not in text
     assert len(text) < 500
@@ -75,11 +75,11 @@ def test_parser_error_names_operator_and_node(paint_proto, library, tmp_path, ca
 def test_unknown_operator_and_old_opset_are_rejected(paint_proto, library, tmp_path):
     model = paint_proto()
     model.graph.node[4].op_type = 'Frobnicate'
-    with pytest.raises(StartError, match='refuses it: operator Frobnicate node number 4: '):
+    with pytest.raises(StartError, match='rejects it: operator Frobnicate node number 4: '):
         check_parses(save(model, tmp_path / 'unknown.onnx'))
     model = paint_proto()
     model.opset_import[0].version = 3
-    with pytest.raises(StartError, match=r'refuses it: .*opset'):
+    with pytest.raises(StartError, match=r'rejects it: .*opset'):
         check_parses(save(model, tmp_path / 'old.onnx'))
 
 
@@ -93,7 +93,7 @@ def test_invalid_file_is_rejected_before_tensorrt(paint_proto, tmp_path, monkeyp
     model = paint_proto()
     onnx.save(model, tmp_path / 'outside.onnx', save_as_external_data=True, size_threshold=0,
               location='weights.bin')
-    with pytest.raises(ModelError, match='weights lie in another file'):
+    with pytest.raises(ModelError, match='weights are in another file'):
         check_parses(tmp_path / 'outside.onnx')
 
 
