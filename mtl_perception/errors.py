@@ -35,3 +35,9 @@ class DataError(MtlError):
 
 class ConfigError(MtlError):
     """An option, parameter or configuration file has an invalid value."""
+
+
+def one_line(error: BaseException, most: int = 300) -> str:
+    """Return the error's text, or its type if it has none, as one line of at most `most`."""
+    text = ' '.join(str(error).split()) or type(error).__name__
+    return text if len(text) <= most else text[:most - 3] + '...'

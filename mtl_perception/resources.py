@@ -21,7 +21,7 @@ _MARKER = 'package.xml'
 
 def model_path(name: str = DEFAULT_MODEL) -> Path:
     """
-    Return the path of a model shipped with the package, by its file name.
+    Return the path of a shipped model, by its file name.
 
     :raises ModelError: there is none of that name.
     """
@@ -33,7 +33,7 @@ def model_path(name: str = DEFAULT_MODEL) -> Path:
 
 def config_path(name: str) -> Path:
     """
-    Return the path of a configuration shipped with the package, by its file name.
+    Return the path of a shipped configuration, by its file name.
 
     :raises ConfigError: there is none of that name.
     """

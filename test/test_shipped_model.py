@@ -1,4 +1,4 @@
-"""The model that comes with the package, through the pipeline that users have."""
+"""The shipped model, through the pipeline that users run."""
 
 from pathlib import Path
 

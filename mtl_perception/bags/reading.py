@@ -22,7 +22,7 @@ from mtl_perception.bags.metadata import COMPRESSED_IMAGE as COMPRESSED_IMAGE
 from mtl_perception.bags.metadata import IMAGE as IMAGE
 from mtl_perception.compressed import CompressedData, decode_compressed
 from mtl_perception.encodings import decode_image, FrameError, RawImage
-from mtl_perception.errors import DataError
+from mtl_perception.errors import DataError, one_line
 
 
 @contextlib.contextmanager
@@ -90,6 +90,6 @@ def image_pixels(message: Any, where: str) -> np.ndarray:
 
 
 def _line(error: Exception) -> str:
-    text = ' '.join(str(error).split())[:300]
+    text = one_line(error)
     return text if isinstance(error, (AnyReaderError, OSError)) else (
         f'{type(error).__name__}: {text}')

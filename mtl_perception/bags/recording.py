@@ -18,6 +18,7 @@ from mtl_perception.bags.compressed_images import compressed_message
 from mtl_perception.bags.metadata import BagTopic
 from mtl_perception.bags.writer import BagWriter
 from mtl_perception.encodings import FrameError
+from mtl_perception.errors import one_line
 
 _COMMIT_EVERY = 1.0
 """Seconds; a power cut loses at most this and the duration of one commit."""
@@ -129,7 +130,7 @@ class Recording:
         except OSError as error:
             self._stop(error.strerror or str(error))
         except Exception as error:  # the node continues after any error
-            self._stop(f'{type(error).__name__}: {" ".join(str(error).split())[:200]}')
+            self._stop(f'{type(error).__name__}: {one_line(error, 200)}')
         self._finish()
 
     def _record(self) -> None:

@@ -22,10 +22,10 @@ from typing import Any
 import numpy as np
 
 from mtl_perception.benchmark.onnx_nodes import Node, read_nodes
-from mtl_perception.errors import MtlError, StartError
+from mtl_perception.errors import MtlError, one_line, StartError
 from mtl_perception.graph_contract import INPUT, input_of, output_names
 from mtl_perception.inference.onnx_file import read_onnx_header
-from mtl_perception.inference.runtime import one_line, usable_cores
+from mtl_perception.inference.runtime import usable_cores
 from mtl_perception.spec import ModelSpec
 
 PARTS = ('normalization', 'backbone', 'pyramid', 'detection', 'decoding', 'segmentation',

@@ -31,7 +31,7 @@ from typing import Any, BinaryIO, Protocol, TYPE_CHECKING
 
 # Standard library only: the memory of modules loaded before the limit is not limited.
 from mtl_perception.benchmark.subjects import BARE, MODEL, Network
-from mtl_perception.errors import DataError, MtlError
+from mtl_perception.errors import DataError, MtlError, one_line
 from mtl_perception.unused_modules import leave_out_unused
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ def serve(requests: Iterator[str], answer: BinaryIO) -> None:
         # The parent has gone, so there is nobody to report to.
         os._exit(1)
     except BaseException as error:
-        words = ' '.join(str(error).split()) or type(error).__name__
+        words = one_line(error, 2000)
         say({'error': words, 'kind': type(error).__name__})
         raise
 

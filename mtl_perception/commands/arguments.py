@@ -32,9 +32,10 @@ def runtime_options(args: argparse.Namespace) -> RuntimeOptions:
     return RuntimeOptions(args.runtime, args.device, args.precision, args.threads, args.cache)
 
 
-def add_tiles_argument(parser: argparse.ArgumentParser) -> None:
+def add_tiles_argument(parser: argparse.ArgumentParser, default: str = PipelineOptions.tiles
+                       ) -> None:
     """Add the option `--tiles`."""
-    parser.add_argument('--tiles', default=PipelineOptions().tiles,
+    parser.add_argument('--tiles', default=default,
                         help='tiles that a large image is cut into: off, auto or ROWSxCOLUMNS '
                              'such as 2x3 (default: %(default)s)')
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mtl_perception.commands.arguments import add_runtime_arguments, runtime_options
+from mtl_perception.commands.arguments import (
+    add_runtime_arguments,
+    add_tiles_argument,
+    runtime_options,
+)
 from mtl_perception.demo.config import DEFAULT_RATE, DemoConfig
 from mtl_perception.demo.report import report_table
 from mtl_perception.demo.run import run_demo
@@ -30,9 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                              '(default: %(default)s)')
     parser.add_argument('--model', type=Path, metavar='FILE',
                         help='model file (default: the shipped model)')
-    parser.add_argument('--tiles', default=defaults.tiles,
-                        help='tiles that a large image is cut into: off, auto or ROWSxCOLUMNS '
-                             '(default: %(default)s)')
+    add_tiles_argument(parser, defaults.tiles)
     parser.add_argument('--output', type=Path, default=defaults.output, metavar='DIR',
                         help='folder for the results; one that an earlier demo made is replaced '
                              '(default: %(default)s)')

@@ -10,6 +10,7 @@ import sys
 from mtl_perception.commands.arguments import (
     add_data_argument,
     add_runtime_arguments,
+    add_tiles_argument,
     runtime_options,
 )
 from mtl_perception.quantization.quantize import quantize_model, QuantizeConfig
@@ -31,9 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_data_argument(parser)
     parser.add_argument('--count', type=int, default=defaults.count, metavar='N',
                         help='images to calibrate on, evenly spread (default: %(default)s)')
-    parser.add_argument('--tiles', default=defaults.tiles,
-                        help='tiles that large images are cut into, as in deployment: off, auto '
-                        'or ROWSxCOLUMNS (default: %(default)s)')
+    add_tiles_argument(parser, defaults.tiles)
     parser.add_argument('--auto', action='store_true',
                         help='measure the loss of each layer in INT8 and keep the most sensitive '
                         'layers in FP32; takes minutes (default: all in INT8)')

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 from mtl_perception.data.readers import DataSet
 from mtl_perception.data.samples import Sample
-from mtl_perception.errors import DataError
+from mtl_perception.errors import DataError, one_line
+
+MAX_REASON = 2000
+"""Most characters of a reason."""
 
 
 @dataclass(frozen=True)
@@ -32,16 +35,12 @@ def read_good(data_set: DataSet, split: str,
     try:
         stems = data_set.stems(split)
     except DataError as error:
-        report(Broken(data_set.spec.name, split, '', _line(error)))
+        report(Broken(data_set.spec.name, split, '', one_line(error, MAX_REASON)))
         return
     for index, stem in enumerate(stems):
         try:
             sample = data_set.read(split, index)
         except DataError as error:
-            report(Broken(data_set.spec.name, split, stem, _line(error)))
+            report(Broken(data_set.spec.name, split, stem, one_line(error, MAX_REASON)))
         else:
             yield index, sample
-
-
-def _line(error: DataError) -> str:
-    return ' '.join(str(error).split())

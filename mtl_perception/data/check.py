@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from mtl_perception.data.broken import Broken, read_good
+from mtl_perception.data.broken import Broken, MAX_REASON, read_good
 from mtl_perception.data.readers import DataSet, open_set
 from mtl_perception.data.samples import Sample
 from mtl_perception.data.set_spec import Manifest, SetSpec
-from mtl_perception.errors import ConfigError, MtlError
+from mtl_perception.errors import ConfigError, MtlError, one_line
 from mtl_perception.images.listing import spread
 from mtl_perception.labels import IGNORE_LABEL
 
@@ -163,7 +163,7 @@ def check(manifest: Manifest, splits: Sequence[str] | None = None,
         try:
             data_set = open_set(spec, manifest)
         except MtlError as error:
-            unopened.append(' '.join(str(error).split()))
+            unopened.append(one_line(error, MAX_REASON))
             continue
         for split in spec.splits:
             if splits is None or split in splits:

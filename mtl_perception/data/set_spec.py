@@ -11,15 +11,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mtl_perception.errors import ConfigError
 from mtl_perception.labels import Color, LabelSet
-
-if TYPE_CHECKING:
-    from mtl_perception.data.readers.registry import ReaderOptions
 
 DATA_VARIABLE = 'MTL_DATA'
 """Environment variable with the folder that the sets' paths are relative to."""
@@ -114,8 +110,8 @@ class SetSpec:
     no labels of pixels. The middle of such a box is that class, and no pixel outside all of them
     is.
     """
-    options: ReaderOptions
-    """The reader's options, of the type that it declares."""
+    options: object
+    """The reader's options, of the type that it declares; see `readers.registry.ReaderOptions`."""
     crops: Crops | None = None
     """None: training draws from whole images."""
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mtl_perception.bags.results import ResultTopics
-from mtl_perception.errors import MtlError
+from mtl_perception.errors import MtlError, one_line
 
 _RECENT = 30
 """Results over which rate and latency are taken."""
@@ -48,7 +48,7 @@ class Monitor:
             rclpy.init(args=[], context=self._context,
                        signal_handler_options=SignalHandlerOptions.NO)
         except Exception as error:  # rclpy's own errors have no common class
-            raise MtlError(f'ROS 2 does not start: {" ".join(str(error).split())}') from None
+            raise MtlError(f'ROS 2 does not start: {one_line(error)}') from None
         self._undo.callback(self._context.try_shutdown)
         self._node = rclpy.create_node(
             'demo_monitor', context=self._context, use_global_arguments=False,

@@ -186,7 +186,7 @@ def report_table(report: Mapping[str, Any]) -> str:
             rows.append(('AP50', ', '.join(
                 f'{name} {_text(value)} ({truth["objects"][name]})'
                 for name, value in truth['ap50'].items())
-                + '; of what was published, against the truth'))
+                + '; of the published results, against the ground truth'))
         if truth['miou'] is not None:
             rows.append(('mIoU', f'{truth["miou"]:.3f}: ' + ', '.join(
                 f'{name} {_text(value)}' for name, value in truth['iou'].items())))

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import onnxruntime
 
-from mtl_perception.errors import StartError
+from mtl_perception.errors import one_line, StartError
 from mtl_perception.graph_contract import INPUT, input_of, output_names, RawOutputs
 from mtl_perception.inference.cache_folder import writable_cache_folder
 from mtl_perception.inference.in_turns import run_in_turns
@@ -22,7 +22,6 @@ from mtl_perception.inference.onnx_file import read_onnx_header
 from mtl_perception.inference.onnx_part import OnnxParts
 from mtl_perception.inference.runtime import (
     MAX_BATCH,
-    one_line,
     RuntimeFacts,
     RuntimeOptions,
     Say,

@@ -12,18 +12,11 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 
-from mtl_perception.errors import ConfigError, ModelError, StartError
+from mtl_perception.errors import ConfigError, ModelError, one_line, StartError
 from mtl_perception.inference.machine import CUDA_DRIVER, has_cuda_driver, may_compute_bf16
 from mtl_perception.inference.model_file import check_model_file
 from mtl_perception.inference.onnx_file import read_onnx_header
-from mtl_perception.inference.runtime import (
-    not_installed,
-    one_line,
-    Runtime,
-    RuntimeOptions,
-    Say,
-    silent,
-)
+from mtl_perception.inference.runtime import not_installed, Runtime, RuntimeOptions, Say, silent
 from mtl_perception.spec import ModelSpec
 
 

@@ -130,9 +130,3 @@ def usable_cores() -> int:
     if hasattr(os, 'sched_getaffinity'):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def one_line(error: Exception) -> str:
-    """Return the error's text, or its class name, as one line of limited length."""
-    text = ' '.join(str(error).split()) or type(error).__name__
-    return text if len(text) <= 300 else text[:297] + '...'

@@ -10,15 +10,9 @@ import numpy as np
 import torch
 from torch import nn, Tensor
 
-from mtl_perception.errors import StartError
+from mtl_perception.errors import one_line, StartError
 from mtl_perception.graph_contract import check_batch, output_names, RawOutputs
-from mtl_perception.inference.runtime import (
-    MAX_BATCH,
-    one_line,
-    RuntimeFacts,
-    RuntimeOptions,
-    Say,
-)
+from mtl_perception.inference.runtime import MAX_BATCH, RuntimeFacts, RuntimeOptions, Say
 from mtl_perception.models.checkpoint import load_checkpoint
 from mtl_perception.models.graph import DeployableGraph
 from mtl_perception.spec import ModelSpec

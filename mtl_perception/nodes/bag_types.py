@@ -18,7 +18,7 @@ _TYPE = re.compile(r'([a-z][a-z0-9_]*)/msg/([A-Za-z][A-Za-z0-9]*)')
 
 
 def message_class(name: str) -> Any:
-    """Return the class of the message type `package/msg/Type`; ConfigError where there is none."""
+    """Return the class of the type `package/msg/Type`; ConfigError if it is not installed."""
     package, kind = _parts(name)
     try:
         return getattr(importlib.import_module(f'{package}.msg'), kind)

@@ -32,13 +32,13 @@ _TICK = 1.0
 """Seconds between two diagnostics."""
 
 _RATE_SPAN = 5.0
-"""Seconds over which the rate in diagnostics is taken."""
+"""Seconds over which the rate in diagnostics is averaged."""
 
 _WAITING, _PUBLISHING, _ENDED = 'waiting for subscribers', 'publishing', 'ended'
-"""What the node does; a live source has states of its own while it publishes."""
+"""Activity of the node; while it publishes, a live source has further states."""
 
 CAPTURE_TIME, ARRIVAL, PUBLICATION = 'capture time', 'arrival', 'publication'
-"""Where stamps come from."""
+"""Origins of stamps."""
 
 
 class CameraNode(AcceptsSameValues):
@@ -46,7 +46,7 @@ class CameraNode(AcceptsSameValues):
     Publishes `image`, `image/compressed` and `camera_info`, and logs their number at the end.
 
     Stamps are those of the moment of publication, for a live source of the capture where its
-    driver tells it, else of the arrival. At the end of what has an end the process ends, unless
+    driver provides it, else of the arrival. At the end of a finite source the process ends, unless
     `loop` is set; a live source that is not there, or goes away, is waited for.
     """
 
@@ -69,7 +69,7 @@ class CameraNode(AcceptsSameValues):
         self._end = 0.0
         self._thread = threading.Thread(target=self._run, name='camera', daemon=True)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        # Also while /clock stands still.
+        # Also while /clock does not advance.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._diagnostics_timer = self.create_timer(_TICK, self._publish_diagnostics, clock=steady)
 
@@ -82,7 +82,7 @@ class CameraNode(AcceptsSameValues):
         self._stop()
         if isinstance(self._source, LiveSource):
             self._source.close()
-        # Work on one image may take longer than the end may.
+        # Work on one image may take longer than the shutdown may.
         self._thread.join(timeout=0.5)
         rate = f' ({self._mean_rate():.1f} Hz)' if self._published > 1 else ''
         size = f'of {self._size} ' if self._size else ''
@@ -144,7 +144,7 @@ class CameraNode(AcceptsSameValues):
                 if self._stop.wait(max(0.0, due - now)):
                     return
                 self._publish(pixels, None)
-                # After a delay go on from here instead of hurrying to make up for it.
+                # After a delay, keep the rate instead of catching up.
                 due = max(due, now - 1 / rate) + 1 / rate
             if not self._settings.loop:
                 return

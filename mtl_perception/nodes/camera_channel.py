@@ -52,21 +52,21 @@ _FLOOD = 50
 """Broken images within a second, none of them good, that make a camera rest."""
 
 _REST = 1.0
-"""Seconds for which a camera that rests is not received: that alone takes the time of others."""
+"""Seconds without reception after a flood of broken images, whose reception alone is costly."""
 
 
 @dataclass(frozen=True)
 class Frame:
-    """An image as it came in."""
+    """The received image."""
 
     image: ReceivedImage
     header: Header
     arrival: float
     """`time.perf_counter()` in the callback."""
     age: float | None
-    """Seconds from the header's stamp to the callback; None where the stamp does not tell."""
+    """Seconds from the header's stamp to the callback; None where the stamp is unusable."""
     wanted: frozenset[str]
-    """Names of the results that somebody subscribed to in the callback."""
+    """Names of the results that had subscribers in the callback."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,7 +82,7 @@ class Job:
 
 class CameraChannel:
     """
-    Takes images of a camera, says which are worth processing, and publishes what comes of them.
+    Receives the images of a camera, selects those to process, and publishes their results.
 
     `advertise` and `withdraw`, `open` and `close` are called in pairs, the latter two in between.
     `prepare` and `finish` belong to the worker's thread, all else to the executor's. Whatever
@@ -129,13 +129,13 @@ class CameraChannel:
                 + ', '.join(self._publications.topics()))
 
     def withdraw(self) -> None:
-        """Take the results back."""
+        """Remove the publishers of results."""
         if self._publications is not None:
             self._publications.destroy()
         self._publications = None
 
     def publish_labels(self) -> None:
-        """Tell the class names and the threshold in use, where results are advertised."""
+        """Publish the class names and the current threshold, where results are advertised."""
         if self._publications is not None:
             self._publications.publish_labels(self._settings().score_threshold)
 
@@ -190,7 +190,7 @@ class CameraChannel:
             self.statistics.drop('newer image')
 
     def _rest_from_flood(self, now: float) -> None:
-        """Stop receiving for a while where broken images come so fast that it costs others."""
+        """Pause reception while broken images arrive at a rate that slows other cameras."""
         self._flood.append(now)
         if not self.name or len(self._flood) < _FLOOD or now - self._flood[0] > 1.0:
             return
@@ -204,7 +204,7 @@ class CameraChannel:
 
     def follow_subscribers(self) -> None:
         """
-        Stop receiving images that nobody has wanted for a while, and begin again at once.
+        Unsubscribe from images after some time without subscribers; subscribe again immediately.
 
         Where no images come, the subscription costs nothing and stays, for the sake of the
         diagnostics.
@@ -226,7 +226,7 @@ class CameraChannel:
                 and self.statistics.silence() < _TICK):
             self._was_idle = True
             images.pause()
-            if not publications.tells:
+            if not publications.has_events:
                 self._subscriber_timer = self._node.create_timer(
                     _LOOK_FOR_SUBSCRIBERS, self.follow_subscribers,
                     clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -265,7 +265,7 @@ class CameraChannel:
         if publications is None:
             return None
         if self._was_idle:
-            # What somebody begins to want is due at once.
+            # A result with a new subscriber is due immediately.
             self._was_idle, self._rates = False, TaskRates()
         tasks = self._rates.due(
             publications.tasks(frame.wanted), settings.rates(), frame.arrival)
@@ -277,7 +277,7 @@ class CameraChannel:
         except FrameError as error:
             self._broken += 1
             if self.name and self._broken > _TRUSTED:
-                # Decoding takes milliseconds, which are another camera's.
+                # Decoding takes milliseconds that other cameras need.
                 self._held_off_until = time.perf_counter() + _HOLD_OFF
             self._drop(error)
             return None

@@ -15,12 +15,12 @@ class CameraReport:
     """The content of a camera node's diagnostics."""
 
     name: str
-    """Fully qualified, so that two cameras in two namespaces are told apart."""
+    """Fully qualified, to distinguish cameras in different namespaces."""
     source: str
     """Without user and password."""
     state: str
     trouble: str
-    """Why no images come; empty where they do."""
+    """Why no images arrive; empty if they do."""
     published: int
     rate: float
     """Images per second that were published lately."""
@@ -33,11 +33,11 @@ class CameraReport:
     size: str
     """Width x height of the last image; empty before the first."""
     stamps: str
-    """Where the stamp of the last image came from; empty before the first."""
+    """Origin of the last image's stamp; empty before the first."""
 
 
 def camera_diagnostics(report: CameraReport, stamp: Time) -> DiagnosticArray:
-    """Return one status, WARN while no images come that should."""
+    """Return one status, WARN while expected images do not arrive."""
     level, text = DiagnosticStatus.OK, f'{report.state}, {report.rate:.1f} images/s'
     if report.trouble:
         level, text = DiagnosticStatus.WARN, f'{report.state}: {report.source} {report.trouble}'

@@ -9,7 +9,7 @@ from sensor_msgs.msg import CameraInfo
 import yaml
 
 from mtl_perception.encodings import MAX_SIDE
-from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.errors import ConfigError, DataError, one_line
 
 _MATRICES = {
     'camera_matrix': ('k', 9), 'rectification_matrix': ('r', 9), 'projection_matrix': ('p', 12)}
@@ -24,7 +24,7 @@ def load_calibration(path: Path) -> CameraInfo:
     try:
         values = yaml.safe_load(path.read_text(encoding='utf-8'))
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = ' '.join(str(error).split())
+        reason = one_line(error)
         raise DataError(f'calibration {path} cannot be read: {reason}') from None
     if not isinstance(values, dict):
         raise DataError(f'calibration {path} is not a mapping')

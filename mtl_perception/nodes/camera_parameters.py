@@ -32,7 +32,7 @@ class CameraParameters:
     jpeg_quality: int = parameter(
         85, 'quality of JPEG images; more: larger', low=1, high=100)
     stamp: str = parameter(
-        'auto', 'stamps of a live source; auto: the time of capture where its driver tells it '
+        'auto', 'stamps of a live source; auto: the capture time if its driver provides it '
         '(V4L2), else that of arrival', choices=('auto', 'arrival'))
     timeout: float = parameter(
         5.0, 'without an image for so long a live source is closed and opened again',

@@ -1,4 +1,4 @@
-"""The perception node's parameters where one of its cameras has values of its own."""
+"""Parameters of single cameras, which override the perception node's common ones."""
 
 from __future__ import annotations
 

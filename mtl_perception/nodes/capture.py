@@ -26,7 +26,7 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 10.0
 """Seconds until a source is opened again: at first, and at most."""
 
 _OPEN_FACTOR = 2
-"""Opening takes longer than reading: the first key frame of a video has to come."""
+"""Opening takes longer than reading: the first key frame of a video must arrive."""
 
 _MOST_BAD_READS = 30
 """Consecutive reads that may fail: damaged packets do not end a stream."""
@@ -56,7 +56,7 @@ class LiveFrame:
     arrived: float
     """When it was there, in seconds of the monotonic clock."""
     captured: float | None
-    """When it was taken, in seconds of the monotonic clock; None where that is not known."""
+    """Capture time in seconds of the monotonic clock; None if unknown."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class LiveState:
     breaks: int = 0
     """How often it broke."""
     reconnects: int = 0
-    """How often it came back."""
+    """Number of reconnections."""
     reason: str = ''
     """Why it is not streaming; empty where it is."""
 
@@ -77,7 +77,7 @@ def exit_over_captures(code: int) -> None:
     End the process at once with this exit code where a capture is still being opened or read.
 
     Nothing interrupts OpenCV there, and Python, which ends a thread that comes back to it while
-    the interpreter is taken down, would abort the process.
+    the interpreter is shut down, would abort the process.
     """
     if any(thread.name == _THREAD for thread in threading.enumerate()):
         sys.stdout.flush()
@@ -113,7 +113,7 @@ class Backoff:
 
 
 class LiveSource:
-    """A camera or stream; what is not taken in time is gone, and it has no end."""
+    """A camera or stream: endless, and an image that is not fetched in time is lost."""
 
     order = 'bgr'
     rate = 0.0
@@ -123,7 +123,7 @@ class LiveSource:
             self, name: str, target: str | int, backend: int, timeout: float,
             warn: Callable[[str], object], inform: Callable[[str], object]) -> None:
         """
-        Take what to open; nothing is opened yet.
+        Store what to open; nothing is opened yet.
 
         `name` is its name in logs, without secrets. Without an image for `timeout` seconds it is
         broken. `warn` receives each break and `inform` each return, in one line.
@@ -170,7 +170,7 @@ class LiveSource:
                 self._tell_break(reason)
                 self._ended.wait(self._backoff.pause())
         except Exception as error:
-            # It is raised where the images are taken.
+            # It is raised in the thread that fetches the images.
             self._defect = error
             self._newest.close()
 
@@ -232,7 +232,7 @@ class LiveSource:
         self.state = replace(
             self.state, state=BROKEN, reason=reason, breaks=self.state.breaks + broke)
         self._since = time.monotonic()
-        self._warn(f'{self.name} {reason}; trying again until it comes')
+        self._warn(f'{self.name} {reason}; trying again until it is available')
 
     def _tell_return(self, pixels: np.ndarray) -> None:
         if self.state.state == STREAMING:
@@ -241,6 +241,6 @@ class LiveSource:
         back = self.state.breaks > 0
         self.state = replace(
             self.state, state=STREAMING, reason='', reconnects=self.state.reconnects + back)
-        what = 'is back' if back else 'has come'
+        what = 'is back' if back else 'is available'
         self._inform(f'{self.name} {what} after {time.monotonic() - self._since:.1f} s, '
                      f'images of {pixels.shape[1]}x{pixels.shape[0]}')

@@ -23,7 +23,7 @@ class NodeState:
     """The content of a node's diagnostics that is not of one camera."""
 
     name: str
-    """Fully qualified, so that two nodes in two namespaces are told apart."""
+    """Fully qualified, to distinguish nodes in different namespaces."""
     lifecycle: str
     """Label of the lifecycle state: unconfigured, inactive, active, finalized."""
     failure: str
@@ -51,7 +51,7 @@ class CameraState:
 
 def diagnostics_message(
         state: NodeState, cameras: Sequence[CameraState], stamp: Time) -> DiagnosticArray:
-    """Return the statuses: of each camera its images and how long they take, and of the model."""
+    """Return the statuses: images and latency of each camera, and the model."""
     return DiagnosticArray(header=Header(stamp=stamp), status=[
         *(status for camera in cameras
           for status in (_images(state, camera), _latency(state, camera))),
@@ -61,7 +61,7 @@ def diagnostics_message(
 def present(node: Node) -> Time:
     """Return the moment for a stamp: of the system's clock where ROS time does not run."""
     now = node.get_clock().now().to_msg()
-    # Monitors take the stamp zero for stale.
+    # Monitors treat the stamp zero as stale.
     return now if now != Time() else Clock(clock_type=ClockType.SYSTEM_TIME).now().to_msg()
 
 

@@ -22,12 +22,12 @@ except ImportError:  # Humble
     )
 
 CALLBACKS_GET_INFO = hasattr(Subscription, 'CallbackType')
-"""Whether callbacks get the information that comes with a message; those of Humble do not."""
+"""Whether callbacks receive the information about a message; those of Humble do not."""
 
 
 def matched_callbacks(on_change: Callable[[], None]) -> PublisherEventCallbacks | None:
     """
-    Return the callbacks by which a publisher tells that a subscriber has come or gone.
+    Return the event callbacks of a publisher for a subscriber that appears or disappears.
 
     None where rclpy does not know of that, as in Humble.
     """

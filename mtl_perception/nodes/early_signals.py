@@ -13,5 +13,5 @@ ENDING_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def hold_signals() -> None:
-    """Let signals that end the process wait until `process.run_node` looks after them."""
+    """Block signals that end the process until `process.run_node` handles them."""
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)

@@ -43,7 +43,7 @@ class Summary:
     received: int
     processed: int
     dropped: dict[str, int]
-    """Frames that came in but were not processed, by cause."""
+    """Frames that were received but not processed, by cause."""
     rate_in: float
     """Images per second."""
     rate_out: float
@@ -69,7 +69,7 @@ class FrameStatistics:
         self._last: float | None = None
 
     def receive(self) -> None:
-        """Count an image that came in."""
+        """Count a received image."""
         now = time.monotonic()
         with self._lock:
             self._received += 1
@@ -82,7 +82,7 @@ class FrameStatistics:
             return math.inf if self._last is None else time.monotonic() - self._last
 
     def drop(self, cause: str) -> None:
-        """Count an image that came in and will not be processed."""
+        """Count a received image that will not be processed."""
         with self._lock:
             self._dropped[cause] += 1
 

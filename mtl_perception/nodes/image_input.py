@@ -28,7 +28,7 @@ _KINDS = {'raw': (Image, IMAGE_TYPE), 'compressed': (CompressedImage, COMPRESSED
 
 @dataclass(frozen=True)
 class Route:
-    """Where images come from and how."""
+    """Topic, type and transport of images."""
 
     topic: str
     transport: str
@@ -115,7 +115,7 @@ class ImageInput:
             f'{route.topic} is received {route.transport}, {route.reliability} from now on')
 
     def publishers(self) -> int:
-        """Return the number of publishers of the topics, of whatever type."""
+        """Return the number of publishers of the topics, of any type."""
         return sum(self._node.count_publishers(topic) for topic in self._topics())
 
     def pause(self) -> None:
@@ -149,7 +149,7 @@ class ImageInput:
                 'auto': [self._topic, compressed]}[self._transport]
 
     def _fitting(self) -> Route:
-        """Return the route to take with the publishers of now."""
+        """Return the route that suits the current publishers."""
         offers: dict[tuple[str, str], list[ReliabilityPolicy]] = {}
         for topic in self._topics():
             for info in self._node.get_publishers_info_by_topic(topic):
@@ -188,7 +188,7 @@ class ImageInput:
             return self._node.create_subscription(kind, self.route.topic, callback, profile)
 
     def _on_incompatible(self, _: Any) -> None:
-        # Not from here: the subscription that tells this would be destroyed.
+        # Not here: the subscription that raised this event would be destroyed.
         if (executor := self._node.executor) is not None:
             executor.create_task(self.follow)
 
@@ -204,17 +204,17 @@ class ImageInput:
 
 
 class SequenceGaps:
-    """Counts the messages that lack between those that come, for each publisher by itself."""
+    """Counts the messages missing between received ones, for each publisher separately."""
 
     _MOST = 64
-    """Publishers that are remembered: they come and go."""
+    """Most publishers that are tracked: they appear and disappear."""
 
     def __init__(self) -> None:
         self._latest: dict[bytes, int] = {}
         self.total = 0
 
     def see(self, publisher: bytes, number: int) -> None:
-        """Take the number of a message: 1, 2, 3, ... by each publisher as it sends them."""
+        """Record the sequence number of a message: 1, 2, 3, ... for each publisher."""
         latest = self._latest.pop(publisher, number - 1)
         # A lower number is that of a publisher that began anew under the same id.
         self.total += max(0, number - latest - 1)

@@ -1,4 +1,4 @@
-"""What is wrong with the images that come in, or with their not coming, and what to do."""
+"""Diagnosis of the image input: problems with received or missing images, and remedies."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ class InputReport:
 
 
 class InputHealth:
-    """Follows the images of a topic from activation on; all calls come from one thread."""
+    """Monitors the images of a topic from activation on; all calls are made by one thread."""
 
     def __init__(self, node: Node, topic: str) -> None:
-        """Take the name of the topic, not resolved yet."""
+        """Store the name of the topic, not resolved yet."""
         self._node = node
         self._topic = node.resolve_topic_name(topic)
         self._stamps = StampMonitor()
@@ -65,7 +65,7 @@ class InputHealth:
         return self._stamps.age(stamp, self._node.get_clock().now().nanoseconds)
 
     def interrupt(self) -> None:
-        """Take note that no images were received for a while, because nobody wanted them."""
+        """Record that no images were received for a while because there were no subscribers."""
         self._stamps.interrupt()
 
     def look(self, images: ImageInput | None, silence: float | None) -> InputReport:

@@ -21,7 +21,7 @@ _PR_SET_PDEATHSIG = 1
 
 def end_with_launch() -> bool:
     """
-    Have SIGTERM come when the launch that started this process ends.
+    Request SIGTERM for the end of the launch that started this process.
 
     Returns False where it has ended already. The variable goes out of the environment: processes
     that this one starts are its own matter.
@@ -30,7 +30,7 @@ def end_with_launch() -> bool:
     if not text.isdigit():
         return True
     try:
-        # Comes when the thread ends that started this process: launch's main thread.
+        # Sent when the thread that started this process ends: launch's main thread.
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     except (AttributeError, OSError):
         return True

@@ -37,7 +37,7 @@ class ImageMemory:
             channels = ENCODED_CHANNELS[self._message.encoding]
             self._message.height, self._message.width = height, width
             self._message.step = width * channels
-            # The one type that rclpy takes over without looking at every byte. Some releases copy
+            # The one type that rclpy accepts without checking every byte. Some releases copy
             # it: the message has its own.
             self._message.data = array.array('B', bytes(height * width * channels))
             shape = (height, width) if channels == 1 else (height, width, channels)
@@ -51,7 +51,7 @@ class ImageMemory:
 
 
 class DetectionMemory:
-    """A message of detections, with as many as there ever were."""
+    """A reused message, with as many detections as the largest result so far."""
 
     def __init__(self) -> None:
         self._message = Detection2DArray()

@@ -1,4 +1,4 @@
-"""A slot for one frame of each camera, where a newer one takes the place of the one that waits."""
+"""A slot for one frame of each camera, in which a newer frame replaces the waiting one."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class NewestFrames(Generic[Camera, T]):
     While the worker is busy the latest frame of each camera waits here; the one before it is
     dropped, so the worker never sees an older frame than it has to. Where more frames wait than
     the worker takes, those cameras come first that were served longest ago: none waits for more
-    than one frame of each other. Closing it lets the worker go.
+    than one frame of each other. Closing it releases the worker.
     """
 
     def __init__(self) -> None:

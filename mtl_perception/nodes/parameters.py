@@ -160,7 +160,7 @@ def descriptor(item: Field[Any]) -> ParameterDescriptor:
 
 
 _OFF = 'off'
-"""YAML takes a bare `off` for false, and so do `ros2 param set` and `load`, quoted or not."""
+"""YAML parses a bare `off` as false, and so do `ros2 param set` and `load`, quoted or not."""
 
 
 def _plain(value: Any) -> Any:

@@ -42,7 +42,7 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
 
     Configuring loads and warms up the model and advertises the results; activating subscribes;
     deactivating stops the work and drops what waits; cleaning up frees the model. Unless
-    `autostart` is false it takes the first two steps by itself, and ends the process where they
+    `autostart` is false it configures and activates itself, and ends the process if these steps
     fail. The executor's thread only receives; one worker thread runs the pipeline, so that
     parameters, transitions and diagnostics never wait for the network.
 
@@ -66,7 +66,7 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
         self._frames: NewestFrames[CameraChannel, Frame] | None = None
         self._worker: threading.Thread | None = None
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', 10)
-        # They go on where ROS time stands still.
+        # They continue while ROS time does not advance.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._diagnostics_timer = self.create_timer(_TICK, self._tell_state, clock=steady)
 
@@ -256,7 +256,7 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
 
     @contextlib.contextmanager
     def _counting_errors(self, cameras: list[CameraChannel]) -> Iterator[None]:
-        """Count and log what goes wrong with a frame of each of `cameras`, and go on."""
+        """Count and log a failure with a frame of each of `cameras`, and continue."""
         try:
             yield
         except Exception as error:

@@ -41,7 +41,7 @@ class PerceptionParameters:
         (), 'names of several cameras, each with topics of its own: NAME/image in, ~/NAME/... '
         'out; empty: one camera without a name')
     model: str = parameter(
-        '', 'path of the model file; empty: the model that comes with the package',
+        '', 'path of the model file; empty: the shipped model',
         changes=UNCONFIGURED)
     runtime: str = parameter(
         'auto', 'what runs the model; auto: the first of an order that starts (see mtl runtimes)',
@@ -95,7 +95,7 @@ class PerceptionParameters:
         80, 'quality of these JPEGs', low=1, high=100, changes=ALWAYS)
     reliability: str = parameter(
         'auto', 'reliability that is asked of the image publishers; auto: reliable while all of '
-        'them offer it; best_effort takes both', choices=('auto', *RELIABILITIES),
+        'them offer it; best_effort accepts both', choices=('auto', *RELIABILITIES),
         changes=UNCONFIGURED)
     queue_depth: int = parameter(
         5, 'images that wait in the middleware until they are received, each of which may keep '

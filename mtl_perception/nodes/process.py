@@ -16,7 +16,7 @@ import threading
 import time
 from typing import Any, Protocol
 
-from mtl_perception.errors import MtlError
+from mtl_perception.errors import MtlError, one_line
 from mtl_perception.extras import missing_package
 from mtl_perception.memory import keep_freed_memory
 from mtl_perception.nodes.early_signals import ENDING_SIGNALS, hold_signals
@@ -35,7 +35,7 @@ class Stop:
         self.error: MtlError | None = None
 
     def __call__(self, error: MtlError | None = None) -> None:
-        """End the process: with exit code 1 and the error's line where there is one."""
+        """End the process: with exit code 1 and the line of `error` if given."""
         if not self._asked.is_set():
             self.error = error
             self._asked.set()
@@ -71,7 +71,7 @@ def run_node(
     """
     Run one node until it asks for the end or SIGINT or SIGTERM comes; return the exit code.
 
-    `make` imports and makes the node. 0: ended by signal or of its own accord. 1: a MtlError or
+    `make` imports and makes the node. 0: ended by a signal or by itself. 1: a MtlError or
     a package that is missing, of which a line is on stderr, or the launch that started the process
     is gone. Where the node has not ended in good order `exit_within` seconds after a signal, the
     process just ends.
@@ -111,7 +111,7 @@ def _spin(make: Callable[[Stop], RunnableNode], stop: Stop, args: list[str] | No
     try:
         rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     except Exception as error:  # rclpy's own errors for command lines have no common class
-        raise MtlError(' '.join(str(error).split())[:500]) from None
+        raise MtlError(one_line(error, 500)) from None
     with contextlib.ExitStack() as undo:
         undo.callback(rclpy.try_shutdown)
         if stop.asked():
@@ -119,7 +119,7 @@ def _spin(make: Callable[[Stop], RunnableNode], stop: Stop, args: list[str] | No
         node: Any = make(stop)
         undo.callback(node.destroy_node)
         undo.callback(node.close)
-        # A multi-threaded executor was seen to lose most of a camera's frames; work that takes
+        # A multi-threaded executor lost most of a camera's frames in tests; work that takes
         # long goes to threads of the nodes' own.
         executor = SingleThreadedExecutor()
         executor.add_node(node)
@@ -131,8 +131,8 @@ def _spin(make: Callable[[Stop], RunnableNode], stop: Stop, args: list[str] | No
         undo.callback(stop.on_ask, lambda: None)
         with contextlib.suppress(ExternalShutdownException):
             node.start()
-            # Not `spin_until_future_complete`: Humble's goes on until the next callback after the
-            # future is done, and Jazzy's keeps something for every callback until then.
+            # Not `spin_until_future_complete`: Humble's continues until the next callback after
+            # the future is done, and Jazzy's keeps memory for every callback until then.
             while rclpy.ok() and not stop.asked():
                 executor.spin_once()
 
@@ -142,14 +142,14 @@ def _end_on_signals(stop: Stop, exit_within: float) -> None:
     Turn SIGINT and SIGTERM into `stop`, and into the end of the process if that takes too long.
 
     A thread waits for the signals, which all others block: a Python handler would have to wait
-    until the main thread comes back from C, be it from loading a model or from a camera.
+    until the main thread returns from C code, such as loading a model or reading a camera.
     """
     hold_signals()
 
     def wait() -> None:
         signal.sigwait(ENDING_SIGNALS)
         stop()
-        # Further signals are not for the impatient: Ctrl-C in a terminal comes once from the
+        # Further signals are ignored: Ctrl-C in a terminal is sent once by the
         # terminal and once more from `ros2 launch`.
         time.sleep(exit_within)
         sys.stderr.flush()

@@ -37,9 +37,9 @@ class Publications:
     """
     The publishers of one model's results for one camera.
 
-    A task that the model does not have has no topics. A result is published, also where nothing
-    was found, while somebody subscribes to it; a frame's results have the header of its image.
-    Frames come from one thread.
+    A task that the model does not have has no topics. A result is published while it has
+    subscribers, also if nothing was detected; a frame's results have the header of its image.
+    Frames are published by one thread.
     """
 
     def __init__(self, node: Node, spec: ModelSpec, on_subscriber: Callable[[], None],
@@ -47,8 +47,8 @@ class Publications:
         """
         Advertise the topics, ~/NAME, or ~/CAMERA/NAME where the camera has a name.
 
-        `on_subscriber` is called, in the executor's thread, when a subscriber of results comes or
-        goes, where the middleware tells: see `tells`.
+        `on_subscriber` is called, in the executor's thread, when a subscriber of results appears
+        or disappears, if the middleware reports it: see `has_events`.
         """
         self._node = node
         self._spec = spec
@@ -58,7 +58,7 @@ class Publications:
         self._images: dict[str, ImageMemory] = {}
         self._detections = DetectionMemory()
         self._wanted: frozenset[str] = frozenset()
-        self.tells = True
+        self.has_events = True
         """Whether `on_subscriber` is called at all; where not, ask `look` now and then."""
         if spec.detection is not None:
             self._advertise('detections', Detection2DArray)
@@ -78,11 +78,11 @@ class Publications:
     @property
     def wanted(self) -> frozenset[str]:
         """
-        The names of the results that somebody subscribes to.
+        The names of the results that have subscribers.
 
-        They are counted anew, which takes 0.1 ms, only where that may have changed untold.
+        They are counted, which takes 0.1 ms, only if they may have changed without an event.
         """
-        return self._wanted if self.tells and self._wanted else self.look()
+        return self._wanted if self.has_events and self._wanted else self.look()
 
     def look(self) -> frozenset[str]:
         """Count the subscribers of all results and return what is `wanted` now."""
@@ -97,7 +97,7 @@ class Publications:
                          if task in self._spec.tasks)
 
     def publish_labels(self, score_threshold: float) -> None:
-        """Tell the class names, to those who come later as well."""
+        """Publish the class names, latched for later subscribers."""
         stamp = self._node.get_clock().now().to_msg()
         for task, labels, threshold in (
                 ('detections', self._spec.detection, score_threshold),
@@ -120,7 +120,7 @@ class Publications:
             self, wanted: Collection[str], perception: Perception, pixels: np.ndarray, order: str,
             header: Header, settings: PerceptionParameters) -> None:
         """
-        Publish those results of one frame that are `wanted`, as far as they are there.
+        Publish those results of one frame that are `wanted` and available.
 
         `settings` determine the names of classes and the compression of images. The label map of
         `perception` is what `label_map` returned. `pixels` is the image, uint8 [height, width, 3]
@@ -156,12 +156,12 @@ class Publications:
             self._images[name] = ImageMemory(encoding)
         profile = qos.LATCHED if kind is LabelInfo else qos.RESULTS
         callbacks = None if kind is LabelInfo else matched_callbacks(self._on_matched)
-        self.tells &= kind is LabelInfo or callbacks is not None
+        self.has_events &= kind is LabelInfo or callbacks is not None
         try:
             publisher: Publisher = self._node.create_publisher(
                 kind, f'{self._folder}{name}', profile, event_callbacks=callbacks)
-        except UnsupportedEventTypeError:  # not every middleware tells
-            self.tells = False
+        except UnsupportedEventTypeError:  # not every middleware has events
+            self.has_events = False
             publisher = self._node.create_publisher(kind, f'{self._folder}{name}', profile)
         self._publishers[name] = publisher
 

@@ -18,4 +18,4 @@ RESULTS = stream('reliable', 5)
 LATCHED = QoSProfile(
     reliability=ReliabilityPolicy.RELIABLE, durability=DurabilityPolicy.TRANSIENT_LOCAL,
     history=HistoryPolicy.KEEP_LAST, depth=1)
-"""Subscribers that come later get the last message."""
+"""Later subscribers receive the last message."""

@@ -1,4 +1,4 @@
-"""What OpenCV and its FFmpeg print; imports nothing, so that it comes before OpenCV."""
+"""Output of OpenCV and its FFmpeg, silenced; imports nothing, to be called before OpenCV is."""
 
 from __future__ import annotations
 

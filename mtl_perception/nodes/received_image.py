@@ -1,4 +1,4 @@
-"""An image as it came in, raw or compressed: checked at once, decoded when it is its turn."""
+"""A received image, raw or compressed: checked on arrival, decoded when it is processed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def received_image(message: Any) -> ReceivedImage:
 
 
 def check_received(image: ReceivedImage) -> None:
-    """Raise FrameError where fields or header show that this is no image; takes microseconds."""
+    """Raise FrameError where fields or header are invalid; takes microseconds."""
     if isinstance(image, CompressedData):
         check_compressed(image)
     else:

@@ -25,7 +25,7 @@ from mtl_perception.bags.metadata import (
 )
 from mtl_perception.bags.recording import Recording, RecordingLimits, Source
 from mtl_perception.bags.writer import BagWriter, SplitRule
-from mtl_perception.errors import ConfigError, MtlError
+from mtl_perception.errors import ConfigError, MtlError, one_line
 from mtl_perception.nodes import qos
 from mtl_perception.nodes.bag_types import empty_typestore, message_class, register_type
 from mtl_perception.nodes.diagnostics import present
@@ -53,7 +53,7 @@ class RecordedTopic:
 
     name: str
     type: str
-    """`package/msg/Type`, empty until somebody publishes it."""
+    """`package/msg/Type`, empty until it is published."""
     subscription: Subscription | None = None
     profile: QoSProfile | None = None
     source: Source | None = None
@@ -63,7 +63,7 @@ class RecordedTopic:
 
 class RecorderNode(AcceptsSameValues):
     """
-    Writes the serialised messages of some topics, as they come, with the time of their arrival.
+    Writes the serialised messages of some topics, with the time of their arrival.
 
     Each topic is subscribed to as soon as it has a publisher, with the quality of service that
     all its publishers offer. Images are compressed; see `mtl_perception.bags.recording`. Its
@@ -94,7 +94,7 @@ class RecorderNode(AcceptsSameValues):
         self._looks = 0
         self._said = (time.monotonic(), 0)
         self._diagnostics = self.create_publisher(DiagnosticArray, '/diagnostics', qos.RESULTS)
-        # They go on where ROS time stands still.
+        # They continue while ROS time does not advance.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._timer = self.create_timer(_LOOK_EVERY, self._look, clock=steady)
         self._diagnostics_timer = self.create_timer(1.0, self._tell, clock=steady)
@@ -123,7 +123,7 @@ class RecorderNode(AcceptsSameValues):
             return RecordedTopic(self.resolve_topic_name(name), kind)
         except Exception as error:  # rclpy's errors for names have no common class
             raise ConfigError(
-                f'parameter topics: {name!r} is not a topic name: {" ".join(str(error).split())}',
+                f'parameter topics: {name!r} is not a topic name: {one_line(error)}',
                 ) from None
 
     def _look(self) -> None:
@@ -162,7 +162,7 @@ class RecorderNode(AcceptsSameValues):
                     f'choose one with {topic.name}:TYPE')
             kind = kinds[0]
         elif not kinds and kind == IMAGE:
-            # It may still come compressed.
+            # It may still be published compressed.
             return
         self._record(topic, name, kind, publishers)
 
@@ -256,7 +256,7 @@ class RecorderNode(AcceptsSameValues):
 def _callback(recording: Recording, source: Source) -> Callable[..., None]:
     """Return a callback with as many arguments as this rclpy passes: rclpy counts them."""
     def put_at_arrival(data: bytes, info: Any) -> None:
-        # Nanoseconds since the epoch, 0 where nobody told it.
+        # Nanoseconds since the epoch, 0 if unknown.
         recording.put(source, info['received_timestamp'] or time.time_ns(), data)
 
     def put_now(data: bytes) -> None:

@@ -1,4 +1,4 @@
-"""Why no image comes, as far as it can be seen from the node that waits for it."""
+"""Why no images arrive, as far as the waiting node can find out."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Surroundings:
     topic: str
     offers: tuple[Offer, ...]
     elsewhere: tuple[tuple[str, str], ...]
-    """Name and type of other topics that somebody publishes images on."""
+    """Name and type of other topics on which images are published."""
     type: str = IMAGE_TYPE
     """The type that the node receives there."""
 
@@ -50,7 +50,7 @@ class Surroundings:
 
 
 def look_around(node: Node, topic: str, kind: str = IMAGE_TYPE) -> Surroundings:
-    """Return what there is around `topic`, a resolved name, where messages of `kind` are taken."""
+    """Return the surroundings of the resolved `topic` for a subscriber to messages of `kind`."""
     own = node.get_fully_qualified_name()
     offers = []
     for info in node.get_publishers_info_by_topic(topic):
@@ -67,7 +67,7 @@ def look_around(node: Node, topic: str, kind: str = IMAGE_TYPE) -> Surroundings:
 
 def explain_silence(around: Surroundings, reliability: str, lost: int, remedy: str) -> str:
     """
-    Return why no image comes and what to do about it, in one line.
+    Return why no images arrive, and the remedy, in one line.
 
     `reliability` is what the subscription asks for, `lost` the number of images that the
     middleware saw getting lost lately, `remedy` the setting that gives a publisher room for them.

@@ -20,13 +20,13 @@ from mtl_perception.nodes.capture import LiveSource
 from mtl_perception.nodes.stream_names import check_scheme, stream_name
 
 DEFAULT_RATE = 10.0
-"""Images per second of a source that has no rate of its own."""
+"""Images per second of a source without a rate."""
 
 _DEVICE = re.compile(r'(\d{1,3})|/dev/\S+')
 
 
 class Source(Protocol):
-    """A source of images that has a beginning and comes at the pace that it is asked for."""
+    """A finite or repeatable source of images that is read at the requested rate."""
 
     name: str
     """Its name in logs: no passwords."""
@@ -35,7 +35,7 @@ class Source(Protocol):
     rate: float
     """Its own images per second."""
     live: bool
-    """False; see `capture.LiveSource` for what comes at its own pace."""
+    """False; see `capture.LiveSource` for sources with their own pace."""
 
     def images(self) -> Iterator[np.ndarray]:
         """Yield uint8 [height, width, 3] from the beginning; DataError where it cannot be read."""
@@ -67,7 +67,7 @@ def open_source(
             'GStreamer pipeline', text, cv2.CAP_GSTREAMER, parameters.timeout, warn, inform)
     if '://' in text:
         name = stream_name(text)
-        # Not any backend: one that takes the URL for a file's name would print it.
+        # Not any backend: one that treats the URL as a file name would print it.
         if not _has(cv2.CAP_FFMPEG):
             raise ConfigError('this OpenCV is built without FFmpeg; use a GStreamer pipeline')
         return LiveSource(name, text, cv2.CAP_FFMPEG, parameters.timeout, warn, inform)
@@ -95,7 +95,7 @@ def _device(
         there = sorted(str(item) for item in Path('/dev').glob('video*'))
         raise DataError(f'{name} cannot be opened: {path} is no device here; there '
                         + (f'are {", ".join(there)}' if there else 'is no video device at all'))
-    # By the path, because a number is taken for one of several backends.
+    # By the path, because a number may mean one of several backends.
     backend = cv2.CAP_V4L2 if _has(cv2.CAP_V4L2) else cv2.CAP_ANY
     return LiveSource(name, path, backend, parameters.timeout, warn, inform)
 

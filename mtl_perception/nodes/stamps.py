@@ -1,4 +1,4 @@
-"""What the stamps of the images say: their age, their rate, and which are missing."""
+"""Statistics of the images' stamps: age, rate, missing and invalid ones."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ FUTURE = 0.05
 """Seconds that a stamp may be ahead of our clock: synchronised hosts differ by less."""
 
 PAST = 60.0
-"""Seconds behind our clock from which a stamp is taken for that of another clock."""
+"""Seconds behind our clock from which a stamp is considered to be of another clock."""
 
 _FEWEST = 10
 """Intervals that a rate needs."""
@@ -38,7 +38,7 @@ class StampReport:
     trouble: str
     """What is wrong with the latest stamp and what to do; empty: nothing."""
     rate: float | None
-    """Images per second that the publisher stamps; None: too few to tell."""
+    """Images per second that the publisher stamps; None: too few stamps."""
     missing: int
     """Images that lack between the latest stamps, `expected` of them."""
     expected: int
@@ -54,14 +54,14 @@ class StampMonitor:
     """
 
     def __init__(self, latest: int = 300) -> None:
-        """Take rates over the `latest` images."""
+        """Compute rates over the `latest` images."""
         self._stamps: deque[int] = deque(maxlen=latest)
         self._unset = self._ahead = self._behind = self._backwards = 0
         self._trouble = ''
 
     def age(self, stamp: int, now: int) -> float | None:
         """
-        Return the seconds from an image's stamp to now; None where the stamp does not tell.
+        Return the seconds from an image's stamp to now; None where the stamp is unusable.
 
         Both in nanoseconds of the node's clock; `now` is 0 where that clock does not run.
         """
@@ -92,7 +92,7 @@ class StampMonitor:
         return age
 
     def interrupt(self) -> None:
-        """Take what comes next for a new stream: images between are not missing."""
+        """Treat the next image as the first of a new stream: those between are not missing."""
         self._stamps.clear()
 
     def report(self) -> StampReport:

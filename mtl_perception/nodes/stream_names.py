@@ -52,7 +52,7 @@ def stream_name(url: str) -> str:
 
 
 def check_scheme(text: str) -> None:
-    """Raise ConfigError, which names the scheme alone, where a text has one not taken here."""
+    """Raise ConfigError, which names only the scheme, for a URL with an unsupported scheme."""
     found = _SCHEME.match(text)
     scheme = found[1].lower() if found else ''
     if found and scheme not in SCHEMES:

@@ -6,6 +6,8 @@ from typing import Any
 
 from rclpy.lifecycle import LifecycleNode
 
+from mtl_perception.errors import one_line
+
 
 def reject_invalid_transitions(node: LifecycleNode) -> None:
     """
@@ -23,7 +25,7 @@ def reject_invalid_transitions(node: LifecycleNode) -> None:
         except RuntimeError as error:  # RCLError is one, and has no public name in Humble
             node.get_logger().error(
                 f'transition {request.transition.label or request.transition.id} rejected: '
-                f'{" ".join(str(error).split())}')
+                f'{one_line(error)}')
             response.success = False
             return response
 

@@ -10,9 +10,8 @@ import onnx
 from onnx import helper, numpy_helper, TensorProto
 import onnxruntime
 
-from mtl_perception.errors import ModelError
+from mtl_perception.errors import ModelError, one_line
 from mtl_perception.graph_contract import INPUT
-from mtl_perception.inference.runtime import one_line
 
 _FATAL_ONLY = 4
 

@@ -13,11 +13,11 @@ import onnx
 
 from mtl_perception import __version__
 from mtl_perception.data.manifest import load_manifest
-from mtl_perception.errors import ConfigError, DataError, ModelError
+from mtl_perception.errors import ConfigError, DataError, ModelError, one_line
 from mtl_perception.images.listing import spread
 from mtl_perception.inference.model_file import check_model_file
 from mtl_perception.inference.onnx_file import read_onnx_header
-from mtl_perception.inference.runtime import one_line, RuntimeOptions
+from mtl_perception.inference.runtime import RuntimeOptions
 from mtl_perception.inference.tiles import parse_tiles
 from mtl_perception.inference.trt.parsing import tensorrt_verdict
 from mtl_perception.quantization.calibration import (

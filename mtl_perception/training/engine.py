@@ -59,7 +59,7 @@ def launched(device: str, precision: str, time_out: timedelta | None = None) -> 
         return
     strategy = DDPStrategy(
         process_group_backend='nccl' if device == 'cuda' else 'gloo',
-        # A process whose images hold no object sends no gradient through the boxes.
+        # A task that is switched off leaves parts of the network without a gradient.
         find_unused_parameters=True, **({'timeout': time_out} if time_out else {}))
     fabric = Fabric(
         accelerator=device, devices=local_size, num_nodes=size // local_size, strategy=strategy,

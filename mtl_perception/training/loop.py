@@ -35,6 +35,7 @@ from mtl_perception.training.validation import Validation
 if TYPE_CHECKING:
     from lightning_fabric import Fabric
 
+
 @dataclass(frozen=True)
 class Finish:
     """How a run ended."""

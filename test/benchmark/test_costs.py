@@ -7,6 +7,8 @@ from mtl_perception.benchmark.costs import file_cost, onnx_weights
 from mtl_perception.errors import ModelError
 from mtl_perception.resources import model_path
 
+pytestmark = pytest.mark.slow
+
 
 def test_weight_count_agrees_with_onnx() -> None:
     arrays = [numpy_helper.to_array(item)

@@ -10,6 +10,8 @@ from mtl_perception.inference.onnx_runtime import OnnxRuntime
 from mtl_perception.inference.runtime import RuntimeOptions, silent
 from mtl_perception.resources import model_path
 
+pytestmark = pytest.mark.slow
+
 
 def run(path, images):
     return OnnxRuntime(path, 'cpu', RuntimeOptions(threads=1), silent).run(images)

@@ -25,6 +25,8 @@ from mtl_perception.inference.runtime import usable_cores
 from mtl_perception.labels import LabelSet
 from mtl_perception.spec import ModelSpec
 
+pytestmark = pytest.mark.slow
+
 ONNX_RUNTIME = Target('onnxruntime', 'cpu', 'fp32', 'fp32', '')
 
 
@@ -59,7 +61,6 @@ def test_threads_and_batches_are_measured_without_checkpoint(paint_model, frames
     assert batches['onnxruntime fp32', 8] > batches['onnxruntime fp32', 1]
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_variants_have_requested_size_and_classes(tmp_path):
     torch = pytest.importorskip('torch')

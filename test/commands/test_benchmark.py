@@ -15,6 +15,8 @@ from mtl_perception.extras import remedy
 from mtl_perception.main import main
 from mtl_perception.resources import model_path
 
+pytestmark = pytest.mark.slow
+
 QUICK = ['--rounds', '3', '--frames', '1', '--threads', '1']
 
 
@@ -189,7 +191,6 @@ def test_interrupted_it_keeps_what_it_has(paint_model, images, tmp_path) -> None
     assert not any(Path(f'/proc/{pid}').exists() for pid in children)
 
 
-@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_checkpoint_runs_in_torch_and_as_onnx(images, tmp_path) -> None:
     torch = pytest.importorskip('torch')

@@ -14,7 +14,7 @@ DEFAULT = re.compile(r'\(default: [^)]|; default: ')
 
 
 def options(parser: argparse.ArgumentParser) -> list[argparse.Action]:
-    """Return the arguments of a parser and its subcommands, but for those that exclude each other."""
+    """Return the arguments of a parser and its subcommands, except required alternatives."""
     found = []
     alternatives = [action for group in parser._mutually_exclusive_groups if group.required
                     for action in group._group_actions]

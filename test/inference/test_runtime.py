@@ -2,8 +2,8 @@ import os
 
 import pytest
 
-from mtl_perception.errors import ConfigError
-from mtl_perception.inference.runtime import one_line, RuntimeOptions, usable_cores
+from mtl_perception.errors import ConfigError, one_line
+from mtl_perception.inference.runtime import RuntimeOptions, usable_cores
 
 
 def test_invalid_option_lists_valid_values():

@@ -9,7 +9,7 @@ NETWORK = (400, 400)
 
 
 def _clipped(tiles, objects):
-    """Return the detections of a perfect network per tile for `objects` (x0, y0, x1, y1, score)."""
+    """Return the detections of a perfect network per tile; objects are x0, y0, x1, y1, score."""
     parts = []
     for number, tile in enumerate(tiles):
         boxes = []

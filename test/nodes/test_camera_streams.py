@@ -241,16 +241,16 @@ def nanoseconds(header):
 def test_stream_is_awaited_and_reconnected(server, start_node, listen, statuses, wait_until):
     images, infos, _ = listen()
     camera = start_node('camera_node', source=server.url, timeout=1.0)
-    camera.wait_for_words(f'{server.name} cannot be opened; trying again until it comes')
+    camera.wait_for_words(f'{server.name} cannot be opened; trying again until it is available')
     wait_until(lambda: statuses)
     assert statuses[-1].level == DiagnosticStatus.WARN
     assert statuses[-1].name == 'camera_node: stream'
     server.start()
     wait_until(lambda: len(images) >= 5)
-    assert f'{server.name} has come after' in camera.said()
+    assert f'{server.name} is available after' in camera.said()
     wait_until(lambda: statuses[-1].level == DiagnosticStatus.OK)
     server.stop()
-    camera.wait_for_words('trying again until it comes', 5.0)
+    camera.wait_for_words('trying again until it is available', 5.0)
     wait_until(lambda: camera.said().count('trying again') == 2, 5.0)
     wait_until(lambda: statuses[-1].level == DiagnosticStatus.WARN)
     assert values(statuses[-1])['state'] == 'broken'
@@ -461,7 +461,7 @@ def test_playlist_cannot_read_local_files(serve, start_node, tmp_path):
     server.start()
     camera = start_node('camera_node', source=server.url, timeout=1.0)
     camera.wait_for_words('cannot be opened; trying again')
-    assert 'has come' not in camera.said()
+    assert f'{server.name} is available' not in camera.said()
     camera.end()
 
 

@@ -81,9 +81,9 @@ def test_source_reconnects_and_changes_are_logged_once(monkeypatch, error, reaso
     source.close()
     assert seen >= 2 and source.state.reconnects >= 2
     assert [line.partition(' after')[0] for line in said[:6]] == [
-        'camera x cannot be opened; trying again until it comes', 'camera x has come',
-        f'camera x {reason}; trying again until it comes', 'camera x is back',
-        f'camera x {reason}; trying again until it comes', 'camera x is back']
+        'camera x cannot be opened; trying again until it is available', 'camera x is available',
+        f'camera x {reason}; trying again until it is available', 'camera x is back',
+        f'camera x {reason}; trying again until it is available', 'camera x is back']
 
 
 def test_images_not_taken_in_time_are_dropped(monkeypatch):

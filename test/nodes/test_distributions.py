@@ -25,7 +25,8 @@ from rclpy.topic_endpoint_info import TopicEndpointInfo
 import mtl_perception.nodes
 
 HUMBLE = json.loads((Path(__file__).parent / 'humble_rclpy.json').read_text(encoding='utf-8'))
-FILES = sorted(Path(mtl_perception.nodes.__file__).parent.glob('*.py'))
+NODES = Path(mtl_perception.nodes.__file__).parent
+FILES = [*sorted(NODES.glob('*.py')), NODES.parent / 'demo' / 'monitor.py']
 TREES = {path.name: ast.parse(path.read_text(encoding='utf-8')) for path in FILES}
 INSTALLED = (LifecycleNode, Publisher, Subscription, QoSProfile, TopicEndpointInfo, Clock, Time,
              Duration, Parameter, SingleThreadedExecutor)

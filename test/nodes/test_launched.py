@@ -14,6 +14,8 @@ NODE = """
 import os, sys, types
 from mtl_perception.nodes import process
 
+pytestmark = pytest.mark.slow
+
 def make(stop):
     print(os.getpid(), 'MTL_LAUNCH_PID' in os.environ, flush=True)
     stop.wait(30)

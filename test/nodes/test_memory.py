@@ -6,6 +6,8 @@ import sys
 from diagnostic_msgs.msg import DiagnosticArray
 import pytest
 
+pytestmark = pytest.mark.slow
+
 TELL = ('import atexit, sys\n'
         'atexit.register(lambda: print(\n'
         '    "LOADED", *(name for name, module in sys.modules.items() if module), flush=True))')

@@ -1,6 +1,6 @@
 """Fixtures of the tests of training: a manifest of drawn images, and runs that tests share."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 import csv
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,20 @@ sets:
 """
 
 SMALL = {'detection_images': 2, 'segmentation_images': 2, 'crop_size': 128, 'workers': 0}
+
+
+@pytest.fixture(scope='package', autouse=True)
+def one_thread() -> Iterator[None]:
+    """Run torch in one thread: results are repeatable, and do not wait for a busy core."""
+    try:
+        import torch
+    except ImportError:  # Some tests do without.
+        yield
+        return
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope='session')

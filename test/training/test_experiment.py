@@ -76,13 +76,23 @@ def test_options_become_arguments():
 
 
 @pytest.mark.parametrize('old, new, message', [
-    ('seeds: [3]', 'seeds: three', r"line 3: seeds is a list of whole numbers, not 'three'"),
-    ('distilled:', 'dis/tilled:', 'letters'),
-    ('detection_teacher: detection', 'detection_teacher: nobody', 'names no network above'),
+    ('seeds: [3]', 'seeds: three', "line 3: seeds is a list of whole numbers, not 'three'"),
+    ('seeds: [3]', 'seeds: []', 'line 3: seeds is a list of whole numbers'),
+    ('distilled:', 'dis/tilled:',
+     'line 8: networks.dis/tilled is not a valid name of a network: letters'),
+    ('detection_teacher: detection', 'detection_teacher: nobody',
+     'line 8: networks.distilled.detection_teacher names no network above'),
+    ('detection_teacher: detection', 'detection_teacher: [1]', 'detection_teacher is of type str'),
     ('manifest:', 'nonsense: 1\nmanifest:', 'line 2: nonsense is not a known key')])
 def test_invalid_experiment_is_rejected_by_key(old, new, message, config):
     config.write_text(config.read_text().replace(old, new, 1))
     with pytest.raises(ConfigError, match=message):
+        load_experiment(config)
+
+
+def test_experiment_without_networks_is_rejected(config):
+    config.write_text('manifest: town.yaml\nnetworks: {}\n')
+    with pytest.raises(ConfigError, match='line 2: networks names no network'):
         load_experiment(config)
 
 

@@ -15,8 +15,7 @@ import weakref
 from cuda.bindings import runtime
 import numpy as np
 
-from mtl_perception.errors import StartError
-from mtl_perception.inference.runtime import one_line
+from mtl_perception.errors import one_line, StartError
 
 
 def call(name: str, *arguments: object) -> Any:

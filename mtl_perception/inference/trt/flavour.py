@@ -15,9 +15,8 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from types import ModuleType
 
-from mtl_perception.errors import StartError
+from mtl_perception.errors import one_line, StartError
 from mtl_perception.extras import remedy
-from mtl_perception.inference.runtime import one_line
 
 RTX = 'tensorrt_rtx'
 MODULES = ('tensorrt', RTX)

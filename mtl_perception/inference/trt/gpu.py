@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mtl_perception.errors import StartError
+from mtl_perception.errors import one_line, StartError
 from mtl_perception.extras import remedy
-from mtl_perception.inference.runtime import not_installed, one_line
+from mtl_perception.inference.runtime import not_installed
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections import deque
 from typing import TYPE_CHECKING
 
-from mtl_perception.errors import StartError
-from mtl_perception.inference.runtime import one_line
+from mtl_perception.errors import one_line, StartError
 from mtl_perception.inference.trt.flavour import Flavour, load
 
 if TYPE_CHECKING:

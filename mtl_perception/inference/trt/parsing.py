@@ -6,11 +6,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, TYPE_CHECKING
 
-from mtl_perception.errors import StartError
+from mtl_perception.errors import one_line, StartError
 from mtl_perception.extras import remedy
 from mtl_perception.graph_contract import check_graph, Found
 from mtl_perception.inference.onnx_file import read_onnx_header
-from mtl_perception.inference.runtime import one_line
 from mtl_perception.inference.trt.flavour import installed
 from mtl_perception.spec import ModelSpec
 

@@ -278,7 +278,3 @@ def test_concurrent_processes_build_once(paint_model, rtx, tmp_path):
     assert outputs[0][-1] == outputs[1][-1]
     assert sorted(len(lines) for lines in outputs)[1] == 3
     assert len(list((tmp_path / 'tensorrt').iterdir())) == 2
-
-
-def test_header_has_fixed_length():
-    assert len(engine_cache._header('name', b'data')) == engine_cache._HEADER_BYTES
