@@ -11,7 +11,6 @@ import time
 import pytest
 
 from mtl_perception.errors import StartError
-from mtl_perception.inference.trt import engine_cache
 from mtl_perception.inference.trt.engine_cache import (
     engine_name,
     EngineFolder,
