@@ -1,10 +1,10 @@
 """
-A model whose every output is known beforehand, in a real ONNX file.
+Fixtures for a model with known outputs, in a real ONNX file.
 
-It finds at most one object of each of three colours: the box around all pixels of that colour,
-with the brightest one's value over 255 as score, and once more half a pixel aside with a lower
-score, as networks do. Its label map is the strongest of the three colours, averaged over a cell,
-or `dark`.
+It detects at most one object of each of three colours: the box around all pixels of that colour,
+with the brightest one's value over 255 as score, and a duplicate shifted by half a pixel with a
+lower score, as networks do. Its label map is the strongest of the three colours, averaged over a
+cell, or `dark`.
 """
 
 from collections.abc import Callable, Iterator
@@ -19,7 +19,7 @@ import pytest
 from mtl_perception.labels import LabelSet
 from mtl_perception.spec import METADATA_KEY, ModelSpec
 
-# How long an example takes says more about the machine's other work than about the code.
+# The time of an example depends more on the machine's load than on the code.
 settings.register_profile('no deadline', deadline=None)
 settings.load_profile('no deadline')
 
@@ -51,8 +51,8 @@ def paint_graph(spec: ModelSpec) -> onnx.ModelProto:
     node('Cast', ['images'], 'pixels', to=TensorProto.FLOAT)
     node('Transpose', ['pixels'], 'planes', perm=[0, 3, 1, 2])
     if spec.detection:
-        # A pixel belongs to a colour whose channel is above 128 where the sum of all three is
-        # below that channel's value plus 128.
+        # A pixel has a colour if its channel is above 128 and the sum of all three is below that
+        # channel's value plus 128.
         node('Greater', ['planes', bright], 'lit')
         node('ReduceSum', ['planes', constant('channel_axis', [1], np.int64)], 'sum', keepdims=1)
         node('Sub', ['sum', 'planes'], 'others')
@@ -112,7 +112,7 @@ def paint_graph(spec: ModelSpec) -> onnx.ModelProto:
 
 @pytest.fixture(scope='session', autouse=True)
 def user_cache(tmp_path_factory) -> Iterator[Path]:
-    """Have runtimes keep what they compile in a folder of the tests', also in processes."""
+    """Make runtimes cache compiled models in a temporary folder, also in processes."""
     folder = tmp_path_factory.mktemp('cache')
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('XDG_CACHE_HOME', str(folder))
@@ -138,5 +138,5 @@ def paint_model(tmp_path_factory) -> Callable[..., Path]:
 
 @pytest.fixture
 def paint_proto() -> Callable[..., onnx.ModelProto]:
-    """Return a function that makes the model of a `paint_spec` in memory, to be spoilt."""
+    """Return a function that creates the model of a `paint_spec` in memory, to be modified."""
     return lambda **arguments: paint_graph(paint_spec(**arguments))

@@ -1,4 +1,4 @@
-"""JPEG and PNG in messages: what is decoded, what is rejected, and under which cause."""
+"""JPEG and PNG in messages: decoding, rejection and its causes."""
 
 import io
 import struct
@@ -28,7 +28,7 @@ from mtl_perception.encodings import FrameError
 
 
 def color_image(height=48, width=64):
-    """Return BGR with another colour in each quarter, which JPEG keeps within a few values."""
+    """Return BGR with a different colour in each quarter, which JPEG nearly preserves."""
     pixels = np.empty((height, width, 3), np.uint8)
     pixels[:height // 2, :width // 2] = (200, 30, 30)
     pixels[:height // 2, width // 2:] = (30, 200, 30)
@@ -52,7 +52,7 @@ def cause_of(data, name='jpeg'):
 
 @pytest.fixture(params=['simplejpeg', 'OpenCV'])
 def codec(request, monkeypatch):
-    """Run with each of the two codecs that JPEG may go through."""
+    """Run with each of the two JPEG codecs."""
     if request.param == 'OpenCV':
         monkeypatch.setattr(compressed, 'simplejpeg', None)
     return request.param
@@ -85,7 +85,7 @@ def test_grey_image_stays_grey(kind, codec):
     ('rgb8; jpeg compressed ', 'bgr'), ('yuv422; jpeg compressed bgr8', 'bgr'),
 ])
 def test_channel_order_follows_format(name, order):
-    # image_transport hands rgb8 to the codec as if it were BGR, where it says `compressed rgb8`.
+    # image_transport passes rgb8 to the codec as BGR for `compressed rgb8`.
     assert decode_compressed(CompressedData(
         compress(color_image(), 'bgr', 'jpeg'), name))[1] == order
 
@@ -167,7 +167,7 @@ def test_damaged_png_is_rejected():
 
 
 def png(width, height, data=b'', bits=8, kind=2):
-    """Return a PNG whose header says this, whatever the data are."""
+    """Return a PNG with this header and any data."""
     def chunk(name, body):
         return struct.pack('>I', len(body)) + name + body + struct.pack(
             '>I', zlib.crc32(name + body))
@@ -178,7 +178,7 @@ def png(width, height, data=b'', bits=8, kind=2):
 
 
 def jpeg(width, height):
-    """Return a small JPEG whose header says this."""
+    """Return a small JPEG with this header."""
     data = bytearray(compress(color_image(), 'bgr', 'jpeg'))
     at = data.index(b'\xff\xc0')
     struct.pack_into('>HH', data, at + 5, height, width)

@@ -91,7 +91,7 @@ def test_lines_and_text_scale_with_image():
 
 
 def test_names_do_not_overlap(monkeypatch):
-    """Rows of parked cars, as close as they come."""
+    """Rows of parked cars, as dense as possible."""
     places = []
     draw = drawing._draw_name
 

@@ -1,4 +1,4 @@
-"""The table of encodings against pixels that are worked out here, without OpenCV."""
+"""The table of encodings compared with pixels computed here without OpenCV."""
 
 import array
 

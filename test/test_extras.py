@@ -1,4 +1,4 @@
-"""What is missing is told in one line with its remedy, by commands and nodes."""
+"""Missing packages are reported in one line with the remedy, by commands and nodes."""
 
 import ast
 import os
@@ -15,7 +15,7 @@ from mtl_perception.main import main
 
 PACKAGE = Path(mtl_perception.__file__).parent
 
-# Runs `what` where the modules named first are not installed, whatever is here.
+# Runs `what` as if the modules named first were not installed.
 WITHOUT = """
 import sys
 from importlib.abc import MetaPathFinder
@@ -37,7 +37,7 @@ def run_without(missing, what, *arguments):
 
 @pytest.fixture
 def installed(monkeypatch):
-    """Have it look as if the package was installed, on a machine where no ROS is sourced."""
+    """Simulate an installed package on a machine without sourced ROS."""
     monkeypatch.setattr(extras, '_in_source_tree', lambda: False)
     monkeypatch.setattr(extras.platform, 'machine', lambda: 'x86_64')
     monkeypatch.delenv('ROS_DISTRO', raising=False)

@@ -18,7 +18,7 @@ LAYERS = [
     {'models'},
     {'images'},
 ]
-"""Rooms from top to bottom; what is in none of them is a leaf, below all."""
+"""Packages from top to bottom; all other modules are leaves, below them."""
 
 MAX_LINES = 350
 
@@ -34,17 +34,17 @@ TORCH = {'torch', 'torchvision', 'lightning_fabric'}
 
 
 def room_of(module: str) -> str:
-    """Return the folder, or the file, directly in the package that `module` is in."""
+    """Return the top-level folder or file of the package that contains `module`."""
     return module.split('.')[1]
 
 
 def layer_of(room: str) -> int:
-    """Return the number of the room's layer from the top."""
+    """Return the number of the layer from the top."""
     return next((number for number, rooms in enumerate(LAYERS) if room in rooms), len(LAYERS))
 
 
 def imports(path: Path) -> set[str]:
-    """Return the modules that a file imports, anywhere in it."""
+    """Return the modules imported anywhere in a file."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding='utf-8'))):
         if isinstance(node, ast.Import):

@@ -1,4 +1,4 @@
-"""What the command `mtl` does whatever the subcommand."""
+"""Behaviour of the command `mtl` common to all subcommands."""
 
 import os
 import subprocess
@@ -11,4 +11,4 @@ def test_closed_pipe_exits_like_sigpipe():
     done = subprocess.run([sys.executable, '-m', 'mtl_perception.main', 'info'], stdout=writer,
                           stderr=subprocess.PIPE, text=True, timeout=60)
     os.close(writer)
-    assert (done.returncode, done.stderr) == (141, '')  # as of a program of C that ends by SIGPIPE
+    assert (done.returncode, done.stderr) == (141, '')  # as for a C program ended by SIGPIPE

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-# Frees and takes large blocks again; prints the page faults that cost.
+# Frees and reallocates large blocks; prints the number of page faults.
 PROGRAM = """
 import ctypes, resource, sys
 from mtl_perception.memory import keep_freed_memory
@@ -34,13 +34,13 @@ def faults(setting: str, mib: int) -> int:
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='a matter of glibc')
 def test_freed_blocks_are_reused_without_page_faults():
     pages = 4 * 64 * 256
-    assert faults('default', 64) > pages / 2  # or the test proves nothing
+    assert faults('default', 64) > pages / 2  # otherwise the test has no effect
     assert faults('everything', 64) < 100
-    assert faults('frames', 64) > pages / 2  # more than a frame takes goes back to the system
+    assert faults('frames', 64) > pages / 2  # large blocks are returned
     assert faults('frames', 24) < 100
 
 
-# Frees small blocks under a heap whose top is in use; prints the MB that stay, before and after.
+# Frees small blocks below a used top of the heap; prints the MB kept before and after.
 HOLES = """
 import os
 from mtl_perception.memory import give_back_freed_memory, keep_freed_memory

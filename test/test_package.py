@@ -1,4 +1,4 @@
-"""package.xml, setup.py, the Makefile's environment and the code say the same."""
+"""Agreement of package.xml, setup.py, the Makefile's environment and the code."""
 
 import ast
 from importlib import import_module
@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 PACKAGE = 'mtl_perception'
 COMMANDS = ['camera_node', 'mtl', 'perception_node', 'recorder_node']
 
-# Modules that package.xml names by a key of rosdep.
+# Modules with a rosdep key in package.xml.
 KEYS = {
     'cv2': 'python3-opencv',
     'numpy': 'python3-numpy',
@@ -29,7 +29,7 @@ KEYS = {
     'tqdm': 'python3-tqdm',
     'yaml': 'python3-yaml',
 }
-# What training, export and evaluation import is no dependency of a robot, nor is every runtime.
+# Imports of training, export, evaluation and optional runtimes are no dependencies of a robot.
 OPTIONAL = {name for names in extras._EXTRAS.values() for name in names} - set(KEYS)
 
 
@@ -39,7 +39,7 @@ def manifest():
 
 
 def imports(path):
-    """Return the top-level names of all modules that a file imports."""
+    """Return the top-level names of all modules imported by a file."""
     tree = ast.parse(path.read_text(encoding='utf-8'), str(path))
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -97,7 +97,7 @@ def test_install_space_is_complete(tmp_path):
         ('build', 'install', 'log', 'out', 'runs', 'shared', 'test', '__pycache__')
         or name.endswith('.egg-info')])
     prefix = tmp_path / 'prefix'
-    # What colcon does for an ament_python package.
+    # The steps of colcon for an ament_python package.
     subprocess.run(
         [sys.executable, 'setup.py', '-q', 'install', '--prefix', str(prefix),
          '--single-version-externally-managed', '--record', str(tmp_path / 'record')],
@@ -122,7 +122,7 @@ def test_install_space_is_complete(tmp_path):
 
 def test_build_finds_requirements_through_symlink(tmp_path):
     pytest.importorskip('setuptools')
-    # All that `colcon build --symlink-install` puts into the folder where it builds, but the data.
+    # All files of `colcon build --symlink-install` in its build folder, except the data.
     for name in ('setup.py', 'setup.cfg', PACKAGE):
         (tmp_path / name).symlink_to(ROOT / name)
     subprocess.run([sys.executable, 'setup.py', '-q', 'egg_info'], cwd=tmp_path, check=True,

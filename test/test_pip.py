@@ -1,4 +1,4 @@
-"""Installed by pip where there is no ROS: from a wheel and from an sdist, into a fresh Python."""
+"""Installation by pip without ROS, from a wheel and from an sdist, into a new environment."""
 
 from importlib.metadata import Distribution
 import json
@@ -25,11 +25,11 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 EXTRAS = {'run': [''], 'train': ['', '-train'], 'openvino': ['', '-openvino'],
           'tensorrt': ['', '-tensorrt']}
-"""Extra -> what the names of its requirements files end in."""
+"""Extra -> suffix of its requirements files."""
 
 
 def run(*command, **options):
-    """Run a command without what the environment of the tests has for Python and ROS."""
+    """Run a command without the Python and ROS variables of the tests' environment."""
     kept = {name: os.environ[name] for name in ('PATH', 'HOME', 'LANG', 'XDG_CACHE_HOME')
             if name in os.environ}
     return subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=300,
@@ -37,7 +37,7 @@ def run(*command, **options):
 
 
 def build(*command, cwd):
-    # With the tests' own Python: what it builds with may be in the environment.
+    # With the tests' Python, whose environment may contain the build requirements.
     subprocess.run([sys.executable, *map(str, command)], cwd=cwd, check=True, capture_output=True,
                    timeout=300)
 
@@ -51,7 +51,7 @@ def build_wheel(source, folder):
 
 @pytest.fixture(scope='module')
 def wheels(tmp_path_factory):
-    """Return the wheels that are made of the source tree and of its sdist."""
+    """Return the wheels built from the source tree and from its sdist."""
     folder = tmp_path_factory.mktemp('dist')
     tree = folder / 'tree'
     shutil.copytree(ROOT, tree, symlinks=True, ignore=lambda folder, names: [
@@ -66,7 +66,7 @@ def wheels(tmp_path_factory):
 
 @pytest.fixture(scope='module', params=['wheel', 'sdist'])
 def installed(request, wheels, tmp_path_factory):
-    """Return a Python's folder and its `bin`, where only this package is installed."""
+    """Return the prefix and `bin` of a Python in which only this package is installed."""
     prefix = tmp_path_factory.mktemp('python') / request.param
     assert run(sys.executable, '-m', 'venv', prefix).returncode == 0
     place = SimpleNamespace(prefix=prefix, bin=prefix / 'bin')
@@ -78,7 +78,7 @@ def installed(request, wheels, tmp_path_factory):
 
 @pytest.fixture
 def with_run_extra(installed):
-    """Return an installation that has the packages of the extra `run`: those of the tests."""
+    """Return an installation with the packages of the extra `run` of the tests' Python."""
     packages, = installed.prefix.glob('lib/python*/site-packages')
     others = packages / 'others.pth'
     others.write_text('\n'.join(
@@ -97,7 +97,7 @@ def test_sdist_contains_build_files(wheels):
     assert {'mtl_perception/main.py', 'mtl_perception/evaluation/templates/report.html.j2',
             f'{data}/models/aerial_mobilenet_v2.onnx', f'{data}/config/aerial.yaml'} < names
     assert any(name.endswith('LICENSE') for name in names)
-    # It would be found by everybody's `import test`.
+    # It would be found by any `import test`.
     assert not any(name.startswith('test') for name in names)
 
 
@@ -119,7 +119,7 @@ def test_extras_equal_requirements_files(machine, python, installed):
         expected = [Requirement(line) for line in lines if line and not line.startswith('#')]
         assert asked(requires, extra) == sorted([*asked(expected, extra), *asked(requires, '')])
         assert len(asked(expected, extra)) > len(EXTRAS[extra])
-    # An entry point of Humble would insist on all that is asked for without an extra.
+    # Humble's entry points require all packages that are listed without an extra.
     assert asked(requires, '') == ['setuptools ']
     given = {item.split()[0] for item in asked(requires, 'tensorrt')}
     assert ('tensorrt-rtx-cu13' in given, 'cuda-bindings' in given) == (machine == 'x86_64', True)

@@ -38,7 +38,7 @@ def test_unknown_configuration_is_rejected():
 
 
 def install(prefix, modules):
-    """Lay out the leaves of the package as an installation does, with a model and a config."""
+    """Create an installation of the leaves of the package, with a model and a config."""
     package = modules / PACKAGE
     package.mkdir(parents=True)
     for name in ('__init__.py', 'errors.py', 'resources.py'):

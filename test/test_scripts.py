@@ -1,4 +1,4 @@
-"""The installed commands: Ctrl-C is answered in good order from the first moment."""
+"""The installed commands: Ctrl-C is handled from the start."""
 
 import importlib.util
 import os
@@ -23,7 +23,7 @@ def build_scripts(folder: Path, *options: str) -> None:
 
 
 def install_wheels_scripts(folder: Path) -> None:
-    """Make scripts as the build of a wheel does, and install them as pip does."""
+    """Create scripts as in a wheel's build, and install them as pip does."""
     build_scripts(folder, '--executable', 'python')
     for script in folder.iterdir():
         first, _, rest = script.read_text(encoding='utf-8').partition('\n')
@@ -33,7 +33,7 @@ def install_wheels_scripts(folder: Path) -> None:
 
 @pytest.fixture(scope='module', params=['here', 'wheel'])
 def built_scripts(request, tmp_path_factory) -> Path:
-    """Return the folder of the scripts as the build, or pip from a wheel, leaves them."""
+    """Return the folder of the scripts, built or installed by pip from a wheel."""
     folder = tmp_path_factory.mktemp('scripts')
     if request.param == 'here':
         build_scripts(folder)
@@ -44,7 +44,7 @@ def built_scripts(request, tmp_path_factory) -> Path:
 
 @pytest.fixture(params=['mtl', 'perception_node', 'camera_node', 'recorder_node'])
 def command(request, built_scripts) -> list[str]:
-    """Return the command line of a script as the build installs it."""
+    """Return the command line of a script installed by the build."""
     if request.param != 'mtl' and importlib.util.find_spec('rclpy') is None:
         pytest.skip('needs ROS 2')
     arguments = ['predict', '--help'] if request.param == 'mtl' else []
@@ -61,7 +61,7 @@ def test_early_interrupt_leaves_no_traceback(command, tmp_path):
         process.send_signal(signal.SIGINT)
         _, error = process.communicate(timeout=30)
         assert 'Traceback' not in error, f'after {delay} s: {error}'
-        # The recorder needs parameters: where it comes as far as that, it says so.
+        # The recorder reports its missing parameters if it gets that far.
         assert process.returncode in (0, -signal.SIGINT, 130) or (
             'recorder_node' in command[0] and error.startswith('error: parameter')), error
 
@@ -75,7 +75,7 @@ def test_command_runs_with_python(command):
 
 
 def version(*command, **options):
-    """Return what a command says of its version, without anything in the environment."""
+    """Return a command's version text, with an empty environment."""
     done = subprocess.run(
         [*map(str, command), '--version'], capture_output=True, text=True, timeout=60,
         **{'env': {'PYTHONPATH': str(ROOT), 'PATH': os.environ['PATH']}, **options})
@@ -84,7 +84,7 @@ def version(*command, **options):
 
 
 def test_wheel_command_finds_its_python_from_any_folder(tmp_path):
-    # The first line of a script cannot be so long, nor have a space in the Python's path.
+    # The first line of a script has a limited length and no spaces in the path.
     folder = tmp_path / 'with a space' / ('long' * 60)
     folder.mkdir(parents=True)
     install_wheels_scripts(folder)
@@ -107,7 +107,7 @@ def test_wheel_command_starts_if_env_cannot_block_signals(tmp_path):
     scripts.mkdir()
     old.mkdir()
     install_wheels_scripts(scripts)
-    # As that of coreutils 8.30 and BusyBox.
+    # Like that of coreutils 8.30 and BusyBox.
     env = old / 'env'
     env.write_text('#!/bin/sh\necho "env: unrecognized option" >&2\nexit 125\n', encoding='utf-8')
     env.chmod(0o755)

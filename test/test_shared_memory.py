@@ -15,7 +15,7 @@ from mtl_perception.shared_memory import remove_dead_segments
 
 @pytest.fixture
 def segment(tmp_path):
-    """Return a function that makes a segment of 1000 bytes and its lock, long ago."""
+    """Return a function that creates an old segment of 1000 bytes with its lock."""
     def segment(name, age=3600.0):
         (tmp_path / name).write_bytes(bytes(1000))
         lock = tmp_path / f'{name}_el'

@@ -44,6 +44,6 @@ def test_checkpoint_and_onnx_agree():
     path: Path = model_path()
     onnx = open_runtime(path, RuntimeOptions('onnxruntime')).run(image)
     checkpoint = open_runtime(path.with_suffix('.pt')).run(image)
-    # The checkpoint's label map has the stride of training; compare what both have alike.
+    # The checkpoint's label map has the stride of training; only common outputs are compared.
     assert np.abs(onnx.scores - checkpoint.scores).max() < 1e-3
     assert np.abs(onnx.boxes[:, :20] - checkpoint.boxes[:, :20]).max() < 0.5

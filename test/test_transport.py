@@ -17,7 +17,7 @@ KILTED, JAZZY = {'ROS_DISTRO': 'kilted'}, {'ROS_DISTRO': 'jazzy'}
 
 
 def profile_of(environment):
-    """Return the file name of the profile that is set; None: none."""
+    """Return the file name of the configured profile, or None."""
     environment = KILTED | environment
     path = choose_transport(environment).environment.get(profile_variable(environment))
     return path and Path(path).name
@@ -29,7 +29,7 @@ def test_segment_size_is_set_by_default():
     assert profile_of({'FASTDDS_BUILTIN_TRANSPORTS': ''}) == 'fastdds.xml'
     assert profile_of({'RMW_IMPLEMENTATION': 'rmw_fastrtps_dynamic_cpp'}) == 'fastdds.xml'
     assert profile_of({'ROS_AUTOMATIC_DISCOVERY_RANGE': 'SUBNET'}) == 'fastdds.xml'
-    # One name alone: the newer Fast DDS complains of the older one.
+    # Only one name: newer Fast DDS warns about the older one.
     assert set(choose_transport(KILTED).environment) == {'FASTDDS_DEFAULT_PROFILES_FILE'}
     assert set(choose_transport(JAZZY).environment) == {'FASTRTPS_DEFAULT_PROFILES_FILE'}
     assert not choose_transport(KILTED).warning
@@ -83,7 +83,7 @@ def test_large_data_gives_warning():
 def test_localhost_setting_is_kept(setting):
     assert profile_of(setting) == 'fastdds_localhost.xml'
     after = setting | choose_transport(setting).environment
-    # Settings that would add transports of their own are taken over by the profile.
+    # Settings that would add transports are replaced by the profile.
     assert after['ROS_LOCALHOST_ONLY'] == ''
     assert after['ROS_AUTOMATIC_DISCOVERY_RANGE'] == 'SYSTEM_DEFAULT'
 
@@ -111,7 +111,7 @@ def test_profiles_match_their_description(name):
         item.find('dds:transport_id', NAMESPACE).text: item.find('dds:type', NAMESPACE).text
         for item in root.iterfind('.//dds:transport_descriptor', NAMESPACE)}
     used = [item.text for item in root.iterfind('.//dds:userTransports/*', NAMESPACE)]
-    # The kinds of the default, or others do not find us.
+    # The default transports, otherwise other processes do not discover ours.
     assert sorted(found[name] for name in used) == ['SHM', 'UDPv4']
     [size] = root.iterfind('.//dds:segment_size', NAMESPACE)
     assert int(size.text) == transport._SEGMENT

@@ -7,7 +7,7 @@ import pytest
 
 SCRIPT = Path(__file__).parents[2] / 'interfaces' / 'repair_exports.py'
 
-# What CMake writes, with the include directories of a machine that is not this one.
+# Output of CMake, with the include directories of another machine.
 EXPORT = """\
 # Create imported target some_msgs::some_msgs__rosidl_generator_py
 add_library(some_msgs::some_msgs__rosidl_generator_py SHARED IMPORTED)

@@ -1,4 +1,4 @@
-"""The vision_msgs that is installed is, field for field, the one that every other ROS 2 has."""
+"""The installed vision_msgs agrees in all fields with that of other ROS 2 installations."""
 
 import json
 import os
@@ -15,7 +15,7 @@ OURS = Path(__file__).parents[2] / 'interfaces' / 'vision_msgs' / 'msg'
 
 
 def installed_description(name: str) -> dict:
-    """Return the type description (REP 2011) that was installed with a message."""
+    """Return the installed type description (REP 2011) of a message."""
     prefixes = [*os.environ.get('AMENT_PREFIX_PATH', '').split(':'), sys.prefix]
     for prefix in filter(None, prefixes):
         path = Path(prefix) / 'share' / 'vision_msgs' / 'msg' / f'{name}.json'

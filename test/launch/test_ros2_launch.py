@@ -1,5 +1,5 @@
 """
-`ros2 launch` for real: the nodes of an install space as processes, with a peer beside them.
+`ros2 launch` with real nodes of an install space as processes, and a peer.
 
 Peers are plain rclpy programs on the middleware's default transports.
 """
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 FILE = 'uav_camera.launch.py'
 
-# What `ros2 launch FILE ARGUMENTS` does, for where ros2cli is not installed.
+# Equivalent of `ros2 launch FILE ARGUMENTS` without ros2cli.
 ROS2_LAUNCH = """
 import sys
 from launch.actions import IncludeLaunchDescription
@@ -41,8 +41,8 @@ service.include_launch_description(LaunchDescription([IncludeLaunchDescription(
 sys.exit(service.run())
 """
 
-# Publishes images, if told to, and ends when so many results have come that carry the stamp of an
-# image that it knows.
+# Publishes images, if requested, and ends after the given number of results with the stamp of a
+# known image.
 PEER = """
 import json, sys
 import rclpy
@@ -76,7 +76,7 @@ while len(images & seen & labelled) < wanted:
 
 @pytest.fixture(scope='module')
 def environment(tmp_path_factory) -> dict[str, str]:
-    """Return an environment with an install space of this tree, and no variable of ours."""
+    """Return an environment with an install space of this tree, without our variables."""
     folder = tmp_path_factory.mktemp('install_space')
     shutil.copytree(ROOT, folder / 'source', ignore=lambda _, names: [
         name for name in names if name.startswith('.') or name.endswith('.egg-info') or name in (
@@ -94,12 +94,12 @@ def environment(tmp_path_factory) -> dict[str, str]:
     prefixes = [str(prefix), *filter(None, [environment.get('AMENT_PREFIX_PATH'), sys.prefix])]
     return {**environment, 'PYTHONPATH': os.pathsep.join(paths),
             'AMENT_PREFIX_PATH': os.pathsep.join(prefixes), 'ROS_LOG_DIR': str(folder / 'log'),
-            # Up to 101 they keep clear of the ports that Linux gives out by itself.
+            # Up to 101 they do not overlap Linux's ephemeral ports.
             'ROS_DOMAIN_ID': str(random.SystemRandom().randint(1, 101))}
 
 
 class Launched:
-    """A running launch, in a session of its own with all its nodes."""
+    """A running launch, in a separate session with all its nodes."""
 
     def __init__(self, arguments: list[str], environment: dict[str, str], log: Path) -> None:
         share = Path(environment['AMENT_PREFIX_PATH'].partition(os.pathsep)[0]) / 'share'
@@ -129,7 +129,7 @@ class Launched:
         return self.said().strip().splitlines()[-1]
 
     def left(self) -> list[str]:
-        """Return the command lines of the session's processes that are still there."""
+        """Return the command lines of the session's running processes."""
         found = []
         for stat in Path('/proc').glob('[0-9]*/stat'):
             with suppress(OSError):
@@ -150,7 +150,7 @@ Launch = Callable[..., Launched]
 
 @pytest.fixture
 def launch(environment, paint_model, tmp_path) -> Iterator[Launch]:
-    """Return a function that launches with these arguments, and a small model unless told."""
+    """Return a function that launches with these arguments, by default with a small model."""
     started = []
 
     def launch(**arguments: str) -> Launched:
@@ -167,7 +167,7 @@ def launch(environment, paint_model, tmp_path) -> Iterator[Launch]:
 
 
 def run_peer(environment: dict[str, str], *arguments: object) -> None:
-    """Run the peer to its end; it fails where it does not get what it wants."""
+    """Run the peer to its end; fails if it does not receive the expected messages."""
     subprocess.run(
         [sys.executable, '-c', PEER, json.dumps(arguments)], env=environment, timeout=60,
         check=True)
@@ -181,7 +181,7 @@ def test_results_reach_peer_that_publishes_images(launch, environment):
     launched.process.send_signal(signal.SIGINT)
     assert launched.wait() == 0
     assert launched.nobody_is_left(1)
-    # What is no terminal gets no colours.
+    # No colours without a terminal.
     assert '\x1b' not in launched.said()
 
 

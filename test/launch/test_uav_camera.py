@@ -1,4 +1,4 @@
-"""The launch file: its arguments, and what becomes of them; where `launch` is installed."""
+"""The launch file: its arguments and their effects; requires `launch`."""
 
 from dataclasses import fields
 import importlib.util
@@ -40,7 +40,7 @@ def launch_file():
 
 @pytest.fixture
 def actions_of(launch_file):
-    """Return a function from launch arguments to what is started, and its context."""
+    """Return a function from launch arguments to the started actions, and its context."""
     def actions_of(**arguments):
         context = LaunchContext()
         for entity in launch_file.generate_launch_description().entities:
@@ -65,7 +65,7 @@ def nodes_of(actions_of):
 
 
 def parameters_of(node, context):
-    """Return the parameter files of a node and the parameters that come on top of them."""
+    """Return the parameter files of a node and the parameters that override them."""
     from launch_ros.utilities import evaluate_parameters
 
     *files, values = evaluate_parameters(context, node._Node__parameters)

@@ -1,4 +1,4 @@
-"""ROS processes and a node to talk to them, on a domain of their own and off the network."""
+"""Fixtures for ROS processes and test nodes, on a separate domain without network."""
 
 from collections.abc import Callable, Iterator
 import contextlib
@@ -18,14 +18,14 @@ import pytest
 
 from mtl_perception.demo.processes import node_environment
 
-# Where no ROS 2 is, what needs none is still tested.
+# Without ROS 2, tests that do not need it still run.
 if importlib.util.find_spec('rclpy') is None:
     collect_ignore_glob = ['test_[!p]*.py', 'test_pa*.py', 'test_pe*.py', 'test_pu*.py']
 
 
 @pytest.fixture(scope='session', autouse=True)
 def ros_environment(tmp_path_factory) -> Iterator[dict[str, str]]:
-    """Return the environment of every process of these tests, this one included."""
+    """Return the environment of all processes of these tests, including this one."""
     before = dict(os.environ)
     os.environ.pop('ROS_DOMAIN_ID', None)
     environment = node_environment(tmp_path_factory.mktemp('logs'))
@@ -38,7 +38,7 @@ def ros_environment(tmp_path_factory) -> Iterator[dict[str, str]]:
 
 @dataclass
 class NodeProcess:
-    """A node's executable, running."""
+    """A running executable of a node."""
 
     process: subprocess.Popen
     log: Path
@@ -66,7 +66,7 @@ StartProcess = Callable[..., NodeProcess]
 
 @pytest.fixture
 def start_process(tmp_path) -> Iterator[StartProcess]:
-    """Return a function that starts a command with an environment; none outlives the test."""
+    """Return a function that starts a command with an environment; it ends with the test."""
     started: list[NodeProcess] = []
 
     def start(command: list[str], environment: dict[str, str]) -> NodeProcess:
@@ -97,7 +97,7 @@ def start_node(start_process, ros_environment) -> StartProcess:
         module = f'mtl_perception.nodes.{name}'
         command = [sys.executable, '-m', module, '--ros-args', *arguments]
         if before:
-            # Threads of what `before` imports must not take the signals that the node waits for.
+            # Threads of modules imported by `before` must not receive the node's signals.
             command[1:3] = ['-c', (
                 'import runpy, signal\n'
                 'signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM))\n'
@@ -111,7 +111,7 @@ def start_node(start_process, ros_environment) -> StartProcess:
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 20.0) -> None:
-    """Wait until `condition` holds; a failed assertion after so long."""
+    """Wait until `condition` holds; assertion error after the timeout."""
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, f'not within {seconds} s'
@@ -126,7 +126,7 @@ def wait_until_fixture() -> Callable[..., None]:
 
 @contextlib.contextmanager
 def spinning_node(name: str) -> Iterator[Any]:
-    """Make an rclpy node that spins in a thread of its own."""
+    """Make an rclpy node that spins in a separate thread."""
     import rclpy
     from rclpy.executors import SingleThreadedExecutor
 
@@ -146,7 +146,7 @@ def spinning_node(name: str) -> Iterator[Any]:
 
 @pytest.fixture
 def ros_node(ros_environment):
-    """Return an rclpy node that spins in a thread of its own."""
+    """Return an rclpy node that spins in a separate thread."""
     with spinning_node('tester') as node:
         yield node
 
@@ -160,7 +160,7 @@ def other_node(ros_environment):
 
 @pytest.fixture
 def idle_node(ros_environment):
-    """Return a function that makes rclpy nodes with parameters, which nobody spins."""
+    """Return a function that creates rclpy nodes with parameters that are not spun."""
     import rclpy
     from rclpy.parameter import Parameter
 

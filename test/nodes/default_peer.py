@@ -1,5 +1,5 @@
 """
-Somebody else's ROS process: plain rclpy on the default transports. Knows nothing of our package.
+A foreign ROS process: plain rclpy on the default transports, without this package.
 
 publish RELIABILITY HZ NUMBER   images of 1280x720 bgr8, as soon as somebody subscribes
 watch                           counts what the perception node publishes, until stdin closes
@@ -41,7 +41,7 @@ def publish(node, reliability, rate, number):
         publisher.publish(message)
         due += 1 / float(rate)
         time.sleep(max(0.0, due - time.monotonic()))
-    # What is on its way arrives, and this publisher is still there when it is looked for.
+    # Wait for messages in transit, and keep the publisher discoverable.
     time.sleep(2)
     return {'sent': int(number)}
 

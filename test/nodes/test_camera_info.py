@@ -1,4 +1,4 @@
-"""What the camera node says of its lens."""
+"""Calibration published by the camera node."""
 
 import pytest
 import yaml

@@ -1,4 +1,4 @@
-"""Streams of cameras over HTTP and RTSP, from servers of these tests that come and go."""
+"""Camera streams over HTTP and RTSP, from test servers that are stopped and restarted."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SECRETS = ('pilot', 'hushhush')
 
 
 def numbered_image(number: int) -> np.ndarray:
-    """Return an image whose grey level tells its number."""
+    """Return an image whose grey level encodes its number."""
     return np.full((HEIGHT, WIDTH, 3), number % 25 * 10, np.uint8)
 
 
@@ -44,7 +44,7 @@ def free_port() -> int:
 
 
 class Server:
-    """A server on a port of its own that can be stopped, started again and stalled."""
+    """A server on its own port that can be stopped, restarted and stalled."""
 
     def __init__(self, handler, scheme: str, path: str) -> None:
         self.port = free_port()
@@ -97,7 +97,7 @@ def beats(server):
 
 
 class MotionJpeg(BaseHTTPRequestHandler):
-    """MJPEG over HTTP, as most network cameras have it."""
+    """MJPEG over HTTP, as in most network cameras."""
 
     def do_GET(self) -> None:
         self.server.connections.append(self.connection)
@@ -189,7 +189,7 @@ class RtspJpeg(socketserver.StreamRequestHandler):
 
 @pytest.fixture
 def serve():
-    """Return a function that makes a server, which is not started yet."""
+    """Return a function that creates a server without starting it."""
     servers = []
 
     def make(handler, scheme, path='/video'):
@@ -208,7 +208,7 @@ def server(request, serve):
 
 @pytest.fixture
 def listen(ros_node):
-    """Return the lists of what comes: images, camera infos, compressed images, statuses."""
+    """Return lists of received images, camera infos, compressed images and statuses."""
     def subscribe(name='image'):
         profile = qos.stream('reliable', 50)
         images, infos, compressed = [], [], []
@@ -268,7 +268,7 @@ def test_stream_is_awaited_and_reconnected(server, start_node, listen, statuses,
     assert said.count('is back after') == 1 and 'Traceback' not in said
     told_all = said + ''.join(str(status) for status in statuses)
     assert not any(secret in told_all for secret in SECRETS)
-    # Nothing but our own lines: neither OpenCV's nor FFmpeg's.
+    # Only our lines, neither OpenCV's nor FFmpeg's.
     assert [line for line in said.splitlines()
             if not re.match(r'\[(INFO|WARN)\] \[\d+\.\d+\] \[camera_node\]: ', line)] == []
     for image, info in zip(images, infos, strict=False):
@@ -288,7 +288,7 @@ def test_stalled_stream_is_detected_and_does_not_delay_shutdown(server, start_no
     begin = time.monotonic()
     camera.wait_for_words('gives no images for 1.', 5.0)
     assert 0.5 < time.monotonic() - begin < 3
-    # It is being opened, or read, at any of these moments.
+    # The stream is being opened or read at these times.
     code, seconds = camera.end()
     assert code == 0 and seconds < 1.5
 
@@ -340,14 +340,14 @@ def test_slow_consumer_gets_newest_image(serve, start_node, listen, wait_until):
     wait_until(lambda: len(images) >= 6)
     assert camera.end()[0] == 0
     numbers = np.unwrap([round(image.data[0] / 10) for image in images], period=25)
-    # At 20 images/s and a rate of 4 Hz four of five are dropped, and none waits.
+    # At 20 images/s and a rate of 4 Hz four of five are dropped, and none is queued.
     assert 3 <= np.median(np.diff(numbers)) <= 7
     seconds = (nanoseconds(images[-1].header) - nanoseconds(images[0].header)) / 1e9
     assert abs((len(images) - 1) / seconds - 4) < 1
 
 
 def h264(count: int = 100) -> list[bytes]:
-    """Return images as H.264, a key frame in ten; skip where nothing here encodes it."""
+    """Return images as H.264 with every tenth a key frame; skip without an encoder."""
     av = pytest.importorskip('av', reason='no encoder of H.264: PyAV is not installed')
     if 'libx264' not in av.codecs_available:
         pytest.skip('no encoder of H.264 in this PyAV')
@@ -393,7 +393,7 @@ def test_h264_over_rtsp(serve, start_node, listen, wait_until):
     camera = start_node('camera_node', source=server.url, timeout=1.0)
     wait_until(lambda: len(images) >= 30)
     assert (images[0].width, images[0].height) == (WIDTH, HEIGHT)
-    # Of all pixels: a single one is off by more than half a step now and then.
+    # Over all pixels: single ones may differ by more than half a step.
     numbers = np.array([round(np.mean(image.data) / 10) for image in images])
     assert (np.diff(numbers) % 25 == 1).mean() > 0.8, 'each image once and in order'
     server.stop()

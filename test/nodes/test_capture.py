@@ -1,4 +1,4 @@
-"""Live sources: back-off, times of capture, what stands for a device."""
+"""Live sources: back-off, capture times and fake devices."""
 
 import threading
 import time
@@ -34,7 +34,7 @@ def test_plausible_capture_time_is_used(milliseconds, captured):
 
 
 class Device:
-    """A capture that gives some images, one damaged in between, and then ends or fails."""
+    """A capture with some images, one of them damaged, that then ends or fails."""
 
     opened = 0
     images = 3
@@ -131,7 +131,7 @@ def test_defect_in_thread_is_raised(monkeypatch):
         list(source.frames())
 
 
-# A device whose driver says when it took the image, 300 ms before it hands it out.
+# A device whose driver reports the capture time, 300 ms before delivery.
 DRIVER = """
 import time
 import cv2, numpy

@@ -1,8 +1,7 @@
 """
-The node as a user starts it, among processes on the default transports that know nothing of it.
+The node as started by a user, with foreign processes on the default transports.
 
-Nothing of ours is set in any environment here, only a domain apart from others. `MTL_TEST_SECONDS`
-makes the flights longer.
+Only a separate domain is set in the environments. `MTL_TEST_SECONDS` makes the flights longer.
 """
 
 import json
@@ -24,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120 + 10 * SECONDS)]
 
 @pytest.fixture
 def plain_environment():
-    """Return the environment of a shell in which ROS is sourced and nothing else is set."""
+    """Return the environment of a shell with only ROS sourced."""
     ours = ('FAST', 'ROS_AUTOMATIC', 'ROS_LOCALHOST', 'ROS_DOMAIN', 'RMW_')
     kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
     return kept | {'ROS_DOMAIN_ID': str(random.SystemRandom().randint(1, 101))}
@@ -80,9 +79,9 @@ def test_reliable_images_results_and_parameters_arrive(rate, start_perception, s
           f'{1e3 * asked["slowest"]:.0f} ms')
     assert values['reliability'] == 'reliable'
     assert received == processed + dropped
-    # Every loss is counted, but for those after the last image that came.
+    # All losses are counted, except those after the last received image.
     assert 0 <= sent - received - lost <= 5
-    # A few, because one of the short flight here would be more than the 1 % of a long one.
+    # A few, because a single loss in this short flight exceeds the 1 % of a long one.
     assert lost <= (max(3, 0.01 * sent) if rate == 10 else 0.4 * sent)
     assert min(outputs) >= 0.99 * processed
     assert asked['kept'] == 50 and asked['slowest'] < 2

@@ -31,9 +31,9 @@ TREES = {path.name: ast.parse(path.read_text(encoding='utf-8')) for path in FILE
 INSTALLED = (LifecycleNode, Publisher, Subscription, QoSProfile, TopicEndpointInfo, Clock, Time,
              Duration, Parameter, SingleThreadedExecutor)
 
-# Not in every distribution, and used only where they are.
+# Not in all distributions, and used only if available.
 OPTIONAL = {'CallbackType'}
-# Humble has what is imported of it in `rclpy.qos_event`, where it is looked for then.
+# In Humble the imported names are in `rclpy.qos_event`, which is the fallback.
 NEWER_MODULES = {'rclpy.event_handler'}
 
 # Methods of the nodes' own classes that have the name of one of rclpy's.
@@ -104,7 +104,7 @@ def test_nodes_do_not_override_rclpy_names(idle_node):
     taken = {*HUMBLE['private'], *vars(idle_node()), *dir(LifecycleNode)}
     callbacks = {'__init__', 'on_configure', 'on_activate', 'on_deactivate', 'on_cleanup',
                  'on_shutdown', 'on_error'}
-    # Changed on purpose, by AcceptsSameValues.
+    # Changed intentionally, by AcceptsSameValues.
     callbacks.add('set_parameters_atomically')
     found = 0
     for name, kind in nodes_of(ast.ClassDef):

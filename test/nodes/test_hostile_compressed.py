@@ -1,4 +1,4 @@
-"""The perception node among compressed images that are cut off, lie, or are too large."""
+"""The perception node with truncated, inconsistent and oversized compressed images."""
 
 import array
 from collections import Counter
@@ -16,18 +16,18 @@ from mtl_perception.encodings import FrameError
 from mtl_perception.nodes import qos
 
 BATCHES, BATCH = 1000, 10
-"""Messages go in batches that the node's queue holds; each ends with a good frame."""
+"""Messages are sent in batches that fit into the node's queue; each ends with a valid frame."""
 SETTLED = 100
-"""Batches until the caches and the network's buffers have their size."""
+"""Batches until caches and network buffers have reached their size."""
 GROWTH = 20.0
-"""MB by which the resident memory may grow after that."""
+"""Allowed growth of resident memory after that, in MB."""
 
 FORMATS = ['jpeg', 'png', '', 'rgb8; jpeg compressed bgr8', 'bgr8; png compressed bgr8', 'h264',
            '16UC1; compressedDepth png', 'bayer_rggb8; jpeg compressed ', '🚁' * 100, '%s%n']
 
 
 def whole_images():
-    """Return JPEG and PNG of several sizes and kinds, some of them of many bytes."""
+    """Return JPEG and PNG data of several sizes and types, some of them large."""
     rng = np.random.default_rng(5)
     noise = rng.integers(0, 256, (240, 320, 3), np.uint8)
     plain = np.full((720, 1280, 3), 90, np.uint8)
@@ -50,7 +50,7 @@ def lie(data, rng):
 
 
 def any_data(images, rng):
-    """Return the data of a message, whole in one of eight."""
+    """Return the data of a message, complete in one of eight."""
     data = images[int(rng.integers(len(images)))]
     kind = rng.integers(8)
     if kind in (1, 2):
@@ -63,7 +63,7 @@ def any_data(images, rng):
             spoilt[place] ^= int(rng.integers(1, 256))
         data = bytes(spoilt)
     elif kind == 6:
-        # Its end is there, what is before it is not.
+        # Its end is present, the data before it is missing.
         data = data[:len(data) // 2] + data[-12:]
     elif kind == 7:
         data = rng.bytes(int(rng.integers(2000)))
@@ -71,7 +71,7 @@ def any_data(images, rng):
 
 
 def cause_of(message):
-    """Return the cause that the header alone shows; None: it may be an image."""
+    """Return the cause evident from the header; None: it may be an image."""
     try:
         check_compressed(CompressedData(message.data, message.format))
     except FrameError as error:
@@ -129,12 +129,12 @@ def test_node_survives_ten_thousand_hostile_compressed_images(start_node, ros_no
     print(f'\n{sum(sent.values())} messages in {seconds:.1f} s: {dict(sent)}; {found}; resident '
           f'memory {memory[0]:.1f} MB, {min(memory):.1f} to {max(memory):.1f} MB')
     assert int(state['images received']) == sum(sent.values()) == BATCHES * BATCH
-    # Behind a good header, the data may be broken, unless a newer image came before the decoder.
+    # The data after a valid header may be broken, unless a newer image replaced it first.
     may_be = sent.pop(None) + sent.pop(BROKEN)
     assert {cause: found.pop(cause) for cause in sent} == dict(sent) and len(sent) == 3
     assert found[BROKEN] > BATCHES and set(found) == {BROKEN, 'newer image'}
     assert int(state['images processed']) + sum(found.values()) == may_be
-    # Not the most: while an image is decoded that claims to be large, its memory is there.
+    # Not the maximum: memory of a large image is allocated while it is decoded.
     assert np.percentile(memory, 95) - memory[0] < GROWTH
     assert memory[-1] - memory[0] < GROWTH
     assert node.end()[0] == 0 and 'Traceback' not in node.said()

@@ -1,4 +1,4 @@
-"""The perception node among images whose fields are anything that the message can hold."""
+"""The perception node with images of arbitrary field values."""
 
 import array
 from collections import Counter
@@ -17,13 +17,13 @@ from mtl_perception.encodings import check_image, ENCODINGS, FrameError, RawImag
 from mtl_perception.nodes import qos
 
 BATCHES, BATCH = 1000, 10
-"""Messages go in batches that the node's queue holds; each ends with a good frame."""
+"""Messages are sent in batches that fit into the node's queue; each ends with a valid frame."""
 SETTLED = 200
-"""Batches until the caches and the network's buffers have their size."""
+"""Batches until caches and network buffers have reached their size."""
 GROWTH = 10.0
-"""MB by which the resident memory may grow after that; 4 were measured in three times as many."""
+"""Allowed growth of resident memory after that, in MB; measured: 4 over three times as many."""
 LARGEST = 1 << 20
-"""Bytes of data in a message, at most."""
+"""Maximum bytes of data in a message."""
 
 SIDES = [0, 1, 2, 3, 4, 5, 7, 16, 33, 96, 192, 640, 16384, 16385, 2**31 - 1, 2**31, 2**32 - 1]
 STAMPS = [0, 1, -1, -2**31, 2**31 - 1, 1_700_000_000]
@@ -34,7 +34,7 @@ NAMES = [
 
 
 def good_shape(rng, layout):
-    """Return width and height that an encoding can have, now and then as long as they may be."""
+    """Return a valid width and height for an encoding, sometimes the maximum."""
     sides = [int(side) for side in rng.choice([4, 6, 16, 50, 192], 2)]
     if rng.random() < 0.05:
         sides = [16384, 4] if rng.random() < 0.5 else [4, 16384]
@@ -42,7 +42,7 @@ def good_shape(rng, layout):
 
 
 def any_image(rng):
-    """Return an image message; its fields fit each other in one of four."""
+    """Return an image message; its fields are consistent in one of four."""
     known = sorted(ENCODINGS)
     encoding = str(rng.choice(known))
     layout = ENCODINGS[encoding]
@@ -69,7 +69,7 @@ def any_image(rng):
 
 
 def good_frame(number):
-    """Return a frame with a red square, and a header to know it by."""
+    """Return a frame with a red square, and a header that identifies it."""
     pixels = np.full((64, 96, 3), 16, np.uint8)
     pixels[16:48, 24:72] = (250, 10, 10)
     return Image(
@@ -86,7 +86,7 @@ def is_image(message):
 
 
 class Sender:
-    """Sends images to a perception node and sees what becomes of them."""
+    """Sends images to a perception node and checks the results."""
 
     def __init__(self, node, wait_until):
         reliable = qos.stream('reliable', 100)
@@ -103,7 +103,7 @@ class Sender:
         time.sleep(0.5)
 
     def send(self, messages):
-        """Publish a batch and see that the good frame at its end is looked at as ever."""
+        """Publish a batch and check that the valid frame at its end is processed as usual."""
         for message in messages:
             if isinstance(message, Image):
                 self.kinds['image' if is_image(message) else 'bad frame'] += 1
@@ -114,7 +114,7 @@ class Sender:
         assert self._answers[number] == 1
 
     def settled(self):
-        """Return the diagnostics, the counts by cause among them, as soon as no count changes."""
+        """Return the diagnostics, including counts by cause, once the counts are stable."""
         known = len(self.states)
         self._wait_until(lambda: len(self.states) > known + 1
                          and self.counts(self.states[-1]) == self.counts(self.states[-2]))
@@ -147,7 +147,7 @@ def perception(start_node, paint_model):
 @pytest.mark.timeout(300)
 def test_node_survives_ten_thousand_hostile_images(perception, ros_node, wait_until):
     sender = Sender(ros_node, wait_until)
-    # Fast DDS keeps, for each place in a queue, the memory of the largest message that was there.
+    # Fast DDS keeps the memory of the largest message for each slot of a queue.
     largest = Image(data=array.array('B', bytes(LARGEST)))
     largest.header.frame_id = max(FRAME_IDS, key=len)
     for _ in range(5):
@@ -188,7 +188,7 @@ def test_truncated_and_damaged_messages_are_survived(perception, ros_node, wait_
         spoilt = whole[:begin] + other + whole[begin + len(other):]
         sender.send([spoilt])
     _, counts = sender.settled()
-    # What the middleware cannot read is not received; how much that is differs.
+    # Messages rejected by the middleware are not received; their number varies.
     print(f'\n{counts}')
     assert set(counts) <= {'received', 'processed', 'bad frame', 'newer image'}
     assert counts.pop('received') == sum(counts.values()) >= 12

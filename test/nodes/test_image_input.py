@@ -20,7 +20,7 @@ def publisher(ros_node):
 
 @pytest.fixture
 def images(other_node):
-    """Return an input of a node that spins, and the frame ids that came."""
+    """Return an input of a spinning node, and the received frame ids."""
     came = []
     images = ImageInput(
         other_node, 'image', 'auto', 'auto', 5,
@@ -44,7 +44,7 @@ def test_reliability_follows_publishers(images, publisher, ros_node, wait_until)
     wait_until(lambda: came == ['a'])
     assert images.route.reliability == 'reliable'
 
-    # Nobody calls `follow` here: the middleware tells of the one that does not fit.
+    # `follow` is not called here: the middleware reports the incompatible one.
     best_effort = publisher('best_effort')
     wait_until(lambda: images.route.reliability == 'best_effort')
     wait_until(lambda: best_effort.get_subscription_count() == 1
@@ -125,7 +125,7 @@ def test_gaps_are_counted_for_each_publisher():
     for publisher, number in ((b'a', 7), (b'a', 8), (b'b', 1), (b'a', 11), (b'b', 4), (b'b', 5)):
         gaps.see(publisher, number)
     assert gaps.total == 2 + 2
-    gaps.see(b'a', 1)  # began anew
+    gaps.see(b'a', 1)  # restarted
     gaps.see(b'a', 2)
     assert gaps.total == 4
 

@@ -1,4 +1,4 @@
-"""What the node says of its input, as a process: silence by its cause, clocks and stamps."""
+"""Diagnostics of the node's input, as a process: causes of silence, clocks and stamps."""
 
 import array
 import time
@@ -60,7 +60,7 @@ def image(stamp):
 
 
 def fly(publish, condition):
-    """Publish 20 images a second until `condition` holds; a failed assertion after 20 s."""
+    """Publish 20 images a second until `condition` holds; assertion error after 20 s."""
     for _ in range(400):
         publish()
         time.sleep(0.05)
@@ -83,7 +83,7 @@ def test_silence_is_explained_by_publishers(start, diagnostics, ros_node, other_
     wait_until(lambda: diagnostics.says(
         'it carries sensor_msgs/msg/CompressedImage (from /tester), not sensor_msgs/msg/Image'))
     ros_node.destroy_publisher(compressed)
-    # A participant cannot have two types of one topic.
+    # A participant cannot have two types for one topic.
     mute = other_node.create_publisher(Image, 'image', 5)
     wait_until(lambda: diagnostics.says(
         '/other offers reliable, volatile, but nothing arrives: see `ros2 topic hz /image`'))
@@ -134,7 +134,7 @@ def test_diagnostics_continue_without_clock(start, diagnostics, ros_node, wait_u
 
     fly(lambda: tick(seconds), lambda: diagnostics.says('images/s'))
     assert diagnostics.stamp.sec < 10**6
-    # A bag that begins anew: the clock jumps back, the images' stamps of before are of the future.
+    # A restarted bag: the clock jumps back, and earlier stamps are in the future.
     again = iter(range(100, 1000))
     fly(lambda: tick(again), lambda: diagnostics.says('ahead of the clock of this node'))
     assert int(diagnostics.values['stamps of the future']) > 0

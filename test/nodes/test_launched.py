@@ -37,7 +37,7 @@ time.sleep(60)
 
 
 def start(*options: str) -> tuple[subprocess.Popen, int, str]:
-    """Return a process like launch, the process id of its node, and what the node knows of it."""
+    """Return a process like launch, the process id of its node, and the node's view of it."""
     launch = subprocess.Popen(
         [sys.executable, '-c', LAUNCH, *options], stdout=subprocess.PIPE, text=True,
         env={**os.environ, 'NODE': NODE})
@@ -59,7 +59,7 @@ def ends(pid: int, seconds: float) -> bool:
 @pytest.mark.parametrize('number', [signal.SIGKILL, signal.SIGTERM])
 def test_node_ends_with_its_launch(number):
     launch, pid, known = start('--launch')
-    # What the node starts by itself is not launched.
+    # Processes started by the node itself are not launched.
     assert known == 'False'
     launch.send_signal(number)
     launch.wait()

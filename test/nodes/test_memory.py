@@ -1,4 +1,4 @@
-"""What the perception node's process loads, and how much memory it takes."""
+"""Loaded modules and memory of the perception node's process."""
 
 from pathlib import Path
 import sys
@@ -15,7 +15,7 @@ TELL = ('import atexit, sys\n'
 FOREIGN = {
     'PIL', 'jinja2', 'lark', 'matplotlib', 'onnx', 'onnxscript', 'openvino_telemetry', 'pandas',
     'pycocotools', 'pytest', 'rosbags', 'scipy', 'tensorboard', 'torch', 'torchvision', 'tqdm'}
-"""Packages that other parts of this package use, or that packages load unasked."""
+"""Packages used by other parts of this package, or loaded by packages by default."""
 RUNTIMES = {'cuda', 'onnxruntime', 'openvino', 'tensorrt', 'tensorrt_rtx'}
 OURS = {'data', 'evaluation', 'models', 'training'}
 

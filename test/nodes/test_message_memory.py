@@ -1,4 +1,4 @@
-"""Messages that are filled again and again."""
+"""Reuse of messages."""
 
 import array
 
@@ -59,7 +59,7 @@ def test_reused_detections_equal_new_message():
         detections, header = detections_of(count), header_of(number)
         message = memory.message(detections, NAMES, header)
         assert message == made_anew(detections, header)
-        # What subscribers get does not change with the next frame.
+        # Received messages do not change with the next frame.
         sent = deserialize_message(serialize_message(message), Detection2DArray)
         memory.message(detections_of(40), NAMES, header_of(99))
         assert sent == made_anew(detections, header)

@@ -1,4 +1,4 @@
-"""Messages to plain data and back."""
+"""Conversion between messages and plain data."""
 
 import array
 
@@ -57,7 +57,7 @@ def test_label_info():
 def test_pixels_agree_with_cv_bridge(encoding):
     bridge = pytest.importorskip('cv_bridge').CvBridge()
     layout = ENCODINGS[encoding]
-    # Whole pixels of padding: others make cv_bridge lose its place.
+    # Padding of whole pixels, since cv_bridge does not support others.
     width, height, padding = 14, 10, 12
     rng = np.random.default_rng(len(encoding))
     step = width * layout.pixel_bytes + padding
@@ -66,7 +66,7 @@ def test_pixels_agree_with_cv_bridge(encoding):
         data=array.array('B', rng.integers(0, 256, step * height, np.uint8).tobytes()))
     pixels, order = decode_image(RawImage.of(message))
     if encoding.startswith('8UC'):
-        # cv_bridge gives such images out as they are, only.
+        # cv_bridge supports such images only without conversion.
         expected = bridge.imgmsg_to_cv2(message, 'passthrough').reshape(height, width, -1)
         expected = expected[..., :3].reshape(pixels.shape)
     else:

@@ -1,4 +1,4 @@
-"""The one declaration of the parameters, and that nothing says otherwise."""
+"""The declaration of the parameters, and its agreement with configuration files."""
 
 from dataclasses import fields, replace
 from pathlib import Path
@@ -193,8 +193,8 @@ def test_model_parameters_can_change_while_unconfigured():
 def test_configuration_files_list_all_parameters_with_defaults(name, kind):
     text = Path(config_path(name)).read_text(encoding='utf-8')
     file = yaml.safe_load(text)
-    # The only key that `ros2 param load` knows in any namespace, in Humble, Jazzy and Kilted; that
-    # of Jazzy takes the parameters of all keys of a file for the node's.
+    # The only key supported by `ros2 param load` in any namespace, in Humble, Jazzy and Kilted;
+    # Jazzy loads the parameters of all keys of a file.
     assert list(file) == ['/**']
     values = file['/**']['ros__parameters']
     assert kind(**values) == kind()

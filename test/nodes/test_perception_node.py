@@ -98,7 +98,7 @@ class Results:
                 and self.node.count_publishers('/perception_node/segmentation') == 1)
 
     def of(self, header):
-        """Return detections and mask under exactly this header, None where not both are here."""
+        """Return detections and mask with exactly this header, None unless both are received."""
         found = [next((message for message in messages if message.header == header), None)
                  for messages in (self.detections, self.masks)]
         return found if all(found) else None
@@ -114,7 +114,7 @@ class Results:
 
 @pytest.fixture
 def paint(paint_model):
-    """Return the path of the model whose outputs are known beforehand."""
+    """Return the path of the model with known outputs."""
     return paint_model(size=(192, 128))
 
 
@@ -144,7 +144,7 @@ def look_at(results, wait_until, message):
 
 
 def header_of(number):
-    """Return headers with all that a stamp and a frame id can be."""
+    """Return headers with all kinds of stamps and frame ids."""
     second = -number if number % 3 == 1 else 1000 + number
     return Header(
         stamp=Time(sec=second, nanosec=999999999 - number), frame_id=f'Kamera {number} ü' * number)
@@ -182,7 +182,7 @@ def test_frames_of_any_size_and_encoding_among_broken_ones(start_node, results, 
         left, top = centre.x - box.size_x / 2, centre.y - box.size_y / 2
         right, bottom = left + box.size_x, top + box.size_y
         assert left >= 0 and top >= 0 and right <= width and bottom <= height
-        # One pixel of the network, to either side, and the blur of resizing.
+        # One network pixel on each side, and the blur of resizing.
         tolerance = 2 * max(1.0, width / 192, height / 128)
         assert np.abs(np.subtract((left, top, right, bottom), (x0, y0, x1, y1))).max() < tolerance
         assert labels[(y0 + y1) // 2, (x0 + x1) // 2] == RED and labels[0, 0] == 3
@@ -262,7 +262,7 @@ def test_overlay_and_colours_are_published_to_subscribers(start_node, results, r
 
 @pytest.mark.slow
 def test_newest_frame_replaces_older_ones(start_node, results, wait_until, paint):
-    # Each frame is cut into 64 tiles: work for longer than a frame takes to come.
+    # Each frame is cut into 64 tiles, which takes longer than the interval between frames.
     node = start_node(
         'perception_node', model=str(paint), reliability='reliable', queue_depth=50, tiles='8x8',
         threads=1)
@@ -281,7 +281,7 @@ def test_newest_frame_replaces_older_ones(start_node, results, wait_until, paint
     wait_until(lambda: results.diagnostic('images processed') == str(len(seen)))
     assert results.diagnostic('images received') == '30'
     assert results.diagnostic('images dropped, newer image') == str(30 - len(seen))
-    # Ends at once in the middle of work, too.
+    # Ends at once during processing, too.
     results.images.publish(messages[0])
     time.sleep(0.1)
     code, seconds = node.end()
@@ -365,7 +365,7 @@ def test_invalid_parameter_gives_one_line_and_exit_code_1(start_node, paint):
 
 
 class Stream:
-    """Publishes the same image over and over, each time with a stamp of its own."""
+    """Publishes the same image repeatedly, each time with a new stamp."""
 
     def __init__(self, node, rate):
         self.publisher = node.create_publisher(Image, 'image', qos.stream('reliable', 5))
@@ -409,14 +409,14 @@ def test_node_is_idle_without_subscriber_and_serves_first_at_once(start_node, ro
         subscription = ros_node.create_subscription(
             Detection2DArray, '/perception_node/detections', found.append, EVERY)
         wait_until(lambda before=before: len(found) > before, 5)
-        # Whatever the rate, which would be a result in 100 s.
+        # Regardless of the rate, which would give one result in 100 s.
         assert time.time() - begun < 1 and stamp_of(found[-1]) > begun - 0.1
         wait_until(lambda before=before: said('images processed') == str(before + 1))
         wait_until(lambda: int(said('images dropped, rate limit') or 0) > 0)
         assert len(found) == before + 1
         ros_node.destroy_subscription(subscription)
     assert said('images lost on the way') == said('stamps going backwards') == '0'
-    # Without a publisher the node listens again, so that it can tell.
+    # Without a publisher the node subscribes again, so that it can report this.
     stream.end()
     ros_node.destroy_publisher(stream.publisher)
     wait_until(lambda: 'it has no publisher' in node.said())

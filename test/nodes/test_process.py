@@ -1,4 +1,4 @@
-"""The process around a node, without ROS: signals come first, whatever the node is doing."""
+"""The process of a node, without ROS: signals are handled in any state of the node."""
 
 import signal
 import subprocess
@@ -31,7 +31,7 @@ def start(body: str) -> subprocess.Popen:
 
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_signal_ends_process_inside_c_code(number):
-    # sleep() of the C library with the interpreter's lock given up, as a long forward pass.
+    # sleep() of the C library without the interpreter lock, like a long forward pass.
     process = start("""
 import ctypes
 def make(stop):

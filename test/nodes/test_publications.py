@@ -1,4 +1,4 @@
-"""What is published of a frame, and what is not even computed."""
+"""Selection of the results of a frame that are computed and published."""
 
 from dataclasses import replace
 

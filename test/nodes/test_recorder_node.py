@@ -25,7 +25,7 @@ def read(path):
                 for connection, stamp, data in reader.messages()]
 
 
-# The one argument that Humble's rclpy passes is what others pass to a callback that takes one.
+# Humble's rclpy passes one argument, as others do for a callback with one parameter.
 AS_HUMBLE = 'from mtl_perception.nodes import recorder; recorder.CALLBACKS_GET_INFO = False'
 
 
@@ -36,7 +36,7 @@ def test_published_messages_are_recorded(before, start_node, ros_node, tmp_path,
     images = ros_node.create_publisher(Image, 'image', qos.stream('reliable', 5))
     detections = ros_node.create_publisher(Detection2DArray, 'detections', qos.RESULTS)
     labels = ros_node.create_publisher(LabelInfo, 'labels', qos.LATCHED)
-    # Before the recorder is there: it must get the last one all the same.
+    # Published before the recorder starts, which must still receive the last one.
     labels.publish(LabelInfo(class_map=[VisionClass(class_id=3, class_name='boat')]))
     recorder = start_node('recorder_node', before=before, output=str(bag), image_format='raw',
                           topics=['/image', 'detections', 'labels', '/never'])
@@ -105,7 +105,7 @@ def test_empty_bag_is_complete(start_node, tmp_path):
 
 
 def image(number, width=320, height=240):
-    """Return an image that says which one it is by its grey."""
+    """Return an image whose grey level identifies it."""
     return np.full((height, width, 3), 10 * number + 5, np.uint8)
 
 

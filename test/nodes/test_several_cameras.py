@@ -36,7 +36,7 @@ def compressed_message(header, pixels, kind='jpeg'):
 
 
 class Camera:
-    """The topics of one camera of the node, with all that came from them by frame id."""
+    """The topics of one camera of the node, with the received messages by frame id."""
 
     def __init__(self, node, name, kind):
         self.name, self.node = name, node
@@ -190,7 +190,7 @@ def test_broken_images_of_one_camera_do_not_affect_other(start, ros_node, diagno
         frame_id = str(number)
         good.images.publish(compressed_message(Header(frame_id=frame_id), image()))
         wait_until(lambda frame_id=frame_id: good.whole(frame_id), 5)
-        # Slower than a flood, of which not all are received.
+        # Not so fast that messages are lost.
         time.sleep(0.1)
     bad.images.publish(compressed_message(Header(frame_id='at last'), image()))
     time.sleep(0.2)

@@ -1,8 +1,8 @@
 """
-The perception node under a camera's load for a while.
+The perception node under the load of a camera for a longer time.
 
-MTL_SOAK_SECONDS says for how long (60 by default), MTL_SOAK_MODEL with which model file, or
-`shipped`, instead of the one whose outputs are known.
+MTL_SOAK_SECONDS sets the duration (60 by default), MTL_SOAK_MODEL the model file, or `shipped`,
+instead of the one with known outputs.
 """
 
 import array
@@ -25,11 +25,11 @@ MODEL = os.environ.get('MTL_SOAK_MODEL', '')
 RATE = 30.0
 WIDTH, HEIGHT = 1280, 720
 GROWTH = 5.0
-"""MB by which the resident memory may grow after the first part of the flight."""
+"""Allowed growth of resident memory in MB after the first part of the flight."""
 TAIL = 3.0
-"""What the 99th percentile of the latency is meant to be of the median, at most."""
+"""Limit of the 99th percentile of the latency, as a multiple of the median."""
 NOISY_TAIL = 10.0
-"""What it may be on a machine that has other work."""
+"""Its limit on a loaded machine."""
 
 
 def values_of(message):
@@ -73,7 +73,7 @@ def test_long_run_of_camera(start_node, ros_node, wait_until, paint_model):
     during = list(states)
 
     def settled():
-        """Return whether nothing has come or gone between the latest two diagnostics."""
+        """Return whether no frame arrived or was processed between the latest two diagnostics."""
         return len(states) > len(during) + 2 and all(
             states[-1][key] == states[-2][key] for key in ('images received', 'images processed'))
 
@@ -85,7 +85,7 @@ def test_long_run_of_camera(start_node, ros_node, wait_until, paint_model):
     memory = [float(values['resident memory [MB]']) for values in during[len(during) // 4:]]
     p50, p99 = ([float(values[f'total {name} [ms]']) for values in during
                  if f'total {name} [ms]' in values] for name in ('p50', 'p99'))
-    # Each is of a window of ten seconds.
+    # Each covers a window of ten seconds.
     tail = statistics.median(p99) / statistics.median(p50)
     print(f'\n{flight:.0f} s, {sent} images sent ({sent / flight:.1f} Hz, {late} late), '
           f'{received} received, {state["images lost on the way"]} lost on the way, {processed} '

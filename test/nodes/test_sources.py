@@ -1,4 +1,4 @@
-"""Where the camera node has its images from."""
+"""Image sources of the camera node."""
 
 from dataclasses import replace
 

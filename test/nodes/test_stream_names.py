@@ -1,4 +1,4 @@
-"""Which URLs are taken as a stream, and what a log says of them."""
+"""URLs accepted as streams, and their names in logs."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Which tasks are due, against a clock that is only told."""
+"""Due tasks by rate, with a fake clock."""
 
 import numpy as np
 import pytest
@@ -22,7 +22,7 @@ def test_mean_rate_does_not_exceed_bound(rate, jitter):
     found = taken(stamps, {'detection': rate})
     assert len(found) == pytest.approx(100 * rate, rel=0.01, abs=1.6)
     assert len(found) <= 100 * rate + 2
-    # Of any number of frames in a row, at most a period is made up for.
+    # At most one period is made up for, over any number of frames.
     for count in (1, 2, 5):
         spans = np.array(found[count:]) - np.array(found[:-count])
         assert (spans >= max(count - 1, 0.5) / rate - 1e-9).all()
@@ -31,7 +31,7 @@ def test_mean_rate_does_not_exceed_bound(rate, jitter):
 def test_every_frame_of_slower_camera_is_processed():
     stamps = np.arange(100) / 5
     assert taken(stamps, {'detection': 10.0}) == stamps.tolist()
-    # And what it left out is not made up for.
+    # Skipped periods are not made up for.
     burst = [*stamps, *(stamps[-1] + np.arange(1, 50) * 0.001)]
     assert len(taken(burst, {'detection': 10.0})) == 100
 
