@@ -58,13 +58,13 @@ _TAIL = 1 << 16
 """Bytes at the end that are searched for the end marker: some cameras pad their JPEGs."""
 
 _INSTEAD = (
-    (('compresseddepth',), 'depth is no camera image: take the colour or infrared topic'),
+    (('compresseddepth',), 'depth is not supported: select the colour or infrared topic'),
     (('theora', 'h264', 'h265', 'hevc', 'av1', 'vp8', 'vp9', 'x264', 'nvenc', 'ffmpeg'),
      'video packets are not received: `ros2 run image_transport republish --ros-args -p '
-     'in_transport:=TRANSPORT -p out_transport:=raw` makes images of them, or have the driver '
+     'in_transport:=TRANSPORT -p out_transport:=raw` decodes them, or configure the driver to '
      'publish JPEG'),
     (('webp', 'tif', 'bmp', 'jp2', 'jxl', 'qoi', 'zstd', 'lz4', 'rvl', 'draco'),
-     'have the publisher send JPEG or PNG'),
+     'configure the publisher to send JPEG or PNG'),
 )
 """Words in a format -> remedy."""
 
@@ -148,7 +148,7 @@ def compress(pixels: np.ndarray, order: str, kind: str, quality: int = 85) -> by
     """
     if kind not in KINDS or pixels.ndim not in (2, 3) or not (
             pixels.dtype == np.uint8 or (pixels.dtype == np.uint16 and kind == 'png')):
-        raise ValueError(f'no {kind} is made of {pixels.dtype} {list(pixels.shape)}')
+        raise ValueError(f'{kind} does not support {pixels.dtype} {list(pixels.shape)}')
     if kind == 'jpeg' and simplejpeg is not None:
         grey = pixels.ndim == 2
         data: bytes = simplejpeg.encode_jpeg(
@@ -162,7 +162,7 @@ def compress(pixels: np.ndarray, order: str, kind: str, quality: int = 85) -> by
                else [cv2.IMWRITE_PNG_COMPRESSION, 1])
     good, encoded = cv2.imencode('.jpg' if kind == 'jpeg' else '.png', pixels, options)
     if not good:
-        raise ValueError(f'{kind} cannot be made of {pixels.dtype} {list(pixels.shape)}')
+        raise ValueError(f'{kind} cannot encode {pixels.dtype} {list(pixels.shape)}')
     return encoded.tobytes()
 
 

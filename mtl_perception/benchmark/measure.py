@@ -80,7 +80,7 @@ def measure(plan: Plan, results: Results, others: dict[str, float | None], say: 
             _measure_target(plan, target, effort, results, others, say)
         except MtlError as error:
             failed.append(error)
-            results.values['warnings'].append(f'{target.name}: left out: {error}')
+            results.values['warnings'].append(f'{target.name}: skipped: {error}')
     if len(failed) == len(plan.targets):
         raise failed[0]
     if groups > len(plan.targets):
@@ -89,7 +89,7 @@ def measure(plan: Plan, results: Results, others: dict[str, float | None], say: 
         try:
             _measure_across(plan, targets, _share(plan.effort, end, 1), results, others, say)
         except MtlError as error:
-            results.values['warnings'].append(f'{ACROSS}: left out: {error}')
+            results.values['warnings'].append(f'{ACROSS}: skipped: {error}')
 
 
 def subjects_of(files: ModelFiles, target: Target, network: Network) -> list[Subject]:
@@ -168,7 +168,7 @@ def _add_peer(group: Group, peer: Subject, fastest: Target, plan: Plan, results:
         group.add(replace(peer, name=f'{peer.name}, {where}', networks=networks),
                   plan.frames.path)
     except MtlError as error:
-        results.values['warnings'].append(f'{peer.name}: left out: {error}')
+        results.values['warnings'].append(f'{peer.name}: skipped: {error}')
 
 
 def _keep_across(group: Group, targets: dict[str, Target], fastest: str, results: Results) -> None:

@@ -37,7 +37,7 @@ def peer_subjects(spec: ModelSpec, network: Network, folder: Path, in_torch: boo
             except StartError:
                 raise
             except MtlError as error:
-                say(f'{name}, {size}: left out: {error}')
+                say(f'{name}, {size}: skipped: {error}')
                 continue
             subjects.append(Subject(f'{name}, {size}', f'peers {pair}', networks))
             if own_size and in_torch:

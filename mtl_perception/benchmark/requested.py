@@ -37,7 +37,7 @@ def measure_requested(plan: Plan, what: Collection[str], results: Results, folde
         values[SWEEP] = []
         targets = [target for target in plan.targets if target.runtime != TORCH]
         if '.onnx' not in plan.files or not targets:
-            say('sweep: left out: it needs a runtime that reads ONNX files')
+            say('sweep: skipped: it needs a runtime that reads ONNX files')
             return
         effort = replace(plan.effort, rounds=min(plan.effort.rounds, _SWEEP_ROUNDS),
                          seconds=_SWEEP_SECONDS)

@@ -86,7 +86,7 @@ def sweep(plan: SweepPlan, effort: Effort, say: Say, into: list[Values] | None =
         try:
             result.extend(_measure_batches(plan, target, effort, rate))
         except MtlError as error:
-            say(f'sweep: {target.name}, {BATCH}: left out: {error}')
+            say(f'sweep: {target.name}, {BATCH}: skipped: {error}')
     return result
 
 
@@ -135,7 +135,7 @@ def _exported(plan: SweepPlan, say: Say) -> dict[str, dict[int, Path]]:
                 files.setdefault(axis, {})[value] = export_variant(
                     plan.checkpoint, plan.folder, axis, value)
             except MtlError as error:
-                say(f'sweep: {axis} {value}: left out: {error}')
+                say(f'sweep: {axis} {value}: skipped: {error}')
             except ImportError as error:
                 missing = missing_package(error)
                 if missing is None:
@@ -187,7 +187,7 @@ def _measure(plan: SweepPlan, target: Target, axis: str, paths: Mapping[int, Pat
             try:
                 group.add(Subject(str(value), MULTITASK, (network,)), plan.frames)
             except MtlError as error:
-                say(f'sweep: {target.name}, {axis} {value}: left out: {error}')
+                say(f'sweep: {target.name}, {axis} {value}: skipped: {error}')
                 continue
             names[value] = str(value)
         if names:

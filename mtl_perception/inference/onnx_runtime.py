@@ -15,7 +15,6 @@ import onnxruntime
 from mtl_perception.errors import one_line, StartError
 from mtl_perception.graph_contract import INPUT, input_of, output_names, RawOutputs
 from mtl_perception.inference.cache_folder import writable_cache_folder
-from mtl_perception.inference.in_turns import run_in_turns
 from mtl_perception.inference.machine import CUDA_DRIVER, has_cuda_driver, loads
 from mtl_perception.inference.onnx_arena import bind_outputs, first_run, take_what_is_needed
 from mtl_perception.inference.onnx_file import read_onnx_header
@@ -27,6 +26,7 @@ from mtl_perception.inference.runtime import (
     Say,
     usable_cores,
 )
+from mtl_perception.inference.split_batches import run_split
 from mtl_perception.inference.task_graphs import TaskGraphs
 from mtl_perception.spec import ModelSpec
 
@@ -104,7 +104,7 @@ class OnnxRuntime:
 
     def run(self, images: np.ndarray, tasks: Collection[str] | None = None) -> RawOutputs:
         """Run the network; see ``Runtime.run``."""
-        return run_in_turns(partial(self._graphs.run, tasks=tasks), images, self.batch)
+        return run_split(partial(self._graphs.run, tasks=tasks), images, self.batch)
 
 
 class _Session:

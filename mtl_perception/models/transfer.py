@@ -33,7 +33,7 @@ class Transfer:
     def __str__(self) -> str:
         parts = [f'{self.transferred} of {self.total} tensors transferred']
         for what, names in (('new classes', self.new_classes),
-                            ('classes left out', self.dropped_classes)):
+                            ('omitted classes', self.dropped_classes)):
             if names:
                 parts.append(f'{what}: {", ".join(names)}')
         if self.random:

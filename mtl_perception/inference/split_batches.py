@@ -10,7 +10,7 @@ import numpy as np
 from mtl_perception.graph_contract import RawOutputs
 
 
-def run_in_turns(run: Callable[[np.ndarray], RawOutputs], images: np.ndarray, most: int,
+def run_split(run: Callable[[np.ndarray], RawOutputs], images: np.ndarray, most: int,
                  ) -> RawOutputs:
     """
     Return the outputs of `run` for uint8 [B, H, W, 3], passing at most `most` images at once.

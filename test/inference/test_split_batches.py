@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mtl_perception.graph_contract import RawOutputs
-from mtl_perception.inference.in_turns import run_in_turns
+from mtl_perception.inference.split_batches import run_split
 
 
 @pytest.mark.parametrize(('most', 'runs'), [(1, [1, 1, 1]), (2, [2, 1]), (3, [3]), (4, [3])])
@@ -17,7 +17,7 @@ def test_batch_equals_single_images(most, runs):
         return RawOutputs(label_map=label_map)
 
     images = np.arange(3, dtype=np.uint8).reshape(3, 1, 1, 1)
-    outputs = run_in_turns(run, images, most)
+    outputs = run_split(run, images, most)
     assert seen == runs
     assert outputs.label_map.shape == (3, 2, 2) and outputs.label_map.dtype == np.uint8
     assert outputs.label_map[:, 1, 1].tolist() == [0, 1, 2]
@@ -26,4 +26,4 @@ def test_batch_equals_single_images(most, runs):
 
 def test_small_batch_is_not_copied():
     own = RawOutputs(label_map=np.zeros((2, 2, 2), np.uint8))
-    assert run_in_turns(lambda images: own, np.zeros((2, 1, 1, 1), np.uint8), 2) is own
+    assert run_split(lambda images: own, np.zeros((2, 1, 1, 1), np.uint8), 2) is own
