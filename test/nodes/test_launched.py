@@ -10,11 +10,11 @@ import pytest
 
 from mtl_perception.nodes.launched import LAUNCH_PID
 
+pytestmark = pytest.mark.slow
+
 NODE = """
 import os, sys, types
 from mtl_perception.nodes import process
-
-pytestmark = pytest.mark.slow
 
 def make(stop):
     print(os.getpid(), 'MTL_LAUNCH_PID' in os.environ, flush=True)
