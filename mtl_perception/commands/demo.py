@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mtl_perception.commands.arguments import (
+from mtl_perception.commands.model_arguments import (
     add_runtime_arguments,
     add_tiles_argument,
     runtime_options,

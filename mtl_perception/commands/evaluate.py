@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mtl_perception.commands.arguments import (
-    add_data_argument,
+from mtl_perception.commands.arguments import add_data_argument, names, say
+from mtl_perception.commands.model_arguments import (
     add_runtime_arguments,
     add_tiles_argument,
-    names,
     runtime_options,
-    say,
 )
 from mtl_perception.evaluation.report import comparison_table
 from mtl_perception.evaluation.run import (

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import cv2
 
-from mtl_perception.commands.arguments import (
+from mtl_perception.commands.arguments import say
+from mtl_perception.commands.model_arguments import (
     add_runtime_arguments,
     add_tiles_argument,
     runtime_options,
-    say,
 )
 from mtl_perception.errors import DataError
 from mtl_perception.inference.pipeline import PipelineOptions

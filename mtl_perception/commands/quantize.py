@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 import sys
 
-from mtl_perception.commands.arguments import (
-    add_data_argument,
+from mtl_perception.commands.arguments import add_data_argument
+from mtl_perception.commands.model_arguments import (
     add_runtime_arguments,
     add_tiles_argument,
     runtime_options,

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl_perception.commands.arguments import add_runtime_arguments, runtime_options, say
+from mtl_perception.commands.arguments import say
+from mtl_perception.commands.model_arguments import add_runtime_arguments, runtime_options
 from mtl_perception.errors import ConfigError, StartError
 from mtl_perception.inference.registry import ENTRIES, load, open_runtime
 from mtl_perception.inference.timing import startable, time_side_by_side

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from mtl_perception.commands.arguments import add_runtime_arguments
+from mtl_perception.commands.model_arguments import add_runtime_arguments
 from mtl_perception.errors import StartError
 from mtl_perception.inference import registry
 from mtl_perception.inference.pipeline import Pipeline

