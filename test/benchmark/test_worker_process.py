@@ -54,9 +54,10 @@ def test_two_networks_in_one_process_take_sum_of_times(paint_model, frames) -> N
         second.load(pair[1:], frames)
         for worker in (both, first, second):
             worker.run(20)
-        medians = [np.median([np.median(worker.run(20).seconds) for _ in range(5)])
-                   for worker in (both, first, second)]
-    assert medians[0] > 1.2 * max(medians[1:])
+        # The least of several, since other work on the machine only adds time.
+        least = [min(np.median(worker.run(20).seconds) for _ in range(5))
+                 for worker in (both, first, second)]
+    assert least[0] > 1.1 * max(least[1:])
 
 
 def test_bare_loop_processes_frames(paint_model, frames) -> None:

@@ -134,7 +134,8 @@ def test_node_survives_ten_thousand_hostile_compressed_images(start_node, ros_no
     assert {cause: found.pop(cause) for cause in sent} == dict(sent) and len(sent) == 3
     assert found[BROKEN] > BATCHES and set(found) == {BROKEN, 'newer image'}
     assert int(state['images processed']) + sum(found.values()) == may_be
-    # Not the maximum: memory of a large image is allocated while it is decoded.
-    assert np.percentile(memory, 95) - memory[0] < GROWTH
+    # Not the maximum: memory of a large image is allocated while it is decoded, and there is one
+    # reading a second.
+    assert np.median(memory) - memory[0] < GROWTH
     assert memory[-1] - memory[0] < GROWTH
     assert node.end()[0] == 0 and 'Traceback' not in node.said()
