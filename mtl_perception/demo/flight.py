@@ -107,7 +107,7 @@ class TruthFinder:
         self._next = 0
 
     def find(self, image: np.ndarray) -> FrameTruth:
-        """Return the truth of the flight's next frame equal to `image`; DataError if none is."""
+        """Return that of the flight's next frame equal to `image`; DataError if none is."""
         for index in range(self._next, len(self._flight)):
             frame = self._flight[index]
             if np.array_equal(frame.image, image):

@@ -23,7 +23,7 @@ STAGES = ('age', 'wait', 'preprocess', 'run', 'postprocess', 'publish')
 
 @dataclass(frozen=True)
 class FrameTruth:
-    """The truth of one frame, in the names of a `FlightTruth`."""
+    """The ground truth of one frame, in the classes of a `TruthScorer`."""
 
     boxes: np.ndarray
     """float32 [N, 4] x0, y0, x1, y1 in pixels."""
@@ -35,7 +35,7 @@ class FrameTruth:
 
 class TruthScorer:
     """
-    Scores published results against the truth of a flight.
+    Scores published results against the ground truth of a flight.
 
     Classes are matched by name; a detection of a class that the flight does not have is ignored,
     a pixel of such a class is wrong.
