@@ -8,7 +8,9 @@ cell, or `dark`.
 """
 
 from collections.abc import Callable, Iterator
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
+import sys
 
 from hypothesis import settings
 import numpy as np
@@ -22,6 +24,22 @@ from mtl_perception.spec import METADATA_KEY, ModelSpec
 # The time of an example depends more on the machine's load than on the code.
 settings.register_profile('no deadline', deadline=None)
 settings.load_profile('no deadline')
+
+
+
+def make_importable(name: str) -> None:
+    """
+    Let tests import the helper `name`.py of this folder.
+
+    The folder itself is not put on the path: some of its folders have the names of packages.
+    """
+    spec = spec_from_file_location(name, Path(__file__).with_name(f'{name}.py'))
+    assert spec is not None and spec.loader is not None
+    sys.modules[name] = module_from_spec(spec)
+    spec.loader.exec_module(sys.modules[name])
+
+
+make_importable('fuzzing')
 
 COLORS = LabelSet.of('red', 'green', 'blue')
 LABELS = LabelSet.of('red', 'green', 'blue', 'dark')
