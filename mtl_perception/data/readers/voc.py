@@ -16,6 +16,8 @@ from mtl_perception.data.set_spec import SetSpec
 from mtl_perception.errors import DataError
 from mtl_perception.files import MAX_TEXT_BYTES
 
+_TRUE = ('1', '1.0', 'true')
+
 
 class VocOptions(ListedOptions):
     """Options of the reader `voc`."""
@@ -66,6 +68,7 @@ class VocSet(ListedSet):
         for item in root.all('object'):
             bounds = item.only('bndbox')
             x0, y0, x1, y1 = (bounds.number(key) for key in ('xmin', 'ymin', 'xmax', 'ymax'))
+            marked = any(mark.text.lower() in _TRUE for mark in item.all('difficult'))
             boxes.add(item.only('name').text, (x0 - shift, y0 - shift, x1, y1), item.where,
-                      ignore=any(mark.text == '1' for mark in item.all('difficult')))
+                      ignore='difficult' if marked else '')
         return boxes.truth()

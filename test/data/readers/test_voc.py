@@ -66,7 +66,6 @@ def test_size_zero_is_a_size_not_known(annotation: Path, open_tree: Opener) -> N
 @pytest.mark.parametrize(('text', 'problem'), [
     (FILE.replace('auto', 'tank'), "line 3: class 'tank' has no mapping"),
     (FILE.replace('>11<', '>43<'), 'line 3: box 1, 2, 43, 30 .* outside the image of 40x30'),
-    (FILE.replace('>11<', '>1<'), 'line 3: box 1, 2, 1, 30 .* has no area'),
     (FILE.replace('>11<', '>x<'), "line 6: <xmax> is 'x', not a number"),
     (FILE.replace('>11<', '>1e999<'), "line 6: <xmax> is '1e999', not a number"),
     (FILE.replace('>40<', '>nan<'), "line 2: <width> is 'nan', not a number"),
