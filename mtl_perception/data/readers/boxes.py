@@ -12,15 +12,13 @@ from mtl_perception.data.box_counts import BoxCounts
 from mtl_perception.data.samples import BoxTruth
 from mtl_perception.data.set_spec import BoxLabels
 from mtl_perception.errors import DataError
+from mtl_perception.rotated_boxes import Corners
 
 TOLERANCE = 2.0
 """
 Pixels by which a box may reach over the image's edge and is clipped: annotation tools round,
 and write x1 = width or width + 1. More is an error, since it means a wrong unit or image.
 """
-
-Box = tuple[float, float, float, float]
-"""x0, y0, x1, y1 in pixels."""
 
 Mark = Literal['', 'crowd', 'difficult', 'ignored']
 """What makes a box an ignore region, whatever its class: a cause of `box_counts.IGNORED`."""
@@ -37,14 +35,14 @@ class BoxList:
         self._labels = labels
         self._width = width
         self._height = height
-        self._boxes: list[Box] = []
+        self._boxes: list[Corners] = []
         self._classes: list[int] = []
         self._areas: list[float | None] = []
-        self._ignore: list[Box] = []
-        self._known: set[tuple[int | None, Box]] = set()
+        self._ignore: list[Corners] = []
+        self._known: set[tuple[int | None, Corners]] = set()
         self._counts: Counter[str] = Counter()
 
-    def add(self, source_class: str, box: Box, where: str, *, ignore: Mark = '',
+    def add(self, source_class: str, box: Corners, where: str, *, ignore: Mark = '',
             rotated: bool = False, clip: bool = False, area: float | None = None) -> None:
         """
         Add a box; one of a source class mapped to None is an ignore region.
@@ -85,7 +83,7 @@ class BoxList:
             self._counts['clipped'] += (min(box[:2]) < 0 or box[2] > self._width
                                         or box[3] > self._height)
 
-    def ignore(self, box: Box, where: str) -> None:
+    def ignore(self, box: Corners, where: str) -> None:
         """Add an ignore region of no class; raises DataError as `add` does."""
         self._counts['listed'] += 1
         inside = self._inside(box, where, False)
@@ -104,19 +102,19 @@ class BoxList:
                         np.array(self._ignore, np.float32).reshape(-1, 4), areas,
                         BoxCounts(**self._counts))
 
-    def _add_region(self, box: Box, cause: str) -> None:
+    def _add_region(self, box: Corners, cause: str) -> None:
         if self._is_new(None, box):
             self._ignore.append(box)
             self._counts[cause] += 1
 
-    def _is_new(self, index: int | None, box: Box) -> bool:
+    def _is_new(self, index: int | None, box: Corners) -> bool:
         if (index, box) in self._known:
             self._counts['duplicate'] += 1
             return False
         self._known.add((index, box))
         return True
 
-    def _inside(self, box: Box, where: str, beyond: bool) -> Box | None:
+    def _inside(self, box: Corners, where: str, beyond: bool) -> Corners | None:
         """Return the box's part in the image; None for one that is dropped."""
         x0, y0, x1, y1 = box
         if not all(math.isfinite(value) for value in box):
@@ -136,28 +134,11 @@ class BoxList:
         return None
 
 
-def turned_box(x: float, y: float, width: float, height: float, angle: float) -> Box:
-    """
-    Return the upright hull of a box that is turned around its centre x, y.
-
-    Sizes in pixels, `angle` in radians. A box without area stays one, and the edges are NaN where
-    the angle is not finite.
-    """
-    half_x, half_y = width / 2, height / 2
-    if not math.isfinite(angle):
-        half_x = half_y = math.nan
-    elif angle and width > 0 and height > 0:
-        # Rounded: a quarter turn must not add 1e-15 pixels.
-        across, along = (round(abs(value), 12) for value in (math.cos(angle), math.sin(angle)))
-        half_x, half_y = half_x * across + half_y * along, half_x * along + half_y * across
-    return x - half_x, y - half_y, x + half_x, y + half_y
-
-
-def _rounded(box: Box) -> Box:
+def _rounded(box: Corners) -> Corners:
     """Return the box as it is stored: in float32."""
     x0, y0, x1, y1 = np.array(box, np.float32).tolist()
     return x0, y0, x1, y1
 
 
-def _text(box: Box) -> str:
+def _text(box: Corners) -> str:
     return ', '.join(f'{value:g}' for value in box)

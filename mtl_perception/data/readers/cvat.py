@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mtl_perception.data.readers.boxes import Box, BoxList, turned_box
+from mtl_perception.data.readers.boxes import BoxList
 from mtl_perception.data.readers.lists import distinct_stems, inside, portable, split_file
 from mtl_perception.data.readers.registry import register_reader
 from mtl_perception.data.readers.shapes import (
@@ -25,6 +25,7 @@ from mtl_perception.data.samples import BoxTruth, Sample
 from mtl_perception.data.set_spec import SetSpec
 from mtl_perception.errors import DataError
 from mtl_perception.images.reading import read_image
+from mtl_perception.rotated_boxes import Corners, upright_hull
 
 MAX_XML_BYTES = 256 << 20
 """Largest annotation file that is read."""
@@ -154,13 +155,13 @@ class CvatSet:
         return boxes.truth() if boxes is not None else None, mask
 
 
-def _box(shape: Element) -> tuple[Box, float]:
+def _box(shape: Element) -> tuple[Corners, float]:
     """Return the upright hull of a `box`, and the angle in radians by which it is turned."""
     x0, y0, x1, y1 = (shape.attribute_number(key) for key in ('xtl', 'ytl', 'xbr', 'ybr'))
     angle = _angle(shape)
     if not angle:
         return (x0, y0, x1, y1), angle
-    return turned_box((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0, angle), angle
+    return upright_hull((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0, angle), angle
 
 
 def _angle(shape: Element) -> float:
@@ -206,7 +207,7 @@ def _points(shape: Element) -> np.ndarray:
                         'x,y;x,y;...') from None
 
 
-def _rectangle(region: Region) -> Box:
+def _rectangle(region: Region) -> Corners:
     """Return the smallest upright box around the region's pixels; without any, an empty one."""
     rows, columns = region.pixels.any(axis=1).nonzero()[0], region.pixels.any(axis=0).nonzero()[0]
     if not rows.size:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mtl_perception.data.box_counts import BoxCounts
-from mtl_perception.data.readers.boxes import BoxList, turned_box
+from mtl_perception.data.readers.boxes import BoxList
 from mtl_perception.data.set_spec import BoxLabels
 from mtl_perception.errors import DataError
 
@@ -109,25 +109,3 @@ def test_areas_are_those_given_or_those_of_the_boxes() -> None:
     boxes.add('car', (1, 0, 4, 5), 'x', area=7.5)
     areas = boxes.truth().areas
     assert areas is not None and areas.tolist() == [20, 7.5]
-
-
-@pytest.mark.parametrize(('angle', 'box'), [
-    (0, (80, 100, 240, 140)), (math.pi / 2, (140, 40, 180, 200)), (math.pi, (80, 100, 240, 140)),
-    (-math.pi / 2, (140, 40, 180, 200)),
-])
-def test_turned_box_by_quarters(angle: float, box: tuple[float, float, float, float]) -> None:
-    assert turned_box(160, 120, 160, 40, angle) == box
-
-
-@pytest.mark.parametrize('angle', [0.3, 2.1, -1.0, 7.5])
-def test_turned_box_is_the_hull_of_its_corners(angle: float) -> None:
-    x, y = np.array([[5, 5, -5, -5], [2, -2, 2, -2]], np.float64)
-    cos, sin = math.cos(angle), math.sin(angle)
-    across, down = 7 + x * cos - y * sin, 8 + x * sin + y * cos
-    hull = (across.min(), down.min(), across.max(), down.max())
-    assert turned_box(7, 8, 10, 4, angle) == pytest.approx(hull, abs=1e-9)
-
-
-def test_turned_box_without_area_or_finite_angle() -> None:
-    assert turned_box(7, 8, 0, 4, 0.5) == (7, 6, 7, 10)
-    assert math.isnan(turned_box(7, 8, 3, 4, math.inf)[0])
