@@ -112,3 +112,21 @@ def test_list_that_leads_out_of_the_set(annotation: Path, tree: Path, open_tree:
     (tree / 'val.txt').write_text('../../secret\n')
     with pytest.raises(DataError, match=r"val.txt: line 1: '../../secret' is not a name inside"):
         open_tree(**ENTRY).read('val', 0)
+
+
+def test_rotated_box_becomes_its_upright_hull(annotation: Path, open_tree: Opener) -> None:
+    before, _, rest = FILE.partition('<bndbox>')
+    after = rest.partition('</bndbox>')[2]
+    annotation.write_text(f'{before}<robndbox><cx>20</cx><cy>15</cy><w>16</w><h>4</h>'
+                          f'<angle>1.5707963267948966</angle></robndbox>{after}')
+    boxes = open_tree(**ENTRY).read('val', 0).boxes
+    assert boxes is not None and boxes.counts.rotated == 1
+    assert boxes.boxes.tolist()[0] == [18, 7, 22, 23]
+
+
+@pytest.mark.parametrize(('mark', 'count'), [('1', 1), ('true', 1), ('0', 0), ('Unspecified', 0)])
+def test_difficult_flag(annotation: Path, open_tree: Opener, mark: str, count: int) -> None:
+    annotation.write_text(FILE.replace(
+        '<bndbox>', f'<difficult>{mark}</difficult><bndbox>', 1))
+    boxes = open_tree(**ENTRY).read('val', 0).boxes
+    assert boxes is not None and boxes.counts.difficult == count
