@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 import math
+import struct
 from typing import Literal
 
 import numpy as np
@@ -21,7 +22,9 @@ and write x1 = width or width + 1. More is an error, since it means a wrong unit
 """
 
 Mark = Literal['', 'crowd', 'difficult', 'ignored']
-"""What makes a box an ignore region, whatever its class: a cause of `box_counts.IGNORED`."""
+"""What makes a box an ignore region, whatever its class: a field of `BoxCounts`."""
+
+_FLOATS = struct.Struct('4f')
 
 
 class BoxList:
@@ -136,7 +139,7 @@ class BoxList:
 
 def _rounded(box: Corners) -> Corners:
     """Return the box as it is stored: in float32."""
-    x0, y0, x1, y1 = np.array(box, np.float32).tolist()
+    x0, y0, x1, y1 = _FLOATS.unpack(_FLOATS.pack(*box))
     return x0, y0, x1, y1
 
 
