@@ -483,6 +483,7 @@ def test_ffmpeg_options_of_user_are_kept(monkeypatch):
     assert os.environ['OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT'] == '3'
 
 
+@pytest.mark.slow
 def test_invalid_url_gives_one_line_error_without_secrets(start_node):
     camera = start_node('camera_node', source='file://pilot:hushhush@host/x')
     assert camera.wait() == 1
