@@ -1,4 +1,6 @@
 from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 
@@ -9,6 +11,7 @@ from mtl_perception.files import (
     make_folder,
     read_bytes,
     read_text,
+    replacing,
     write_text,
 )
 
@@ -73,3 +76,47 @@ def test_folder_is_created_with_parents(tmp_path: Path) -> None:
     assert read_text(tmp_path / 'a' / 'b' / 'c.txt') == 'gr\u00fcn'
     with pytest.raises(DataError, match=r'c\.txt.d: cannot be created: Not a directory; select'):
         make_folder(tmp_path / 'a' / 'b' / 'c.txt' / 'd')
+
+
+def full_disk(tmp_path: Path) -> str:
+    """Return a script that writes to a disk that takes 100 bytes of a file."""
+    return f"""
+import pathlib, resource
+from mtl_perception.files import write_bytes
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+write_bytes(pathlib.Path({str(tmp_path / 'a.txt')!r}), bytes(5000))
+"""
+
+
+def test_full_disk_leaves_the_file_of_before(tmp_path: Path) -> None:
+    path = tmp_path / 'a.txt'
+    write_text(path, 'before')
+    done = subprocess.run([sys.executable, '-c', full_disk(tmp_path)], capture_output=True,
+                          text=True, timeout=60)
+    assert f'DataError: {path}: cannot be written: File too large' in done.stderr
+    assert path.read_text() == 'before' and list(tmp_path.iterdir()) == [path]
+
+
+def test_interrupted_writing_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / 'a.onnx') as temporary:
+        assert temporary.parent == tmp_path and temporary.suffix == '.onnx'
+        temporary.write_bytes(b'half')
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+def test_target_of_a_link_is_replaced(tmp_path: Path) -> None:
+    write_text(tmp_path / 'target.txt', 'before')
+    (tmp_path / 'link.txt').symlink_to('target.txt')
+    write_text(tmp_path / 'link.txt', 'after')
+    assert (tmp_path / 'link.txt').is_symlink()
+    assert (tmp_path / 'target.txt').read_text() == 'after'
+
+
+def test_device_and_folder_are_not_replaced(tmp_path: Path) -> None:
+    write_text(Path('/dev/null'), 'x')
+    assert Path('/dev/null').is_char_device()
+    with pytest.raises(DataError, match='cannot be written: Is a directory'):
+        write_text(tmp_path, 'x')
+    with pytest.raises(DataError, match='/dev/full: cannot be written: No space left on device'):
+        write_text(Path('/dev/full'), 'x')

@@ -83,6 +83,7 @@ def test_node_exits_normally_at_end_of_source(before, start_node):
     assert 'published 0 images' in camera.said()
 
 
+@pytest.mark.slow
 def test_invalid_source_gives_one_line_error(start_node):
     camera = start_node('camera_node', source='no/such/folder')
     assert camera.wait() == 1
