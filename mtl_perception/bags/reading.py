@@ -34,6 +34,8 @@ from mtl_perception.files import is_file, is_folder
 BAG_SUFFIXES = ('.mcap', '.db3', '.bag')
 
 _ROS_1 = '.bag'
+_LOG = '.db3-wal'
+"""Ending of SQLite's write-ahead log, which a power cut leaves behind."""
 
 
 class Bag:
@@ -116,6 +118,14 @@ def is_bag_folder(path: Path) -> bool:
 
 def _storage(path: Path) -> list[Path]:
     """Return what of the bag a reader opens: itself, or its files where it has no metadata."""
+    logs = (path.glob(f'*{_LOG}') if is_folder(path)
+            else [path.with_name(f'{path.stem}{_LOG}')])
+    for log in logs:
+        if is_file(log) and log.stat().st_size:
+            # The reader takes the file as it is, without these messages.
+            name = log.name.removesuffix('-wal')
+            raise DataError(f'bag {path} cannot be read: {log.name} has messages that are not in '
+                            f"{name} yet; run: sqlite3 {name} 'PRAGMA wal_checkpoint(TRUNCATE)'")
     if not is_folder(path) or is_file(path / METADATA):
         return [path]
     files = _files_of_bag(path)

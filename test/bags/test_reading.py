@@ -76,6 +76,17 @@ def test_split_bag_of_rosbag2(tmp_path: Path) -> None:
     assert stamps(tmp_path / 'bag') == [1, 2, 3, 11, 12, 13]
 
 
+@pytest.mark.parametrize('name', ['bag', 'bag/bag.db3'])
+def test_unfinished_log_of_sqlite_is_named(tmp_path: Path, name: str) -> None:
+    write(tmp_path / 'bag', 'sqlite3')
+    log = tmp_path / 'bag' / 'bag.db3-wal'
+    log.touch()
+    assert stamps(tmp_path / name) == [1, 2, 3]
+    log.write_bytes(b'x')
+    with pytest.raises(DataError, match=r'bag.db3-wal has messages that are not in bag.db3 yet'):
+        stamps(tmp_path / name)
+
+
 def test_unknown_type_without_definition_is_named(tmp_path: Path) -> None:
     write(tmp_path / 'bag', 'sqlite3 of Humble')
     file = tmp_path / 'bag' / 'bag.db3'
