@@ -1,6 +1,7 @@
 """Bags of every storage, compression and state of their folder."""
 
 from pathlib import Path
+import re
 import sqlite3
 
 from past_bags import past_bag
@@ -47,6 +48,17 @@ def test_folder_without_metadata(tmp_path: Path, storage: str) -> None:
     assert not (folder / 'metadata.yaml').exists()
     assert is_bag(folder)
     assert stamps(folder) == [1, 2, 3, 11, 12, 13]
+
+
+@pytest.mark.parametrize('content', ['', None])
+def test_metadata_of_a_recording_that_was_cut_off(tmp_path: Path, content: str | None) -> None:
+    write(tmp_path / 'bag')
+    metadata = tmp_path / 'bag' / 'metadata.yaml'
+    text = metadata.read_text()
+    metadata.write_text(re.sub(r'message_count: \d+', 'message_count: 0', text)
+                        if content is None else content)
+    assert is_bag(tmp_path / 'bag')
+    assert stamps(tmp_path / 'bag') == [1, 2, 3]
 
 
 def test_folder_without_metadata_and_files(tmp_path: Path) -> None:
