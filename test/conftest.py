@@ -40,7 +40,8 @@ def make_importable(name: str) -> None:
     spec.loader.exec_module(sys.modules[name])
 
 
-make_importable('fuzzing')
+for name in ('fuzzing', 'past_bags'):
+    make_importable(name)
 
 COLORS = LabelSet.of('red', 'green', 'blue')
 LABELS = LabelSet.of('red', 'green', 'blue', 'dark')
