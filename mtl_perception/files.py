@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+import secrets
+import shutil
 
 from mtl_perception.errors import DataError
 
@@ -30,11 +32,38 @@ def read_text(path: Path, limit: int = MAX_TEXT_BYTES) -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write `text` to `path` as UTF-8; DataError if that fails."""
+    """
+    Write `text` to `path` as UTF-8, as `write_bytes` does.
+
+    What stands for a byte of a file name that is not UTF-8 is written as an escape.
+    """
+    write_bytes(path, text.encode('utf-8', 'backslashreplace'))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write `data` to `path`, completely or not at all; DataError if that fails."""
     try:
-        path.write_text(text, 'utf-8')
+        # Not over a device such as /dev/stdout, nor over a link.
+        path = path.resolve() if path.is_symlink() else path
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+            return
+        part = path.with_name(f'.{secrets.token_hex(8)}.part')
+        try:
+            part.write_bytes(data)
+            if path.exists():
+                shutil.copymode(path, part)
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
     except OSError as error:
         raise DataError(f'{path}: cannot be written: {error.strerror}') from None
+
+
+def readable(name: str) -> str:
+    """Return a file name with escapes for the bytes that are not UTF-8."""
+    return name.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
 
 
 def make_folder(path: Path) -> None:

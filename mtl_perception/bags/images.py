@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 import re
 
@@ -18,6 +19,7 @@ from mtl_perception.bags.reading import (
     opened_bag,
 )
 from mtl_perception.errors import DataError
+from mtl_perception.stretch import SmoothStretch
 
 _BAG_SUFFIXES = ('.mcap', '.db3', '.bag')
 
@@ -65,12 +67,14 @@ def image_topic(path: Path, wanted: str = '') -> str:
         bool(_NOT_A_CAMERA.search(topic)), -counts[topic], len(topic), topic))
 
 
-def read_images(path: Path, topic: str) -> Iterator[RecordedImage]:
+def read_images(path: Path, topic: str, black_hot: bool = False) -> Iterator[RecordedImage]:
     """
     Yield the images of `topic` in the order of recording.
 
-    Raises DataError, naming the message, if the bag or an image is broken.
+    Those of more than 8 bits are stretched as those of one stream. Raises DataError, naming the
+    message, if the bag or an image is broken.
     """
+    stretch = SmoothStretch()
     with opened_bag(path) as reader:
         chosen = [item for item in reader.connections if item.topic == topic
                   and item.msgtype in (IMAGE, COMPRESSED_IMAGE)]
@@ -78,4 +82,6 @@ def read_images(path: Path, topic: str) -> Iterator[RecordedImage]:
             raise DataError(f'bag {path} has no images on {topic}')
         for number, (_, time, message) in enumerate(bag_messages(reader, path, chosen)):
             where = f'bag {path}: image {number} of {topic}'
-            yield RecordedImage(message_stamp(message) or time, image_pixels(message, where))
+            stamp = message_stamp(message) or time
+            yield RecordedImage(stamp, image_pixels(message, where, partial(
+                stretch.frame, stamp=stamp, black_hot=black_hot)))

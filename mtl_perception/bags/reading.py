@@ -23,6 +23,7 @@ from mtl_perception.bags.metadata import IMAGE as IMAGE
 from mtl_perception.compressed import CompressedData, decode_compressed
 from mtl_perception.encodings import decode_image, FrameError, RawImage
 from mtl_perception.errors import DataError, one_line
+from mtl_perception.stretch import stretched, StretchPixels
 
 
 @contextlib.contextmanager
@@ -70,18 +71,19 @@ def box_corners(bbox: Any) -> tuple[float, float, float, float]:
     return x - half_x, y - half_y, x + half_x, y + half_y
 
 
-def image_pixels(message: Any, where: str) -> np.ndarray:
+def image_pixels(message: Any, where: str, stretch: StretchPixels = stretched) -> np.ndarray:
     """
     Return an Image or CompressedImage message's pixels, uint8 [height, width, 3] RGB.
 
-    Raises DataError, beginning with `where`, for a broken image.
+    `stretch` reduces more than 8 bits to 8. Raises DataError, beginning with `where`, for a broken
+    image.
     """
     try:
         if hasattr(message, 'format'):
             data = np.ascontiguousarray(message.data)
-            pixels, order = decode_compressed(CompressedData(data, message.format))
+            pixels, order = decode_compressed(CompressedData(data, message.format), stretch)
         else:
-            pixels, order = decode_image(RawImage.of(message))
+            pixels, order = decode_image(RawImage.of(message), stretch)
     except FrameError as error:
         raise DataError(f'{where}: {error}') from None
     if pixels.ndim == 2:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from mtl_perception.bags.reading import (
 from mtl_perception.encodings import RawImage
 from mtl_perception.errors import DataError
 from mtl_perception.inference.results import Detections
+from mtl_perception.stretch import SmoothStretch, StretchPixels
 
 
 @dataclass(frozen=True)
@@ -55,14 +57,17 @@ class RecordedFrame:
     """Seconds from the stamp until the last result was recorded; None if dropped."""
 
 
-def read_frames(path: Path, topics: ResultTopics) -> Iterator[RecordedFrame]:
+def read_frames(path: Path, topics: ResultTopics,
+                black_hot: bool = False) -> Iterator[RecordedFrame]:
     """
     Yield all images with the results of their stamps, in the order of recording.
 
     If there are no images on the topic, those of `TOPIC/compressed` are used. Results are matched
     regardless of their latency while only one image is kept in memory: images and results are read
-    in parallel, at separate positions in the bag.
+    in parallel, at separate positions in the bag. Those of more than 8 bits are stretched as one
+    stream.
     """
+    stretch = SmoothStretch()
     names = (topics.detections, topics.segmentation)
     with opened_bag(path) as reader, opened_bag(path) as results:
         images = (_with_messages(reader.connections, topics.image)
@@ -86,7 +91,8 @@ def read_frames(path: Path, topics: ResultTopics) -> Iterator[RecordedFrame]:
                 connection, time, message = next(coming)
                 if (other := message_stamp(message)) == stamp or other in expected:
                     found.setdefault(other, {})[connection.topic] = _Result(time, message)
-            yield _frame(path, topics, stamp, image, found.pop(stamp, {}))
+            yield _frame(path, topics, stamp, image, found.pop(stamp, {}), partial(
+                stretch.frame, stamp=stamp, black_hot=black_hot))
 
 
 def count_messages(path: Path) -> dict[str, int]:
@@ -122,8 +128,8 @@ class _Result(NamedTuple):
 
 
 def _frame(path: Path, topics: ResultTopics, stamp: int, message: Any,
-           results: dict[str, _Result]) -> RecordedFrame:
-    image = image_pixels(message, f'bag {path}: image {stamp} of {topics.image}')
+           results: dict[str, _Result], stretch: StretchPixels) -> RecordedFrame:
+    image = image_pixels(message, f'bag {path}: image {stamp} of {topics.image}', stretch)
     detections = results.get(topics.detections)
     segmentation = results.get(topics.segmentation)
     recorded = max((result.recorded for result in results.values()), default=None)

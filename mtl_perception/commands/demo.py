@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from mtl_perception.commands.model_arguments import (
+    add_black_hot_argument,
     add_runtime_arguments,
     add_tiles_argument,
     runtime_options,
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--model', type=Path, metavar='FILE',
                         help='model file (default: the shipped model)')
     add_tiles_argument(parser, defaults.tiles)
+    add_black_hot_argument(parser)
     parser.add_argument('--output', type=Path, default=defaults.output, metavar='DIR',
                         help='folder for the results; one that an earlier demo made is replaced '
                              '(default: %(default)s)')
@@ -45,6 +47,6 @@ def run(args: argparse.Namespace) -> None:
     """Fly, and print the report; MtlError for an invalid option, model or flight."""
     result = run_demo(DemoConfig(
         args.flight, args.topic, args.frames, args.rate, parse_size(args.size, '--size'),
-        args.model, args.tiles, args.output, runtime_options(args)))
+        args.model, args.tiles, args.black_hot, args.output, runtime_options(args)))
     print(report_table(result.report))
     print(f'in {result.output}: ' + ', '.join(path.name for path in result.made))

@@ -108,7 +108,7 @@ def _fly(nodes: NodeProcesses, flight: Flight, model: Path, spec: ModelSpec, con
         line.show('starting camera, perception and recorder')
         # The first results come within milliseconds of the first image.
         _wait_until_recorded(nodes, monitor, results)
-        nodes.start(_CAMERA, _camera_parameters(flight))
+        nodes.start(_CAMERA, _camera_parameters(flight, config))
         _watch(nodes, monitor, flight, line)
         nodes.stop(_PERCEPTION)
         nodes.stop(_RECORDER)
@@ -118,9 +118,10 @@ def _fly(nodes: NodeProcesses, flight: Flight, model: Path, spec: ModelSpec, con
                      float(status.get('mean rate [Hz]', 0)) or flight.rate or DEFAULT_RATE)
 
 
-def _camera_parameters(flight: Flight) -> dict[str, object]:
+def _camera_parameters(flight: Flight, config: DemoConfig) -> dict[str, object]:
     parameters: dict[str, object] = {
-        'source': flight.source, 'rate': flight.rate, 'loop': False, 'wait_for_subscribers': 2}
+        'source': flight.source, 'rate': flight.rate, 'loop': False, 'wait_for_subscribers': 2,
+        'black_hot': config.black_hot}
     if flight.synthetic is not None:
         _, width, height = flight.synthetic
         parameters |= {'width': width, 'height': height, 'frames': flight.frames}

@@ -268,7 +268,7 @@ def test_unnamed_class_is_omitted():
 @pytest.mark.parametrize(('image', 'what'), [
     (np.zeros((4, 4, 3), np.float32), 'float32'), (np.zeros((4, 4, 4), np.uint8), r'4, 4, 4'),
     (np.zeros((4, 4, 1), np.uint8), '4, 4, 1'), (np.zeros((0, 4, 3), np.uint8), '4x0'),
-    (np.zeros((4, 0), np.uint8), '0x4'), (np.zeros((2, 16385), np.uint8), '16385x2'),
+    (np.zeros((4, 0), np.uint8), '0x4'), (np.zeros((2, 32767), np.uint8), '32767x2'),
     (np.broadcast_to(np.uint8(0), (1 << 20, 1 << 20, 3)), '1048576x1048576'),
     (np.zeros(5, np.uint8), r'\[5\]'), (None, 'NoneType'), ([[1]], 'list')])
 def test_invalid_image_is_rejected(pipeline, image, what):

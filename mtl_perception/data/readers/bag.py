@@ -94,7 +94,7 @@ class BagSet:
         where = f'bag {frame.bag}: image {frame.stamp}'
         image_topic = self._options.image_topic
         messages = _messages(frame, {image_topic: frame.image_time, **frame.truth_times})
-        image = image_pixels(messages[image_topic], where)
+        image = image_pixels(messages[image_topic], where, self.spec.stretch)
         height, width = image.shape[:2]
         boxes = mask = None
         if self.spec.boxes is not None:

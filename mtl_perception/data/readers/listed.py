@@ -76,7 +76,7 @@ class ListedSet:
     def read(self, split: str, index: int) -> Sample:
         """Return the split's image `index` with its ground truth; DataError where it is broken."""
         entry = self._entry(split, index)
-        image = read_image(entry.image(self._image_ending))
+        image = read_image(entry.image(self._image_ending), stretch=self.spec.stretch)
         boxes, mask = self._truth(entry, image.shape[1], image.shape[0])
         return Sample(f'{self.spec.name}/{entry.stem}', image, boxes, mask)
 
