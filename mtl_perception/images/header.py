@@ -11,7 +11,12 @@ import warnings
 
 from mtl_perception.errors import DataError, one_line
 from mtl_perception.images.png import png_exif, SIGNATURE
-from mtl_perception.images.tiff import MAGIC, read_directory, TiffDirectory
+from mtl_perception.images.tiff import (
+    MAGIC,
+    read_directory,
+    TiffDirectory,
+    UnsupportedImageError,
+)
 
 MAX_PIXELS = 1 << 28
 """Maximum number of pixels of a decoded image: 805 MB in three channels."""
@@ -19,7 +24,8 @@ MAX_PIXELS = 1 << 28
 MAX_SIDE = 32766
 """Longest side of an image in pixels: OpenCV's `remap` and `warpAffine` use 16-bit coordinates."""
 
-NOT_AN_IMAGE = 'is not a JPEG, PNG, TIFF, BMP or WebP image that can be decoded, or is truncated'
+NOT_AN_IMAGE = 'is not a JPEG, PNG, TIFF, BMP or WebP image, or its header is damaged'
+DAMAGED = 'is damaged or truncated'
 
 _FORMATS = ['JPEG', 'PNG', 'BMP', 'DIB', 'WEBP']
 _EXIF_ORIENTATION = 0x0112
@@ -53,7 +59,7 @@ class Header:
 
 def read_header(file: BinaryIO, path: Path) -> Header:
     """Return the header of `file`; DataError, naming `path`, if it is invalid or too large."""
-    with decoder_errors(path):
+    with decoder_errors(path, NOT_AN_IMAGE):
         start = file.read(26)
         header = _tiff(file) if start[:4] in MAGIC else _other(file, start)
     pixels = header.width * header.height
@@ -66,8 +72,8 @@ def read_header(file: BinaryIO, path: Path) -> Header:
 
 
 @contextlib.contextmanager
-def decoder_errors(path: Path) -> Iterator[None]:
-    """Turn what decoders raise in the `with` block into a DataError that names `path`."""
+def decoder_errors(path: Path, what: str = DAMAGED) -> Iterator[None]:
+    """Turn what decoders raise in the `with` block into a DataError: path, `what` and reason."""
     import PIL.Image
     # By default, Pillow rejects images that are smaller than our limit.
     PIL.Image.MAX_IMAGE_PIXELS = MAX_PIXELS
@@ -76,13 +82,15 @@ def decoder_errors(path: Path) -> Iterator[None]:
         yield
     except DataError:
         raise
+    except UnsupportedImageError as error:
+        raise DataError(f'{path}: {error}') from None
     except PIL.UnidentifiedImageError:
-        raise DataError(f'{path}: {NOT_AN_IMAGE}') from None
+        raise DataError(f'{path}: {what}') from None
     except PIL.Image.DecompressionBombError:
         raise DataError(f'{path}: its header gives more than {MAX_PIXELS} pixels, the limit; '
                         'crop it') from None
     except Exception as error:  # on damaged data Pillow raises errors of many types
-        raise DataError(f'{path}: {NOT_AN_IMAGE}: {one_line(error)}') from None
+        raise DataError(f'{path}: {what}: {one_line(error)}') from None
 
 
 def _tiff(file: BinaryIO) -> Header:

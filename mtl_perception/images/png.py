@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+import contextlib
 import struct
 from typing import BinaryIO
 import zlib
@@ -23,10 +24,11 @@ def check_png(file: BinaryIO) -> None:
 
 
 def png_exif(file: BinaryIO) -> bytes:
-    """Return the content of the chunk eXIf, empty if there is none; ValueError if truncated."""
-    for name, length in _chunks(file):
-        if name == b'eXIf':
-            return file.read(length)
+    """Return the content of the chunk eXIf; empty if there is none, or the file is truncated."""
+    with contextlib.suppress(ValueError):
+        for name, length in _chunks(file):
+            if name == b'eXIf':
+                return file.read(length)
     return b''
 
 
@@ -46,4 +48,4 @@ def _chunks(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
         yield name, length
         if name == b'IEND':
             return
-    raise ValueError('is truncated')
+    raise ValueError('its end is missing')

@@ -10,13 +10,19 @@ from typing import Any, BinaryIO
 import cv2
 import numpy as np
 
+
+class UnsupportedImageError(ValueError):
+    """An image is valid, but of a layout that is not read."""
+
+
 MAGIC = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')
 
 _MAX_PAGES = 1000
 
 # Tags (TIFF 6.0; 42113 is GDAL's).
-_SUBFILE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC, _SAMPLES = 254, 256, 257, 258, 262, 277
-_ORIENTATION, _EXTRA, _FORMAT, _NO_DATA = 274, 338, 339, 42113
+_SUBFILE, _WIDTH, _HEIGHT, _BITS, _PHOTOMETRIC = 254, 256, 257, 258, 262
+_COMPRESSION, _SAMPLES, _PLANES = 259, 277, 284
+_ORIENTATION, _FORMAT, _NO_DATA = 274, 339, 42113
 
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB = 0, 1, 2
 _FORMATS = {1: 'unsigned integers', 2: 'signed integers', 3: 'floating point', 4: 'undefined',
@@ -38,6 +44,9 @@ class TiffDirectory:
     samples: int
     """Samples per pixel."""
     photometric: int
+    planes: int
+    """PlanarConfiguration: 1 for pixels, 2 for a plane of each channel."""
+    compression: int
     no_data: float | None
     """Value of pixels without a measurement (GDAL)."""
 
@@ -53,14 +62,16 @@ def read_directory(file: BinaryIO) -> TiffDirectory:
     directory = TiffDirectory(
         _number(first, _WIDTH, 0), _number(first, _HEIGHT, 0), _number(first, _ORIENTATION, 1),
         _number(first, _BITS, 1), _number(first, _FORMAT, _UNSIGNED), _number(first, _SAMPLES, 1),
-        _number(first, _PHOTOMETRIC, _BLACK_IS_ZERO), _no_data(first))
+        _number(first, _PHOTOMETRIC, _BLACK_IS_ZERO), _number(first, _PLANES, 1),
+        _number(first, _COMPRESSION, 1), _no_data(first))
     seen: set[int] = set()
     while following and following not in seen and len(seen) < _MAX_PAGES:
         seen.add(following)
         page, following = _load(file, following)
         if not _number(page, _SUBFILE, 0) & 0b101 and _number(page, _WIDTH, 0) >= directory.width \
                 and _number(page, _HEIGHT, 0) >= directory.height:
-            raise ValueError('has several images (pages); write each to a file of its own')
+            raise UnsupportedImageError(
+                'has several images (pages); write each to a file of its own')
     return directory
 
 
@@ -75,10 +86,11 @@ def decode_tiff(data: bytes, directory: TiffDirectory) -> tuple[np.ndarray, str]
     data = unturned(data, directory)
     if directory.bits <= 8 and directory.format in (_UNSIGNED, _UNDEFINED):
         return _few_bits(data, directory), 'rgb'
+    contiguous = directory.samples == 1 or directory.planes == 1
     grey = directory.photometric in (_WHITE_IS_ZERO, _BLACK_IS_ZERO) and directory.samples == 1
-    if directory.format not in (_UNSIGNED, _SIGNED, _FLOAT) or not (
+    if directory.format not in (_UNSIGNED, _SIGNED, _FLOAT) or not contiguous or not (
             grey or (directory.photometric == _RGB and directory.samples in (3, 4))):
-        raise ValueError(_unsupported(directory))
+        raise _unsupported(directory)
     pixels = _many_bits(data, directory)
     if directory.photometric == _WHITE_IS_ZERO:
         pixels = (np.invert(pixels) if directory.format != _FLOAT else -pixels)
@@ -95,10 +107,10 @@ def _few_bits(data: bytes, directory: TiffDirectory) -> np.ndarray:
             if image.mode in ('1', 'L', 'LA'):
                 return np.array(image.convert('L'))
             if image.mode not in ('P', 'RGB', 'RGBA', 'RGBX', 'CMYK', 'YCbCr'):
-                raise ValueError(_unsupported(directory))
+                raise _unsupported(directory)
             return np.array(image.convert('RGB'))
     except PIL.UnidentifiedImageError:
-        raise ValueError(_unsupported(directory)) from None
+        raise _unsupported(directory) from None
 
 
 def _many_bits(data: bytes, directory: TiffDirectory) -> np.ndarray:
@@ -117,20 +129,21 @@ def _many_bits(data: bytes, directory: TiffDirectory) -> np.ndarray:
         except PIL.UnidentifiedImageError:
             pass
     if pixels is None:
-        raise ValueError(f'{_unsupported(directory)}, or it is truncated')
+        raise _unsupported(directory)
     kind = {_UNSIGNED: 'u', _SIGNED: 'i', _FLOAT: 'f'}[directory.format]
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     if pixels.dtype.kind != kind or 8 * pixels.itemsize < directory.bits \
             or channels != directory.samples:
-        raise ValueError(_unsupported(directory))
+        raise _unsupported(directory)
     return pixels.astype(pixels.dtype.newbyteorder('='), copy=False)
 
 
-def _unsupported(directory: TiffDirectory) -> str:
-    return (f'{directory.samples} channels of {directory.bits} bits '
-            f'({_FORMATS.get(directory.format, f"format {directory.format}")}, photometric '
-            f'interpretation {directory.photometric}) are not supported; convert it to grey or '
-            'RGB')
+def _unsupported(directory: TiffDirectory) -> UnsupportedImageError:
+    return UnsupportedImageError(
+        f'{directory.samples} channels of {directory.bits} bits '
+        f'({_FORMATS.get(directory.format, f"format {directory.format}")}, photometric '
+        f'interpretation {directory.photometric}, compression {directory.compression}) are not '
+        f'supported{", or cut off" if directory.bits > 8 else ""}; convert it to grey or RGB')
 
 
 def _load(file: BinaryIO, at: int | None = None) -> tuple[Any, int]:
@@ -141,6 +154,8 @@ def _load(file: BinaryIO, at: int | None = None) -> tuple[Any, int]:
     directory = ImageFileDirectory_v2(file.read(16)[:_header_size(file)])
     file.seek(directory.next if at is None else at)
     directory.load(file)
+    if _WIDTH not in directory:  # a damaged one is empty
+        raise ValueError('a directory is cut off')
     return directory, directory.next
 
 

@@ -173,7 +173,7 @@ KINDS: list[tuple[str, str, Spoiler, str]] = [
      r'gone\.jpg: no such image.*train\.txt: line 1 names it'),
     ('100,000 x 100,000 header', 'voc', image(huge_png(100_000)), r'bad\.png: its header gives'),
     ('cut off image', 'voc', image(cv2.imencode('.png', plain_image())[1].tobytes()[:60]),
-     r'bad\.png: is not a JPEG, PNG'),
+     r'bad\.png: is damaged or truncated'),
     ('empty image', 'voc', image(b''), r'bad\.png: is not a JPEG, PNG'),
     ('binary labels', 'yolo', lambda folder, _: (
         folder / 'labels/bad.txt').write_bytes(b'\xff\xfe') and None, r'bad\.txt: is not UTF-8'),

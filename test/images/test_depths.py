@@ -82,10 +82,17 @@ def test_no_data_of_a_tiff_does_not_count(tmp_path):
 @pytest.mark.parametrize(('pixels', 'reason'), [
     (COUNTS.astype(np.complex64), 'complex numbers'), (COUNTS.astype(np.int64), 'int64'),
     (np.dstack([COUNTS] * 5), '5 channels of 16 bits'),
-    (np.dstack([COUNTS] * 2), '2 channels of 16 bits')])
+    (np.dstack([COUNTS] * 2), '2 channels of 16 bits'), (COUNTS.astype(np.float16), '16 bits')])
 def test_what_cannot_be_stretched_is_named(pixels, reason, tmp_path):
     path = written(tmp_path, 'odd.tif', tiff(pixels, photometric=1))
     with pytest.raises(DataError, match=rf'odd\.tif: .*{reason}.*; convert it to'):
+        read_image(path)
+
+
+def test_deep_planes_are_named(tmp_path):
+    deep = COLORS.astype(np.uint16)
+    path = written(tmp_path, 'planes.tif', tiff(deep, tags={284: ('H', 2)}))
+    with pytest.raises(DataError, match=r'planes\.tif: 3 channels of 16 bits'):
         read_image(path)
 
 
@@ -249,7 +256,7 @@ def test_jpeg_with_zeros_inside_is_named(options, tmp_path):
     for share in (0.3, 0.5, 0.8):
         at = round(len(data) * share)
         path = written(tmp_path, 'zeros.jpg', data[:at] + bytes(400) + data[at + 400:])
-        with pytest.raises(DataError, match=r'zeros\.jpg: is not a JPEG'):
+        with pytest.raises(DataError, match=r'zeros\.jpg: is damaged or truncated: '):
             read_image(path)
 
 

@@ -276,6 +276,20 @@ def test_invalid_image_is_rejected(pipeline, image, what):
         pipeline.run(image)
 
 
+@pytest.mark.parametrize('tiles', ['off', 'auto'])
+@pytest.mark.parametrize('shape', [(40, 17000, 3), (32766, 30)])
+def test_longest_image_on_disk_is_processed(paint_model, tiles, shape):
+    image = np.full(shape, 16, np.uint8)
+    pipeline = Pipeline(paint_model(size=(160, 128)), PipelineOptions(tiles=tiles))
+    if len(shape) == 3:
+        image[8:32, 16000:16080, 0] = 255
+    result = pipeline.run(image)
+    assert result.label_map.shape == shape[:2] and (result.label_map[-1] == 3).all()
+    if len(shape) == 3 and tiles == 'auto':
+        x0, _, x1, _ = result.detections.boxes[0]
+        assert abs(x0 - 16000) < 3 and abs(x1 - 16080) < 3
+
+
 def test_unknown_channel_order_is_rejected(pipeline):
     with pytest.raises(ConfigError, match='xyz'):
         pipeline.run(_image(10, 10), 'xyz')
