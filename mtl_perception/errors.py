@@ -3,12 +3,19 @@ Errors that a user can fix.
 
 They are raised where the cause is known, describe it in one line (path, value, remedy) and reach
 the user as that line: from a command with exit code 1, from the node as a log line. Any other
-exception is a defect of this package and keeps its traceback.
+exception is a defect of this package and keeps its traceback: in a file that `mtl` names, from the
+node on stderr.
 """
+
+from mtl_perception.credentials import hide_credentials
 
 
 class MtlError(Exception):
-    """Base class of all errors of this package that its user can fix."""
+    """Base class of all errors of this package that its user can fix; without credentials."""
+
+    def __init__(self, text: str = '') -> None:
+        """Store the message, without users and passwords of URLs."""
+        super().__init__(hide_credentials(text))
 
 
 class ModelError(MtlError):
@@ -38,6 +45,10 @@ class ConfigError(MtlError):
 
 
 def one_line(error: BaseException, most: int = 300) -> str:
-    """Return the error's text, or its type if it has none, as one line of at most `most`."""
-    text = ' '.join(str(error).split()) or type(error).__name__
+    """
+    Return the error's text, or its type if it has none, as one line of at most `most`.
+
+    Users and passwords of URLs are hidden.
+    """
+    text = hide_credentials(' '.join(str(error).split())) or type(error).__name__
     return text if len(text) <= most else text[:most - 3] + '...'

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+import os
 from pathlib import Path
-import secrets
-import shutil
 
 from mtl_perception.errors import DataError
 
@@ -31,34 +32,44 @@ def read_text(path: Path, limit: int = MAX_TEXT_BYTES) -> str:
         raise DataError(f'{path}: is not UTF-8 text') from None
 
 
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """
+    Yield the path of a temporary file, which replaces `path` when the block has succeeded.
+
+    It lies beside the file and has its suffix. When the block fails or is interrupted, it is
+    removed and `path` stays as it was. A link's target is replaced, not the link; what is no
+    regular file, such as a pipe or /dev/stdout, is written directly. Raises DataError for an
+    OSError in the block, such as a full disk.
+    """
+    try:
+        if path.exists() and not path.is_file():
+            yield path
+            return
+        target = Path(os.path.realpath(path))
+        temporary = target.with_name(f'.{target.stem[:100]}.{os.getpid()}{target.suffix}')
+        try:
+            yield temporary
+            temporary.replace(target)
+        finally:
+            temporary.unlink(missing_ok=True)
+    except OSError as error:
+        raise DataError(f'{path}: cannot be written: {error.strerror or error}') from None
+
+
+def write_bytes(path: Path, data: bytes | memoryview) -> None:
+    """Write `data` to `path` atomically; DataError if that fails."""
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)
+
+
 def write_text(path: Path, text: str) -> None:
     """
-    Write `text` to `path` as UTF-8, as `write_bytes` does.
+    Write `text` to `path` as UTF-8, atomically; DataError if that fails.
 
-    What stands for a byte of a file name that is not UTF-8 is written as an escape.
+    Parts of file names that are not UTF-8 are written as escape sequences.
     """
     write_bytes(path, text.encode('utf-8', 'backslashreplace'))
-
-
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, completely or not at all; DataError if that fails."""
-    try:
-        # Not over a device such as /dev/stdout, nor over a link.
-        path = path.resolve() if path.is_symlink() else path
-        if path.exists() and not path.is_file():
-            path.write_bytes(data)
-            return
-        part = path.with_name(f'.{secrets.token_hex(8)}.part')
-        try:
-            part.write_bytes(data)
-            if path.exists():
-                shutil.copymode(path, part)
-            part.replace(path)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise DataError(f'{path}: cannot be written: {error.strerror}') from None
 
 
 def readable(name: str) -> str:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator, Sequence
 import contextlib
+import errno
 from importlib import import_module
+import io
 import os
 import signal
 import sys
 import threading
+from typing import NoReturn
 
 from mtl_perception import __version__
-from mtl_perception.errors import MtlError
+from mtl_perception.crash_report import write_crash_report
+from mtl_perception.credentials import hide_credentials
+from mtl_perception.errors import MtlError, one_line
 from mtl_perception.extras import missing_package
 from mtl_perception.unused_modules import leave_out_unused
 
@@ -39,12 +44,49 @@ COMMANDS = {
 }
 """Subcommand -> its module, which has `add_arguments(parser)` and `run(args)`, and its help."""
 
+_OF_THE_SYSTEM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM,
+                  errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENODEV)
+"""Errors of the machine, not of the program."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose error messages hide users and passwords of URLs."""
+
+    def error(self, message: str) -> NoReturn:
+        super().error(hide_credentials(message))
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return its exit code (1: an error in one line, 130: Ctrl-C)."""
+    """
+    Run the command line; return its exit code.
+
+    0: success; 1: an error that the user can fix, in one line; 2: invalid arguments; 70
+    (EX_SOFTWARE of sysexits.h): a defect, in one line that names a file with the traceback; 130:
+    Ctrl-C; 141: the reader of the output has gone.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
+    # Names of files need not be UTF-8.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors='backslashreplace')
+    try:
+        try:
+            return _run(arguments)
+        finally:
+            # Not at the end of the process, where Python prints what fails.
+            sys.stdout.flush()
+    except BrokenPipeError:  # such as `mtl runtimes | head`
+        _discard_output()
+        return 128 + signal.SIGPIPE
+    except OSError as error:  # such as a full disk that the output goes to
+        _discard_output()
+        return _report(error, arguments)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """Run the command; return the exit code. OSError only from writing the output."""
     leave_out_unused()
-    parser = argparse.ArgumentParser(prog='mtl', description=__doc__)
+    parser = _Parser(prog='mtl', description=__doc__)
     parser.add_argument('--version', action='version', version=f'mtl_perception {__version__}')
     subparsers = parser.add_subparsers(dest='command', required=True)
     interrupted: list[int] = []
@@ -64,20 +106,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f'mtl: error: {error}', file=sys.stderr)
         return 1
     except BrokenPipeError:
-        # Such as `mtl runtimes | head`. Flushing the rest would fail as well.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        raise
     except (Exception, KeyboardInterrupt) as error:
         # During the import of a C module, KeyboardInterrupt becomes an ImportError.
         if interrupted or isinstance(error, KeyboardInterrupt):
             print('mtl: interrupted', file=sys.stderr)
             return 130
-        missing = missing_package(error) if isinstance(error, ImportError) else None
-        if missing is None:
-            raise
+        return _report(error, arguments)
+    return 0
+
+
+def _report(error: Exception, arguments: Sequence[str]) -> int:
+    """Print one line about an error that is no MtlError, and return the exit code."""
+    missing = missing_package(error) if isinstance(error, ImportError) else None
+    if missing is not None:
         print(f'mtl: error: {missing}', file=sys.stderr)
         return 1
-    return 0
+    if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
+        # What the output goes to has no name here.
+        name = hide_credentials(os.fsdecode(error.filename)) if isinstance(
+            error.filename, str | bytes) else 'output'
+        print(f'mtl: error: {name}: {error.strerror}', file=sys.stderr)
+        return 1
+    if isinstance(error, MemoryError):
+        print(f'mtl: error: out of memory: {one_line(error)}', file=sys.stderr)
+        return 1
+    path = write_crash_report(error, arguments)
+    where = f'the traceback is in {path}' if path else 'its traceback could not be written'
+    print(f'mtl: internal error: {type(error).__name__}: {one_line(error)}; {where}',
+          file=sys.stderr)
+    return os.EX_SOFTWARE
+
+
+def _discard_output() -> None:
+    """Send what stdout still holds nowhere: at the end, Python would fail to flush it again."""
+    with contextlib.suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextlib.contextmanager

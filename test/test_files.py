@@ -1,5 +1,7 @@
 import os
 from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 
@@ -9,7 +11,7 @@ from mtl_perception.files import (
     read_bytes,
     read_text,
     readable,
-    write_bytes,
+    replacing,
     write_text,
 )
 
@@ -48,37 +50,50 @@ def test_folder_is_created_with_parents(tmp_path: Path) -> None:
         make_folder(tmp_path / 'a' / 'b' / 'c.txt' / 'd')
 
 
-def test_file_is_written_completely_or_not_at_all(tmp_path: Path, monkeypatch) -> None:
+def full_disk(tmp_path: Path) -> str:
+    """Return a script that writes to a disk that takes 100 bytes of a file."""
+    return f"""
+import pathlib, resource
+from mtl_perception.files import write_bytes
+resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))
+write_bytes(pathlib.Path({str(tmp_path / 'a.txt')!r}), bytes(5000))
+"""
+
+
+def test_full_disk_leaves_the_file_of_before(tmp_path: Path) -> None:
     path = tmp_path / 'a.txt'
-    write_text(path, 'old')
-    path.chmod(0o640)
-
-    def fail(part: Path, data: bytes) -> None:
-        with part.open('wb') as file:
-            file.write(data[:2])
-        raise OSError(28, 'No space left on device')
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, 'write_bytes', fail)
-        with pytest.raises(DataError, match=r'a\.txt: cannot be written: No space left'):
-            write_bytes(path, b'newer')
-    assert [item.read_text() for item in tmp_path.iterdir()] == ['old']
-    write_bytes(path, b'newer')
-    assert path.read_text() == 'newer' and path.stat().st_mode & 0o777 == 0o640
+    write_text(path, 'before')
+    done = subprocess.run([sys.executable, '-c', full_disk(tmp_path)], capture_output=True,
+                          text=True, timeout=60)
+    assert f'DataError: {path}: cannot be written: File too large' in done.stderr
+    assert path.read_text() == 'before' and list(tmp_path.iterdir()) == [path]
 
 
-def test_links_and_pipes_are_written_through(tmp_path: Path) -> None:
-    target, link = tmp_path / 'target', tmp_path / 'link'
-    target.write_text('old')
-    link.symlink_to(target)
-    write_text(link, 'new')
-    assert link.is_symlink() and target.read_text() == 'new'
+def test_interrupted_writing_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt), replacing(tmp_path / 'a.onnx') as temporary:
+        assert temporary.parent == tmp_path and temporary.suffix == '.onnx'
+        temporary.write_bytes(b'half')
+        raise KeyboardInterrupt
+    assert not list(tmp_path.iterdir())
+
+
+def test_target_of_a_link_is_replaced(tmp_path: Path) -> None:
+    write_text(tmp_path / 'target.txt', 'before')
+    (tmp_path / 'link.txt').symlink_to('target.txt')
+    write_text(tmp_path / 'link.txt', 'after')
+    assert (tmp_path / 'link.txt').is_symlink()
+    assert (tmp_path / 'target.txt').read_text() == 'after'
+
+
+def test_device_and_folder_are_not_replaced(tmp_path: Path) -> None:
     write_text(Path('/dev/null'), 'x')
     assert Path('/dev/null').is_char_device()
+    with pytest.raises(DataError, match='cannot be written: Is a directory'):
+        write_text(tmp_path, 'x')
+    with pytest.raises(DataError, match='/dev/full: cannot be written: No space left on device'):
+        write_text(Path('/dev/full'), 'x')
 
 
-def test_names_that_are_not_utf8_become_readable(tmp_path: Path) -> None:
-    name = os.fsdecode(b'caf\xe9.jpg')
-    assert readable(name) == 'caf\\xe9.jpg' and readable('gr\u00fcn') == 'gr\u00fcn'
-    write_text(tmp_path / 'a.txt', name)
-    assert read_text(tmp_path / 'a.txt') == 'caf\\udce9.jpg'
+def test_names_that_are_not_utf8_become_readable() -> None:
+    assert readable(os.fsdecode(b'caf\xe9.jpg')) == 'caf\\xe9.jpg'
+    assert readable('gr\u00fcn') == 'gr\u00fcn'

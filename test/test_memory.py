@@ -31,6 +31,7 @@ def faults(setting: str, mib: int) -> int:
     return int(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='a matter of glibc')
 def test_freed_blocks_are_reused_without_page_faults():
     pages = 4 * 64 * 256

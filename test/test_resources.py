@@ -41,7 +41,7 @@ def install(prefix, modules):
     """Create an installation of the leaves of the package, with a model and a config."""
     package = modules / PACKAGE
     package.mkdir(parents=True)
-    for name in ('__init__.py', 'errors.py', 'resources.py'):
+    for name in ('__init__.py', 'credentials.py', 'errors.py', 'resources.py'):
         shutil.copy(ROOT / PACKAGE / name, package)
     share = prefix / 'share' / PACKAGE
     for folder, name in (('models', 'some.onnx'), ('config', 'some.yaml')):

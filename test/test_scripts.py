@@ -51,6 +51,7 @@ def command(request, built_scripts) -> list[str]:
     return [str(built_scripts / request.param), *arguments]
 
 
+@pytest.mark.slow
 def test_early_interrupt_leaves_no_traceback(command, tmp_path):
     environment = {**os.environ, 'PYTHONPATH': str(ROOT), 'ROS_LOG_DIR': str(tmp_path)}
     for delay in DELAYS:

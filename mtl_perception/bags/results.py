@@ -57,8 +57,7 @@ class RecordedFrame:
     """Seconds from the stamp until the last result was recorded; None if dropped."""
 
 
-def read_frames(path: Path, topics: ResultTopics,
-                black_hot: bool = False) -> Iterator[RecordedFrame]:
+def read_frames(path: Path, topics: ResultTopics) -> Iterator[RecordedFrame]:
     """
     Yield all images with the results of their stamps, in the order of recording.
 
@@ -92,7 +91,7 @@ def read_frames(path: Path, topics: ResultTopics,
                 if (other := message_stamp(message)) == stamp or other in expected:
                     found.setdefault(other, {})[connection.topic] = _Result(time, message)
             yield _frame(path, topics, stamp, image, found.pop(stamp, {}), partial(
-                stretch.frame, stamp=stamp, black_hot=black_hot))
+                stretch.frame, stamp=stamp))
 
 
 def count_messages(path: Path) -> dict[str, int]:

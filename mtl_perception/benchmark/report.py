@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_perception.benchmark import figure
-from mtl_perception.errors import DataError
+from mtl_perception.files import make_folder, write_bytes, write_text
 from mtl_perception.inference.runtime import not_installed
 
 PAGE, FIGURE = 'benchmark.html', 'benchmark.png'
@@ -38,12 +38,9 @@ def write_report(result: Mapping[str, Any], folder: Path) -> list[Path]:
     except ModuleNotFoundError as error:
         raise not_installed(error) from None
     paths = [folder / PAGE, folder / FIGURE]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        paths[0].write_text(page, encoding='utf-8')
-        paths[1].write_bytes(png)
-    except OSError as error:
-        raise DataError(f'{folder}: the report cannot be written there ({error})') from None
+    make_folder(folder)
+    write_text(paths[0], page)
+    write_bytes(paths[1], png)
     return paths
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ from mtl_perception.benchmark.subjects import (
     SEQUENTIAL,
     Subject,
 )
-from mtl_perception.errors import DataError
+from mtl_perception.files import write_text
 
 FORMAT = 1
 """Version of the JSON."""
@@ -136,12 +135,4 @@ def by_what(samples: Sequence[Samples]) -> dict[str, Samples]:
 
 def write_json(values: Values, path: Path) -> None:
     """Write JSON to the file atomically; DataError if that fails."""
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        try:
-            temporary.write_text(json.dumps(values, indent=2, allow_nan=False) + '\n', 'utf-8')
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise DataError(f'{path}: cannot be written: {error.strerror}') from None
+    write_text(path, json.dumps(values, indent=2, allow_nan=False) + '\n')

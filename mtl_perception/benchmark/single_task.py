@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mtl_perception.errors import DataError, ModelError
+from mtl_perception.errors import ModelError
+from mtl_perception.files import write_bytes
 from mtl_perception.graph_contract import output_names
 from mtl_perception.inference.onnx_file import read_onnx_header
 from mtl_perception.inference.onnx_part import OnnxParts
@@ -38,15 +39,12 @@ def write_single_task(model: Path, task: str, folder: Path) -> Path:
     not a model or has no such task, DataError if the file cannot be written.
     """
     path = folder / f'{model.stem}_{task}{model.suffix}'
-    try:
-        if model.suffix == '.onnx':
-            spec = _only(model, read_onnx_header(model).spec, task)
-            path.write_bytes(_onnx(model, spec))
-            read_onnx_header(path)
-        else:
-            _write_checkpoint(model, task, path)
-    except OSError as error:
-        raise DataError(f'{path}: cannot be written: {error.strerror}') from None
+    if model.suffix == '.onnx':
+        spec = _only(model, read_onnx_header(model).spec, task)
+        write_bytes(path, _onnx(model, spec))
+        read_onnx_header(path)
+    else:
+        _write_checkpoint(model, task, path)
     return path
 
 

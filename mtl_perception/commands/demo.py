@@ -14,6 +14,7 @@ from mtl_perception.commands.model_arguments import (
 from mtl_perception.demo.config import DEFAULT_RATE, DemoConfig
 from mtl_perception.demo.report import report_table
 from mtl_perception.demo.run import run_demo
+from mtl_perception.errors import DataError
 from mtl_perception.image_size import parse_size
 
 
@@ -44,9 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Fly, and print the report; MtlError for an invalid option, model or flight."""
+    """Fly, and print the report; MtlError for an invalid option, model or flight, or its end."""
     result = run_demo(DemoConfig(
         args.flight, args.topic, args.frames, args.rate, parse_size(args.size, '--size'),
         args.model, args.tiles, args.black_hot, args.output, runtime_options(args)))
     print(report_table(result.report))
     print(f'in {result.output}: ' + ', '.join(path.name for path in result.made))
+    if result.problem:
+        raise DataError(result.problem)

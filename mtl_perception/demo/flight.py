@@ -16,7 +16,8 @@ from mtl_perception.demo.config import DEFAULT_RATE, DemoConfig
 from mtl_perception.demo.report import FrameTruth
 from mtl_perception.demo.status_line import StatusLine
 from mtl_perception.errors import ConfigError, DataError
-from mtl_perception.files import write_bytes
+from mtl_perception.files import readable, write_bytes
+from mtl_perception.images.containers import read_container
 from mtl_perception.images.inputs import open_images
 
 _MARKER = '.made_by_mtl_demo'
@@ -36,6 +37,8 @@ class Flight:
     """Most images."""
     synthetic: tuple[int, int, int] | None = None
     """Seed, width and height of a synthetic flight."""
+    problem: str = ''
+    """Why images at its end are missing; empty if none are known to be."""
 
     def rendered(self) -> SyntheticFlight | None:
         """Return the synthetic flight, with its ground truth; None for other sources."""
@@ -53,6 +56,10 @@ def open_flight(config: DemoConfig, output: Path, undo: contextlib.ExitStack) ->
     DataError, before anything is written, for a flight that does not exist.
     """
     text = config.flight
+    for option, value in (('--flight', text), ('--output', str(output))):
+        if readable(value) != value:
+            raise ConfigError(f'{option} {readable(value)} is not UTF-8, as the parameters of '
+                              'nodes must be; rename it')
     if text.startswith('synthetic:'):
         seed = text.partition(':')[2]
         if not seed.isdecimal():
@@ -69,9 +76,11 @@ def open_flight(config: DemoConfig, output: Path, undo: contextlib.ExitStack) ->
     if not is_bag(path):
         # The number of images of a folder is known, of a video it is not.
         count = open_images(path).count if path.is_dir() else None
+        problem = '' if path.is_dir() else read_container(path).problem
         prepare_output(output)
         return Flight(str(path), str(path), config.rate,
-                      min(config.frames, count or config.frames))
+                      min(config.frames, count or config.frames),
+                      problem=f'{path}: {problem}' if problem else '')
     topic = image_topic(path, config.topic)
     prepare_output(output)
     folder = output / 'frames'

@@ -33,6 +33,7 @@ from mtl_perception.demo.processes import NodeProcesses
 from mtl_perception.demo.report import FlightReport, TruthScorer
 from mtl_perception.demo.status_line import StatusLine
 from mtl_perception.errors import MtlError
+from mtl_perception.files import write_text
 from mtl_perception.inference.pipeline import PipelineOptions
 from mtl_perception.inference.registry import open_runtime
 from mtl_perception.resources import model_path
@@ -61,6 +62,8 @@ class DemoResult:
     output: Path
     made: tuple[Path, ...]
     """Files and folders in `output`."""
+    problem: str = ''
+    """Why images at the end of the flight are missing; empty if none are known to be."""
 
 
 @dataclass(frozen=True)
@@ -183,8 +186,8 @@ def _report(flight: Flight, model: Path, spec: ModelSpec, sent: _Sent, output: P
             line.show(f'drawing: {number + 1}/{count} frames')
     path = output / 'report.json'
     numbers = report.to_dict(sent.images, last_diagnostics(bag, _TOPICS, _PERCEPTION))
-    path.write_text(json.dumps(numbers, indent=2) + '\n', encoding='utf-8')
-    return DemoResult(numbers, output, (bag, *images.close(), path))
+    write_text(path, json.dumps(numbers, indent=2) + '\n')
+    return DemoResult(numbers, output, (bag, *images.close(), path), flight.problem)
 
 
 @contextlib.contextmanager

@@ -35,6 +35,12 @@ class Container:
     missing: int
     """Number of bytes that are missing at the end; 0 if none, or if that is not known."""
 
+    @property
+    def problem(self) -> str:
+        """What is wrong with the file; empty where nothing is known to be."""
+        return (f'it is cut off, {self.missing} bytes at its end are missing' if self.missing
+                else '')
+
 
 def read_container(path: Path) -> Container:
     """

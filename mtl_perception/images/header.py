@@ -104,6 +104,8 @@ def _other(file: BinaryIO, start: bytes) -> Header:
     file.seek(0)
     image = PIL.Image.open(file, formats=_FORMATS)
     width, height = image.size
+    if image.format in ('PNG', 'WEBP') and getattr(image, 'n_frames', 1) > 1:
+        raise UnsupportedImageError('is an animation; write each image to a file of its own')
     if start.startswith(SIGNATURE):
         # Pillow would decode the image to find what may follow the pixels.
         orientation = _exif_orientation(png_exif(file))

@@ -74,6 +74,15 @@ def find_image(base: Path, where: str) -> Path:
     raise DataError(f'{base}.jpg: no such image, nor .png; {where} names it')
 
 
+def in_any_case(path: Path) -> Path:
+    """Return `path`; where it does not exist, the file whose suffix alone has another case."""
+    if not path.exists() and path.parent.is_dir():
+        for other in sorted(path.parent.iterdir()):
+            if other.stem == path.stem and other.suffix.lower() == path.suffix.lower():
+                return other
+    return path
+
+
 def spread(count: int, most: int | None) -> Sequence[int]:
     """
     Return at most `most` of `count` indices in order, evenly spread; None: all of them.

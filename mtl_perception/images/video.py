@@ -45,7 +45,7 @@ class Video:
         good, self._first = self._capture.read()
         if not good:
             raise DataError(f'{path}: not a video that this OpenCV can decode, or an empty one'
-                            + (f': {self._lacking()}' if self._container.missing else ''))
+                            + ': ' * bool(self._container.problem) + self._container.problem)
 
     def frames(self, black_hot: bool = False) -> Iterator[np.ndarray]:
         """
@@ -66,16 +66,14 @@ class Video:
                 good, frame = self._capture.read()
         finally:
             self._capture.release()
-        if self._container.missing:
-            raise DataError(f'{self._path}: ends after {number} frames: {self._lacking()}')
+        if self._container.problem:
+            raise DataError(
+                f'{self._path}: ends after {number} frames: {self._container.problem}')
         share = _SHARES.get(self._container.kind)
         if share and self.count and self.rate and number < share * self.count \
                 and time < share * self.count / self.rate - 1 / self.rate:
             raise DataError(f'{self._path}: ends after {number} of {self.count} frames: it is '
                             'damaged')
-
-    def _lacking(self) -> str:
-        return f'it is cut off, {self._container.missing} bytes at its end are missing'
 
 
 def _open(path: Path) -> cv2.VideoCapture:

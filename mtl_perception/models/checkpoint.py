@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import torch
 from torch import nn, Tensor
 
 from mtl_perception.errors import ModelError, MtlError
+from mtl_perception.files import make_folder, replacing
 from mtl_perception.models.network import build_model
 from mtl_perception.spec import METADATA_KEY, ModelSpec
 
@@ -16,14 +16,10 @@ MAX_BYTES = 4 << 30
 
 
 def save_atomically(content: dict, path: Path) -> None:
-    """Write `content` to `path` atomically with torch.save."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        torch.save(content, temporary)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    """Write `content` to `path` atomically with torch.save; DataError if that fails."""
+    make_folder(path.parent)
+    with replacing(path) as temporary, temporary.open('wb') as file:
+        torch.save(content, file)
 
 
 def save_checkpoint(network: nn.Module, spec: ModelSpec, path: Path) -> None:

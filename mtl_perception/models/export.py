@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 import logging
-import os
 from pathlib import Path
 import warnings
 
@@ -20,6 +19,7 @@ import torch
 from torch import nn
 
 from mtl_perception.errors import ModelError
+from mtl_perception.files import make_folder, replacing
 from mtl_perception.graph_contract import INPUT, output_names
 from mtl_perception.models.graph import DeployableGraph
 from mtl_perception.models.onnx_graph import fold, forget_sources, name_parts
@@ -92,9 +92,8 @@ def export_onnx(network: nn.Module, spec: ModelSpec, path: Path,
     """
     graph = DeployableGraph(network, spec).eval().cpu()
     pair = torch.from_numpy(np.repeat(images[0][None], 2, axis=0))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f'.{path.stem}.{os.getpid()}.onnx')
-    try:
+    make_folder(path.parent)
+    with replacing(path) as temporary:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter('ignore')
             # Its warnings are about operators of packages that this graph does not use.
@@ -121,9 +120,6 @@ def export_onnx(network: nn.Module, spec: ModelSpec, path: Path,
                 f'{path}: not written, since ONNX Runtime and torch differ too much: boxes '
                 f'{difference.box:.3f} px, scores {difference.score:.2g}, equal labels '
                 f'{difference.equal_labels:.5f}')
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return difference
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-import os
 from pathlib import Path
 from typing import Protocol
 
@@ -13,7 +12,8 @@ import onnx
 
 from mtl_perception import __version__
 from mtl_perception.data.manifest import load_manifest
-from mtl_perception.errors import ConfigError, DataError, ModelError, one_line
+from mtl_perception.errors import ConfigError, ModelError, one_line
+from mtl_perception.files import make_folder, replacing
 from mtl_perception.images.listing import spread
 from mtl_perception.inference.model_file import check_model_file
 from mtl_perception.inference.onnx_file import read_onnx_header
@@ -176,13 +176,7 @@ def _write(model: onnx.ModelProto, spec: ModelSpec, path: Path) -> None:
     """Write `model` to `path` atomically; DataError if it cannot be written."""
     onnx.helper.set_model_props(model, {METADATA_KEY: spec.to_json()})
     onnx.checker.check_model(model, full_check=True)
-    temporary = path.with_name(f'.{path.stem}.{os.getpid()}.onnx')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
+    with replacing(path) as temporary:
         onnx.save(model, temporary)
         read_onnx_header(temporary)
-        temporary.replace(path)
-    except OSError as error:
-        raise DataError(f'{path}: cannot be written: {error.strerror}') from None
-    finally:
-        temporary.unlink(missing_ok=True)

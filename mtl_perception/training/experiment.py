@@ -16,6 +16,7 @@ import sys
 from typing import Any
 
 from mtl_perception.errors import ModelError
+from mtl_perception.files import write_text
 from mtl_perception.models.checkpoint import read_checkpoint
 from mtl_perception.training.config import MODEL_FILE, Report, STATE_FILE, STOPPED
 from mtl_perception.training.experiment_file import Experiment, load_experiment, Network
@@ -84,7 +85,7 @@ def run_experiment(config: ExperimentConfig, announce: Report = lambda text: Non
             seed: (runner.evaluation(task, seed), runner.compared(task, seed))
             for seed in runner.experiment.seeds() if runner.compared(task, seed)})]
     text = format_table(scores)
-    (config.output / TABLE_FILE).write_text(text, 'utf-8')
+    write_text(config.output / TABLE_FILE, text)
     return ExperimentResult(text, config.output / TABLE_FILE)
 
 

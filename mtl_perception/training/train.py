@@ -15,6 +15,7 @@ from mtl_perception.data.manifest import load_manifest
 from mtl_perception.data.set_spec import Manifest
 from mtl_perception.data.training_set import TrainingSamples
 from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.files import make_folder
 from mtl_perception.memory import keep_freed_memory
 from mtl_perception.models.backbones import load_backbone_weights
 from mtl_perception.models.checkpoint import read_checkpoint, save_checkpoint
@@ -70,7 +71,7 @@ def train(config: TrainConfig, announce: Report = _silent, warn: Report = _silen
                           'another --output begins a new one')
     if config.resume and not state_path.exists():
         raise ConfigError(f'{state_path}: there is no run to resume')
-    config.output.mkdir(parents=True, exist_ok=True)
+    make_folder(config.output)
 
     keep_freed_memory(everything=True)
     with launched(config.device, config.training.precision) as fabric:

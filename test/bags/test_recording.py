@@ -43,6 +43,7 @@ def test_queued_messages_are_written_at_close(record, strings, tmp_path):
     assert not warnings and not recording.stopped
 
 
+@pytest.mark.slow
 def test_message_is_readable_after_a_second(record, strings, tmp_path):
     recording, *_ = record(free=0)
     recording.put(Source(strings.topic('/one')), 1, strings.data('x'))
@@ -67,6 +68,7 @@ def test_messages_beyond_queue_are_dropped_and_counted(record, strings, monkeypa
     assert len(warnings) == 1 and f'/large {source.dropped}' in warnings[0]
 
 
+@pytest.mark.slow
 def test_recording_stops_at_free_space_limit_with_complete_bag(record, strings, tmp_path,
                                                                monkeypatch):
     recording, _, warnings = record(free=1_000_000_000)
@@ -89,6 +91,7 @@ def test_recording_stops_at_free_space_limit_with_complete_bag(record, strings, 
     assert len(warnings) == 1 and 'recording stopped' in warnings[0]
 
 
+@pytest.mark.slow
 def test_disk_failure_ends_recording_only(record, strings, tmp_path, monkeypatch):
     recording, bag, warnings = record(free=0)
     source = Source(strings.topic('/one'))

@@ -4,6 +4,7 @@ import sys
 import time
 
 import numpy as np
+import pytest
 
 from mtl_perception.benchmark import machine
 
@@ -23,6 +24,7 @@ def test_machine_is_described() -> None:
     assert found['flags'] == sorted(set(found['flags']))
 
 
+@pytest.mark.slow
 def test_load_of_other_processes_is_separated_from_own() -> None:
     with subprocess.Popen([sys.executable, '-c', BURN]) as process:
         try:

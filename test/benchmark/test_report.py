@@ -56,6 +56,7 @@ def test_headline_is_supported_by_interval(result):
     assert 'faster' not in figure.headline(result)
 
 
+@pytest.mark.slow
 @drawn
 def test_ratios_are_paired_by_round_if_available(result):
     from matplotlib.figure import Figure
@@ -76,6 +77,7 @@ def test_peers_follow_fastest_runtime(result):
     assert figure.peer_rows(result) == []
 
 
+@pytest.mark.slow
 @drawn
 def test_page_and_figure_are_written(result, tmp_path):
     folder = tmp_path / 'new' / 'report'
@@ -106,6 +108,7 @@ def test_bar_length_follows_time(result):
     assert '63.0 ms' in texts
 
 
+@pytest.mark.slow
 @drawn
 def test_unmeasured_parts_are_omitted_with_note(result):
     bare = deepcopy(result)
@@ -124,6 +127,7 @@ def test_unmeasured_parts_are_omitted_with_note(result):
     assert figure.overview_png(bare).startswith(b'\x89PNG')
 
 
+@pytest.mark.slow
 @drawn
 def test_hostile_names_are_escaped(result):
     bad = '<script>$\\frac{x$ &amp;'
@@ -137,11 +141,13 @@ def test_hostile_names_are_escaped(result):
     assert figure.overview_png(result).startswith(b'\x89PNG')
 
 
+@pytest.mark.slow
 @drawn
 def test_page_is_deterministic(result):
     assert report_page(result) == report_page(deepcopy(result))
 
 
+@pytest.mark.slow
 @drawn
 def test_invalid_output_folder_is_reported(result, tmp_path):
     (tmp_path / 'file').touch()

@@ -28,6 +28,7 @@ def subjects(paint_model) -> list[Subject]:
             Subject(PARALLEL, PARALLEL, (detection, segmentation), parallel=True)]
 
 
+@pytest.mark.slow
 def test_every_round_runs_all_subjects(subjects, frames) -> None:
     made = []
     with Group() as group:
@@ -44,6 +45,7 @@ def test_every_round_runs_all_subjects(subjects, frames) -> None:
     assert len(group.samples[SEQUENTIAL].peak_bytes) == 1
 
 
+@pytest.mark.slow
 def test_two_at_once_take_at_least_the_slower_time(subjects, frames) -> None:
     with Group() as group:
         for subject in subjects[1:]:

@@ -46,6 +46,7 @@ def test_times_use_clock_of_parent_process(paint_model, frames) -> None:
         assert begun < turn.begins[0] < turn.ends[0] < time.monotonic()
 
 
+@pytest.mark.slow
 def test_two_networks_in_one_process_take_sum_of_times(paint_model, frames) -> None:
     pair = [network(paint_model(segmentation=False)), network(paint_model(detection=False))]
     with WorkerProcess() as both, WorkerProcess() as first, WorkerProcess() as second:
@@ -68,6 +69,7 @@ def test_bare_loop_processes_frames(paint_model, frames) -> None:
     assert (turn.stages['network'] > 0).all() and not turn.stages['postprocess'].any()
 
 
+@pytest.mark.slow
 def test_idle_worker_uses_no_cpu(paint_model, frames) -> None:
     with WorkerProcess() as worker:
         worker.load([network(paint_model(), threads=2)], frames)

@@ -26,6 +26,7 @@ def run(paint_model, tmp_path, capfd):
     return run
 
 
+@pytest.mark.slow
 def test_an_engine_for_each_capability_is_written_once(run, tmp_path):
     code, output, error = run('-o', tmp_path, *CAPABILITY, '12.0', '8.6')
     assert code == 0 and len(output) == 2 and len(error) == 4

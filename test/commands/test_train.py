@@ -96,6 +96,7 @@ def test_every_option_reaches_the_configuration():
     assert config_of('--weights', 'DEFAULT').weights == 'DEFAULT'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('more, message', [
     (['--patience', '2'], 'evaluate_every'),
     (['--from', 'nowhere.pt'], 'nowhere.pt'),

@@ -25,6 +25,7 @@ def same(a: SyntheticFrame, b: SyntheticFrame) -> bool:
                for name in ('image', 'boxes', 'classes', 'mask'))
 
 
+@pytest.mark.slow
 def test_frame_has_the_promised_shapes(flight):
     frame = flight[7]
     assert frame.image.shape == (240, 320, 3) and frame.image.dtype == np.uint8
@@ -35,6 +36,7 @@ def test_frame_has_the_promised_shapes(flight):
     assert set(frame.classes.tolist()) <= set(range(len(BOX_NAMES)))
 
 
+@pytest.mark.slow
 def test_same_seed_gives_same_bytes_in_any_order(flight):
     again = SyntheticFlight(SEED, 320, 240, frames=60)
     backwards = {index: again[index] for index in (41, 20, 3)}
@@ -81,6 +83,7 @@ def test_boxes_are_inside_and_tight_around_vehicle_pixels(flight):
     assert alone > 50
 
 
+@pytest.mark.slow
 def test_vehicle_pixels_outside_all_boxes_are_slivers():
     # Only what is less than 30 % visible may have pixels and no box.
     flight = SyntheticFlight(SEED, 640, 480, frames=40)
@@ -103,6 +106,7 @@ def test_a_moving_camera_loses_no_parked_car_and_invents_none(flight):
     assert max(counts) >= 3
 
 
+@pytest.mark.slow
 def test_flight_shows_every_class():
     seen: set[int] = set()
     vehicles: set[int] = set()
@@ -115,6 +119,7 @@ def test_flight_shows_every_class():
     assert vehicles == set(range(len(BOX_NAMES)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('seed', [1, 8])
 def test_cars_have_the_promised_length(seed):
     flight = SyntheticFlight(seed)
@@ -127,6 +132,7 @@ def test_cars_have_the_promised_length(seed):
     assert 22 < np.median(sides) < 90
 
 
+@pytest.mark.slow
 @settings(max_examples=4, deadline=None)
 @given(width=st.integers(32, 400), height=st.integers(32, 400), seed=st.integers(0, 2**40),
        index=st.integers(0, 99_999))

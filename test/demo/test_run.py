@@ -246,6 +246,7 @@ def test_flight_in_the_output_folder_is_rejected(model, tmp_path):
     assert (output / 'image.png').exists()
 
 
+@pytest.mark.slow
 def test_truth_matches_the_image_after_losses():
     flight = SyntheticFlight(5, 64, 64, 8)
     finder = TruthFinder(flight)

@@ -166,6 +166,7 @@ def test_hostile_names_are_escaped(data: Path, paint_model: Callable[..., Path],
         assert name in shown
 
 
+@pytest.mark.slow
 def test_two_models_are_compared(data: Path, paint_model: Callable[..., Path], tmp_path: Path,
                                  capsys: pytest.CaptureFixture[str]) -> None:
     scores = tmp_path / 'scores.json'

@@ -266,3 +266,27 @@ def test_png_with_zeros_inside_is_named(tmp_path):
         for read in (read_image, read_index_image):
             with pytest.raises(DataError, match=r'zeros\.png: '):
                 read(path)
+
+
+@pytest.mark.parametrize(('name', 'options'), [
+    ('a.png', {}), ('a.tif', {}), ('a.webp', {'lossless': True, 'exact': True}), ('a.bmp', {})])
+def test_alpha_is_dropped_in_every_container(name, options, tmp_path):
+    alpha = RNG.integers(0, 256, (24, 32), np.uint8)
+    path = tmp_path / name
+    PIL.Image.fromarray(np.dstack([COLORS, alpha])).save(path, **options)
+    assert np.array_equal(read_image(path), COLORS)
+
+
+def test_transparent_palette_has_its_colours(tmp_path):
+    path = written(tmp_path, 'a.png', png(np.array([[0, 1]], np.uint8), 8, PALETTE, before={
+        b'PLTE': bytes([10, 20, 30, 40, 50, 60]), b'tRNS': bytes([0, 9])}))
+    assert read_image(path).tolist() == [[[10, 20, 30], [40, 50, 60]]]
+
+
+@pytest.mark.parametrize('name', ['a.png', 'a.webp'])
+def test_animation_is_named(name, tmp_path):
+    path = tmp_path / name
+    first, second = PIL.Image.fromarray(COLORS), PIL.Image.fromarray(255 - COLORS)
+    first.save(path, save_all=True, append_images=[second])
+    with pytest.raises(DataError, match=r'a\.\w+: is an animation'):
+        read_image(path)

@@ -1,7 +1,13 @@
 import pytest
 
 from mtl_perception.errors import DataError
-from mtl_perception.images.listing import find_image, list_images, list_images_below, spread
+from mtl_perception.images.listing import (
+    find_image,
+    in_any_case,
+    list_images,
+    list_images_below,
+    spread,
+)
 from mtl_perception.images.reading import read_image
 
 
@@ -69,3 +75,11 @@ def test_link_to_an_image_that_is_gone_is_listed(tmp_path):
     for name in ('gone', 'cycle'):
         with pytest.raises(DataError, match=rf'{name}\.png: cannot be read: '):
             read_image(tmp_path / f'{name}.png')
+
+
+def test_suffix_in_another_case_is_found(tmp_path):
+    (tmp_path / 'a.PNG').touch()
+    assert in_any_case(tmp_path / 'a.png') == tmp_path / 'a.PNG'
+    assert in_any_case(tmp_path / 'a.PNG') == tmp_path / 'a.PNG'
+    for name in ('A.png', 'a.jpg', 'b.png', 'gone/a.png'):
+        assert in_any_case(tmp_path / name) == tmp_path / name

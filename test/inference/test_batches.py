@@ -32,6 +32,7 @@ def never(size):
     pytest.fail(f'opened for {size}')
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(('seconds', 'most', 'chosen'), [
     ({1: 0.02, 2: 0.04}, 4, 1),
     ({1: 0.02, 2: 0.021, 4: 0.08}, 4, 2),
@@ -45,6 +46,7 @@ def test_fastest_batch_size_is_selected(seconds, most, chosen):
     assert rates[1] == pytest.approx(1 / seconds[1], rel=0.3)
 
 
+@pytest.mark.slow
 def test_batch_graph_is_kept_only_if_faster():
     opened = []
 

@@ -42,6 +42,7 @@ print(resident() - before)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='reads /proc')
 def test_memory_of_first_run_is_freed(paint_model):
     def growth(setting):

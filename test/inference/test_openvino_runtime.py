@@ -76,6 +76,7 @@ def test_single_task_uses_separate_graph(paint_model, cache):
     assert not lines
 
 
+@pytest.mark.slow
 def test_cache_does_not_change_precision(paint_model, cache):
     precisions = OpenVinoRuntime.facts().precisions
     assert _open(paint_model(), cache).precision == precisions[0]
@@ -132,6 +133,7 @@ def test_runtime_prints_nothing(paint_model, cache):
     assert (done.stdout, done.stderr) == ('', '')
 
 
+@pytest.mark.slow
 def test_signals_are_delivered_after_models_are_deleted(paint_model, cache):
     # Python handles them on the thread's alternate stack, which OpenVINO replaces.
     code = """

@@ -225,6 +225,7 @@ def test_images_of_batch_have_separate_options_and_buffers(paint_model):
     assert np.array_equal(labels.label_map, memory)
 
 
+@pytest.mark.slow
 def test_measured_batch_size_does_not_change_results(paint_model):
     pipeline = Pipeline(paint_model(size=(160, 128)))
     images = [Request(_image(160, 128, red=(5, 6, 40 + 9 * number, 50))) for number in range(4)]

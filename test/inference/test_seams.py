@@ -34,6 +34,7 @@ def _merged(tiles, parts, threshold=0.6, limit=300):
     return found
 
 
+@pytest.mark.slow
 def test_object_at_any_position_is_detected_once():
     tiles = plan_tiles((1000, 900), NETWORK, '3x3')
     for width, height in ((12, 19), (40, 20), (20, 60)):

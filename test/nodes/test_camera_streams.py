@@ -11,6 +11,8 @@ import re
 import socket
 import socketserver
 import struct
+import subprocess
+import sys
 import threading
 import time
 
@@ -481,8 +483,20 @@ def test_ffmpeg_options_of_user_are_kept(monkeypatch):
     assert os.environ['OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT'] == '3'
 
 
+@pytest.mark.slow
 def test_invalid_url_gives_one_line_error_without_secrets(start_node):
     camera = start_node('camera_node', source='file://pilot:hushhush@host/x')
     assert camera.wait() == 1
     assert re.fullmatch(
         r'error: source: no images are taken from file:; an URL begins with .*\n', camera.said())
+
+
+@pytest.mark.parametrize('argument', [
+    'source=rtsp://pilot:hushhush@host/x', 'source:=[rtsp://pilot:hushhush@host/x]',
+    'source:=//pilot:hushhush@host/x'])
+def test_invalid_arguments_are_printed_without_secrets(argument):
+    done = subprocess.run(
+        [sys.executable, '-m', 'mtl_perception.nodes.camera_node', '--ros-args', '-p', argument],
+        capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1 and '***@host/x' in done.stderr
+    assert not any(secret in done.stdout + done.stderr for secret in SECRETS)

@@ -73,6 +73,7 @@ def now(node):
     return node.get_clock().now().to_msg()
 
 
+@pytest.mark.slow
 def test_silence_is_explained_by_publishers(start, diagnostics, ros_node, other_node, wait_until):
     node = start(image_transport='raw')
     wait_until(lambda: diagnostics.says('it has no publisher; no other topic'))

@@ -88,6 +88,7 @@ def test_unknown_name_is_rejected_with_suggestion(kind, name, remedy, idle_node)
         f'parameter {name}: {node.get_name()} has none of that name; {remedy}')
 
 
+@pytest.mark.slow
 def test_unknown_name_gives_one_line_error(start_node):
     node = start_node('camera_node', sorce='x')
     assert node.wait() == 1
@@ -158,6 +159,7 @@ def test_node_accepts_current_values_and_validates_others(ros_environment):
         rclpy.shutdown(context=context)
 
 
+@pytest.mark.slow
 def test_parameter_file_can_be_loaded_into_running_node(start_node, ros_node, wait_until,
                                                         tmp_path):
     # As `ros2 param load` does it: the shipped file, and one as `ros2 param dump` writes it.

@@ -150,6 +150,7 @@ def header_of(number):
         stamp=Time(sec=second, nanosec=999999999 - number), frame_id=f'Kamera {number} ü' * number)
 
 
+@pytest.mark.slow
 def test_frames_of_any_size_and_encoding_among_broken_ones(start_node, results, call, wait_until,
                                                            paint):
     node = start_node(
@@ -358,6 +359,7 @@ def cpu_seconds():
     return usage.ru_utime + usage.ru_stime
 
 
+@pytest.mark.slow
 def test_invalid_parameter_gives_one_line_and_exit_code_1(start_node, paint):
     node = start_node('perception_node', model=str(paint), score_threshold=7.0)
     assert node.wait() == 1

@@ -29,6 +29,7 @@ def start(body: str) -> subprocess.Popen:
     return process
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('number', [signal.SIGINT, signal.SIGTERM])
 def test_signal_ends_process_inside_c_code(number):
     # sleep() of the C library without the interpreter lock, like a long forward pass.

@@ -76,6 +76,7 @@ def test_video_file_has_rate(tmp_path):
     assert [round(float(image.mean()), -1) for image in images] == [10, 100, 200]
 
 
+@pytest.mark.slow
 def test_synthetic_flight_is_a_source():
     source = source_of('synthetic:5', width=160, height=128, frames=2, rate=20.0)
     assert source.order == 'rgb' and source.rate == 20

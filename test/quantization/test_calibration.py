@@ -36,6 +36,7 @@ def test_large_images_are_cut_into_different_tiles(tmp_path):
     assert left.mean() < right.mean()
 
 
+@pytest.mark.slow
 def test_manifest_gives_training_images_only(tmp_path):
     text = """
 segmentation: {names: [building, road, ground]}

@@ -114,6 +114,7 @@ def shipped(images, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_towers_share_weights_over_levels(shipped):
     model = onnx.load(shipped)
     sizes = [(numpy_helper.to_array(tensor).nbytes, tensor.name)
@@ -123,6 +124,7 @@ def test_towers_share_weights_over_levels(shipped):
     assert shipped.stat().st_size < 3.1e6
 
 
+@pytest.mark.slow
 def test_runtimes_agree_on_int8_file(shipped, images):
     pytest.importorskip('openvino')
     whole = open_runtime(model_path(), RuntimeOptions('onnxruntime', 'cpu')).run(images)

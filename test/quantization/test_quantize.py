@@ -45,6 +45,7 @@ def test_folder_of_images_calibrates(small_path, folder, capsys):
     assert sorted(path.suffix for path in small_path.parent.iterdir()) == ['', '.onnx', '.onnx']
 
 
+@pytest.mark.slow
 def test_auto_lists_float_layers_and_verify_prints_loss(small_path, tmp_path, capsys):
     manifest, output = tmp_path / 'm.yaml', tmp_path / 'new' / 'q.onnx'
     manifest.write_text(MANIFEST)

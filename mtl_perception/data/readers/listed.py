@@ -13,7 +13,7 @@ from mtl_perception.data.readers.registry import ReaderOptions
 from mtl_perception.data.samples import BoxTruth, Sample
 from mtl_perception.data.set_spec import ListSplit, SetSpec
 from mtl_perception.errors import DataError
-from mtl_perception.images.listing import find_image, list_images_below
+from mtl_perception.images.listing import find_image, in_any_case, list_images_below
 from mtl_perception.images.reading import read_image
 
 
@@ -37,7 +37,14 @@ class Entry:
     """Whether `stem` includes `images`, as it does where a split is a folder."""
 
     def beside(self, folder: str, ending: str) -> Path:
-        """Return the annotation file in `folder` that has the image's stem and this ending."""
+        """
+        Return the annotation file in `folder` that has the image's stem and this ending.
+
+        Its suffix may be in another case.
+        """
+        return in_any_case(self._beside(folder, ending))
+
+    def _beside(self, folder: str, ending: str) -> Path:
         if not self.in_folder:
             return inside(self.root / folder, self.stem + ending, self.where)
         parts = PurePosixPath(self.stem).parts

@@ -47,6 +47,7 @@ def test_sample_is_the_frame_of_its_name(open_tree: Opener) -> None:
     assert seen > 0
 
 
+@pytest.mark.slow
 def test_without_masks(open_tree: Opener) -> None:
     entry = {key: value for key, value in ENTRY.items() if key != 'masks'}
     sample = open_tree(**entry).read('val', 0)

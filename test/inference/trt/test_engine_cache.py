@@ -261,6 +261,7 @@ print(len(engine))
 """
 
 
+@pytest.mark.slow
 def test_concurrent_processes_build_once(paint_model, rtx, tmp_path):
     processes = [
         subprocess.Popen([sys.executable, '-c', TWO, paint_model(), tmp_path / 'tensorrt'],

@@ -108,6 +108,7 @@ def test_single_task_model_has_its_outputs_only(start):
     assert [name for name, values in found.items() if values is not None] == ['label_map']
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['cudaStreamBeginCapture', 'cudaStreamEndCapture',
                                   'cudaGraphInstantiate', 'execute_async_v3'])
 def test_failed_capture_is_reported_once_and_runs_without_graph(start, runtime, monkeypatch, name):
@@ -140,6 +141,7 @@ def test_unsupported_capture_is_not_attempted(start, runtime, monkeypatch):
     assert runtime.calls['cudaStreamBeginCapture'] == 0 and len(lines) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('name', ['cudaStreamCreateWithFlags', 'cudaMalloc', 'cudaHostAlloc'])
 def test_start_failure_names_call_and_code_and_frees_memory(start, runtime, name):
     runtime.fails[name] = real.cudaError_t.cudaErrorMemoryAllocation
@@ -167,6 +169,7 @@ def test_engine_failure_gives_one_line_error(start, monkeypatch):
         executor.run(batch(1))
 
 
+@pytest.mark.slow
 def test_executor_frees_everything(start, runtime):
     executor, _, _ = start()
     for count in (1, 4):
