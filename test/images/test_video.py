@@ -5,6 +5,8 @@ from pathlib import Path
 
 import av
 import cv2
+from hypothesis import given, HealthCheck, settings
+from hypothesis import strategies as st
 import numpy as np
 import pytest
 
@@ -12,6 +14,7 @@ from mtl_perception.errors import DataError
 from mtl_perception.images.containers import read_container
 from mtl_perception.images.inputs import open_images
 from mtl_perception.images.video import Video
+from test.fuzzing import damaged, fuzz_examples
 
 FRAMES, RATE = 40, 20
 SCENE = cv2.resize(np.random.default_rng(0).integers(0, 256, (20, 40, 3), np.uint8), (420, 290))
@@ -142,3 +145,13 @@ def test_broken_containers_are_named(content, tmp_path):
     path.write_bytes(content)
     with pytest.raises(DataError, match=r'broken\.mp4: not a video'):
         Video(path)
+
+
+@pytest.mark.parametrize('name', ['a.mp4', 'a.avi', 'a.mkv', 'a.wmv', 'a.ts'])
+@settings(max_examples=fuzz_examples(),
+          suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_structure_of_a_damaged_video_is_read(name, data, videos, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(data.draw(damaged(videos[name].read_bytes()[:4000])))
+    assert read_container(path).missing >= 0
