@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 import struct
+import sys
 
 import cv2
 import numpy as np
@@ -26,10 +27,12 @@ from mtl_perception.encodings import (
     MAX_SIDE,
     RawImage,
 )
+from mtl_perception.jpeg import decode_jpeg
+from mtl_perception.stretch import stretched, StretchPixels
 
 try:
     import simplejpeg
-except ModuleNotFoundError:  # OpenCV is the fallback, but decodes damaged data without an error
+except ModuleNotFoundError:  # OpenCV is the fallback
     simplejpeg = None
 
 KINDS = ('jpeg', 'png')
@@ -107,35 +110,34 @@ def check_compressed(image: CompressedData) -> CompressedHeader:
     return header
 
 
-def decode_compressed(image: CompressedData) -> tuple[np.ndarray, str]:
+def decode_compressed(image: CompressedData,
+                      stretch: StretchPixels = stretched) -> tuple[np.ndarray, str]:
     """
     Return the image's pixels and the order of their channels, 'rgb' or 'bgr'.
 
-    The pixels are uint8 [height, width, 3], or [height, width] for grey images; 16 bits are scaled
-    to 8 as for `mono16`, transparency is dropped. FrameError has the cause and the reason in one
-    line.
+    The pixels are uint8 [height, width, 3], or [height, width] for grey images; `stretch` reduces
+    16 bits to 8, transparency is dropped. FrameError has the cause and the reason in one line.
     """
     header = check_compressed(image)
-    decode = _decode_jpeg if header.kind == 'jpeg' and simplejpeg is not None else _decode
-    pixels = decode(image.data)
+    pixels = _jpeg(image.data) if header.kind == 'jpeg' else _png(image.data)
     if pixels is None:
         raise FrameError(
             f'{header.kind} of {len(image.data)} bytes cannot be decoded', BROKEN)
     if pixels.shape[:2] != (header.height, header.width):
         raise FrameError(f'{header.kind} is {pixels.shape[1]}x{pixels.shape[0]} and its header '
                          f'says {header.width}x{header.height}', BROKEN)
-    if pixels.dtype != np.uint8:
-        pixels = cv2.convertScaleAbs(pixels, alpha=255 / 65535)
     encoding, _, codec = image.format.partition(';')
     if pixels.ndim == 2:
         # A Bayer pattern is encoded like a grey image.
-        mosaic = encoding.strip().removesuffix('16').removesuffix('8') + '8'
+        bits = 8 * pixels.itemsize
+        mosaic = f'{encoding.strip().removesuffix("16").removesuffix("8")}{bits}'
         if mosaic.startswith('bayer_') and mosaic in ENCODINGS:
             height, width = pixels.shape
             return decode_image(RawImage(
-                np.ascontiguousarray(pixels).data.cast('B'), width, height, width, mosaic))
-        return pixels, 'rgb'
-    return pixels, 'rgb' if 'compressed rgb' in codec else 'bgr'
+                np.ascontiguousarray(pixels).data.cast('B'), width, height,
+                width * pixels.itemsize, mosaic, sys.byteorder == 'big'), stretch)
+    order = 'rgb' if pixels.ndim == 2 or 'compressed rgb' in codec else 'bgr'
+    return pixels if pixels.dtype == np.uint8 else stretch(pixels), order
 
 
 def compress(pixels: np.ndarray, order: str, kind: str, quality: int = 85) -> bytes:
@@ -223,17 +225,14 @@ def _check_size(kind: str, width: int, height: int) -> None:
             f'{MAX_PIXELS >> 20} Mi pixels', TOO_LARGE)
 
 
-def _decode_jpeg(data: Buffer) -> np.ndarray | None:
-    # Unlike OpenCV it rejects damaged data and prints nothing.
+def _jpeg(data: Buffer) -> np.ndarray:
     try:
-        *_, colors, _ = simplejpeg.decode_jpeg_header(data)
-        pixels: np.ndarray = simplejpeg.decode_jpeg(data, 'GRAY' if colors == 'Gray' else 'BGR')
+        return decode_jpeg(data)
     except ValueError as error:
         raise FrameError(f'jpeg of {len(data)} bytes: {error!s:.100}', BROKEN) from None
-    return pixels[..., 0] if pixels.shape[2] == 1 else pixels
 
 
-def _decode(data: Buffer) -> np.ndarray | None:
+def _png(data: Buffer) -> np.ndarray | None:
     try:
         return cv2.imdecode(
             np.frombuffer(data, np.uint8),

@@ -5,6 +5,8 @@ Every entry gives the same pixels as cv_bridge for `rgb8` or `bgr8` (and for the
 `8UC1`, `8UC3` and `8UC4`, OpenCV's convention: grey, BGR and BGRA). Three of them, `rgb8`, `bgr8`
 and grey, are views of the message's bytes; the others need one conversion.
 
+Pixels of more than 8 bits become 8-bit by the rule of ``mtl_perception.stretch``.
+
 The layouts are those of ``sensor_msgs/image_encodings.hpp``. `step` is the length of a row of the
 first plane in bytes and may exceed the size of its pixels.
 """
@@ -19,6 +21,7 @@ import cv2
 import numpy as np
 
 from mtl_perception.errors import MtlError
+from mtl_perception.stretch import stretched, StretchPixels
 
 MAX_SIDE = 16384
 """Maximum width and height; larger values indicate a broken header."""
@@ -75,7 +78,7 @@ class Encoding:
     order: str
     """Order of the channels returned by `decode`: 'rgb' or 'bgr'; 'rgb' for grey."""
     decode: Decode
-    """Returns uint8 [height, width, 3] or, for grey, [height, width]."""
+    """Returns [height, width, 3] or, for grey, [height, width]; not only uint8."""
     half_rows: int = 2
     """Half rows of `step` bytes per row of pixels, over all planes: 2, or 3 or 6 with chroma."""
     even: tuple[bool, bool] = (False, False)
@@ -83,16 +86,20 @@ class Encoding:
     min_side: int = 1
 
 
-def decode_image(image: RawImage) -> tuple[np.ndarray, str]:
+def decode_image(image: RawImage,
+                 stretch: StretchPixels = stretched) -> tuple[np.ndarray, str]:
     """
     Return the image's pixels and the order of their channels, 'rgb' or 'bgr'.
 
     The pixels are uint8 [height, width, 3], or [height, width] for grey images; views of the
-    message are read-only and row-padded like it. Raises FrameError with the reason in one line if
-    the message is not a valid image.
+    message are read-only and row-padded like it. `stretch` reduces more than 8 bits to 8. Raises
+    FrameError with the reason in one line if the message is not a valid image.
     """
     layout = check_image(image)
-    return layout.decode(image), layout.order
+    pixels = layout.decode(image)
+    if pixels.dtype != np.uint8:
+        pixels = stretch(pixels)
+    return pixels, layout.order
 
 
 def check_image(image: RawImage) -> Encoding:
@@ -125,12 +132,16 @@ def _converted(code: int, *pixel_shape: int) -> Decode:
     return lambda image: cv2.cvtColor(image.view(np.uint8, *pixel_shape), code)
 
 
-def _mono16(image: RawImage) -> np.ndarray:
-    """Scale 16 bits to 8 by 255 / 65535, rounded to the nearest."""
-    pixels = image.view('>u2' if image.is_bigendian else '<u2')
-    if not pixels.dtype.isnative or image.step % 2:
-        pixels = pixels.astype(np.uint16)
-    return cv2.convertScaleAbs(pixels, alpha=255 / 65535)
+def _deep(dtype: str, *pixel_shape: int, code: int | None = None) -> Decode:
+    """Decode pixels of a NumPy type of more than 8 bits, with a colour conversion if any."""
+    def decode(image: RawImage) -> np.ndarray:
+        given = np.dtype(dtype).newbyteorder('>' if image.is_bigendian else '<')
+        pixels = image.view(given, *pixel_shape)
+        if not given.isnative or image.step % given.itemsize:
+            pixels = pixels.astype(given.newbyteorder('='))
+        return pixels if code is None else cv2.cvtColor(pixels, code)
+
+    return decode
 
 
 def _two_planes(code: int) -> Decode:
@@ -161,14 +172,20 @@ _UYVY = Encoding(2, 'rgb', _converted(cv2.COLOR_YUV2RGB_UYVY, 2), even=(True, Fa
 _YUYV = Encoding(2, 'rgb', _converted(cv2.COLOR_YUV2RGB_YUY2, 2), even=(True, False))
 
 
-def _bayer(code: int) -> Encoding:
-    # OpenCV leaves anything smaller than its 3x3 neighbourhood black.
-    return Encoding(1, 'rgb', _converted(code), min_side=3)
+_BGR16 = Encoding(6, 'bgr', _deep('u2', 3))
+_BGRA16 = Encoding(8, 'bgr', _deep('u2', 4, code=cv2.COLOR_BGRA2BGR))
+
+_BAYER = {'rggb': cv2.COLOR_BayerBG2RGB, 'bggr': cv2.COLOR_BayerRG2RGB,
+          'gbrg': cv2.COLOR_BayerGR2RGB, 'grbg': cv2.COLOR_BayerGB2RGB}
+"""
+OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the first row's
+first two: `rggb` is OpenCV's BG.
+"""
 
 
 ENCODINGS = {
     'mono8': _GREY,
-    'mono16': Encoding(2, 'rgb', _mono16),
+    'mono16': Encoding(2, 'rgb', _deep('u2')),
     '8UC1': _GREY,
     '8UC3': _BGR,
     '8UC4': _BGRA,
@@ -176,12 +193,9 @@ ENCODINGS = {
     'bgr8': _BGR,
     'rgba8': Encoding(4, 'rgb', _converted(cv2.COLOR_RGBA2RGB, 4)),
     'bgra8': _BGRA,
-    # OpenCV names a Bayer pattern by the second row's second and third pixel, ROS by the first
-    # row's first two: `rggb` is OpenCV's BG.
-    'bayer_rggb8': _bayer(cv2.COLOR_BayerBG2RGB),
-    'bayer_bggr8': _bayer(cv2.COLOR_BayerRG2RGB),
-    'bayer_gbrg8': _bayer(cv2.COLOR_BayerGR2RGB),
-    'bayer_grbg8': _bayer(cv2.COLOR_BayerGB2RGB),
+    # OpenCV leaves anything smaller than its 3x3 neighbourhood black.
+    **{f'bayer_{name}8': Encoding(1, 'rgb', _converted(code), min_side=3)
+       for name, code in _BAYER.items()},
     'yuv422': _UYVY,
     'uyvy': _UYVY,
     'yuv422_yuy2': _YUYV,
@@ -189,5 +203,18 @@ ENCODINGS = {
     'nv12': Encoding(1, 'rgb', _two_planes(cv2.COLOR_YUV2RGB_NV12), 3, even=(True, True)),
     'nv21': Encoding(1, 'rgb', _two_planes(cv2.COLOR_YUV2RGB_NV21), 3, even=(True, True)),
     'nv24': Encoding(1, 'rgb', _nv24, 6),
+    'rgb16': Encoding(6, 'rgb', _deep('u2', 3)),
+    'bgr16': _BGR16,
+    'rgba16': Encoding(8, 'rgb', _deep('u2', 4, code=cv2.COLOR_RGBA2RGB)),
+    'bgra16': _BGRA16,
+    **{f'bayer_{name}16': Encoding(2, 'rgb', _deep('u2', code=code), min_side=3)
+       for name, code in _BAYER.items()},
+    '16UC1': Encoding(2, 'rgb', _deep('u2')),
+    '16UC3': _BGR16,
+    '16UC4': _BGRA16,
+    '16SC1': Encoding(2, 'rgb', _deep('i2')),
+    '32SC1': Encoding(4, 'rgb', _deep('i4')),
+    '32FC1': Encoding(4, 'rgb', _deep('f4')),
+    '64FC1': Encoding(8, 'rgb', _deep('f8')),
 }
 """All supported encodings, by their names in `sensor_msgs/Image`."""

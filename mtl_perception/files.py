@@ -113,6 +113,11 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode('utf-8', 'backslashreplace'))
 
 
+def readable(name: str) -> str:
+    """Return a file name with escapes for the bytes that are not UTF-8."""
+    return name.encode('utf-8', 'surrogateescape').decode('utf-8', 'backslashreplace')
+
+
 def make_folder(path: Path) -> None:
     """Create the folder `path`, with its parents, unless it exists; DataError if that fails."""
     try:

@@ -9,9 +9,12 @@ cell, or `dark`.
 
 from collections.abc import Callable, Iterator
 from importlib.util import module_from_spec, spec_from_file_location
+import os
 from pathlib import Path
 import sys
+from typing import Any
 
+import cv2
 from hypothesis import settings
 import numpy as np
 import onnx
@@ -24,7 +27,6 @@ from mtl_perception.spec import METADATA_KEY, ModelSpec
 # The time of an example depends more on the machine's load than on the code.
 settings.register_profile('no deadline', deadline=None)
 settings.load_profile('no deadline')
-
 
 
 def make_importable(name: str) -> None:
@@ -42,8 +44,37 @@ def make_importable(name: str) -> None:
 for name in ('fuzzing', 'past_bags'):
     make_importable(name)
 
+HERE = Path(__file__).parent
+
+REALTIME = ('benchmark', 'commands/test_benchmark.py', 'demo', 'interfaces', 'launch', 'nodes',
+            'bags/test_killed.py', 'bags/test_recording.py', 'inference/test_batches.py',
+            'test_memory.py', 'test_scripts.py', 'test_shared_memory.py')
+"""Folders and files of tests that measure or wait for something that takes time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process of pytest-xdist run the tests of `REALTIME`, one after the other."""
+    for item in items:
+        if any(item.path.is_relative_to(HERE / name) for name in REALTIME):
+            item.add_marker(pytest.mark.xdist_group('realtime'))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave the processor to the tests of `REALTIME` where another process runs the others."""
+    if 'PYTEST_XDIST_WORKER' in os.environ and os.nice(0) == 0 \
+            and item.get_closest_marker('xdist_group') is None:
+        os.nice(10)
+
+
 COLORS = LabelSet.of('red', 'green', 'blue')
 LABELS = LabelSet.of('red', 'green', 'blue', 'dark')
+
+# Of the backbones, the one with the fewest layers.
+LEAN_SPEC = ModelSpec(
+    backbone='resnet18', detection=LabelSet.of('car', 'person'),
+    segmentation=LabelSet.of('a', 'b', 'c'), input_size=(160, 96), finest_level=2, candidates=50,
+    label_stride=2)
 
 
 def paint_spec(size=(96, 64), stride=4, detection=True, segmentation=True) -> ModelSpec:
@@ -153,6 +184,34 @@ def paint_model(tmp_path_factory) -> Callable[..., Path]:
         return written[key]
 
     return write
+
+
+@pytest.fixture(scope='session')
+def lean_export(tmp_path_factory) -> tuple[Any, Path, Any]:
+    """
+    Return a network of both tasks with random weights, its exported file and their difference.
+
+    An export takes seconds: tests that need a file of a real network, but none in particular,
+    share this one.
+    """
+    torch = pytest.importorskip('torch')
+    from mtl_perception.models.export import export_onnx
+    from mtl_perception.models.network import build_model
+    torch.manual_seed(3)
+    network = build_model(LEAN_SPEC)
+    with torch.no_grad():
+        for parameter in network.detection.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+    path = tmp_path_factory.mktemp('lean') / 'model.onnx'
+    return network.eval(), path, export_onnx(network, LEAN_SPEC, path, smooth_images())
+
+
+def smooth_images() -> list[np.ndarray]:
+    """Return three images of the size of `LEAN_SPEC`."""
+    random = np.random.default_rng(0)
+    width, height = LEAN_SPEC.input_size
+    return [cv2.resize(random.integers(0, 256, (12, 20, 3), np.uint8), (width, height))
+            for _ in range(3)]
 
 
 @pytest.fixture

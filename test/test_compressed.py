@@ -12,6 +12,7 @@ from PIL import Image as PilImage
 import pytest
 
 from mtl_perception import compressed
+from mtl_perception import jpeg as jpeg_codec
 from mtl_perception.compressed import (
     BROKEN,
     check_compressed,
@@ -25,6 +26,7 @@ from mtl_perception.compressed import (
     UNSUPPORTED,
 )
 from mtl_perception.encodings import FrameError
+from mtl_perception.stretch import stretched
 
 
 def color_image(height=48, width=64):
@@ -55,6 +57,7 @@ def codec(request, monkeypatch):
     """Run with each of the two JPEG codecs."""
     if request.param == 'OpenCV':
         monkeypatch.setattr(compressed, 'simplejpeg', None)
+        monkeypatch.setattr(jpeg_codec, 'simplejpeg', None)
     return request.param
 
 
@@ -98,27 +101,30 @@ def test_formats_agree_with_image_transport():
     assert format_name('rgb16', 'png') == 'rgb16; png compressed bgr16'
 
 
-def test_sixteen_bits_are_scaled_like_mono16():
-    values = np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64)
+def test_sixteen_bits_are_stretched_like_raw_ones():
+    values = np.arange(7200, 7200 + 64 * 64, dtype=np.uint16).reshape(64, 64)
     grey, _ = decode_compressed(CompressedData(
         compress(values, 'rgb', 'png'), 'mono16; png compressed '))
-    assert np.array_equal(grey, (values.astype(np.uint32) + 128) // 257)
+    assert np.array_equal(grey, stretched(values))
     color = np.stack([values, values[::-1], values // 2], axis=-1)
     found, order = decode_compressed(CompressedData(
         compress(color, 'bgr', 'png'), 'bgr16; png compressed bgr16'))
     assert order == 'bgr'
-    assert np.array_equal(found, (color.astype(np.uint32) + 128) // 257)
+    assert np.array_equal(found, stretched(color))
+    halved, _ = decode_compressed(CompressedData(compress(values, 'rgb', 'png'), 'mono16; png'),
+                                  lambda pixels: (pixels // 256).astype(np.uint8))
+    assert np.array_equal(halved, values // 256)
 
 
 def test_bayer_pattern_is_converted_to_colour():
     mosaic = np.zeros((16, 16), np.uint8)
     mosaic[0::2, 0::2] = 200  # red
     deep = mosaic.astype(np.uint16) * 257
-    for encoding, data in (('bayer_rggb8', mosaic), ('bayer_rggb16', deep)):
+    for encoding, data, red in (('bayer_rggb8', mosaic, 200), ('bayer_rggb16', deep, 255)):
         found, order = decode_compressed(CompressedData(
             compress(data, 'rgb', 'png'), format_name(encoding, 'png')))
         assert order == 'rgb'
-        assert found[4:-4, 4:-4].reshape(-1, 3).mean(axis=0).tolist() == [200, 0, 0]
+        assert found[4:-4, 4:-4].reshape(-1, 3).mean(axis=0).tolist() == [red, 0, 0]
 
 
 def test_exif_orientation_is_not_applied(codec):

@@ -11,6 +11,8 @@ from mtl_perception.encodings import decode_image, ENCODINGS, FrameError, MAX_SI
 
 RNG = np.random.default_rng(7)
 
+GREY = ('mono8', 'mono16', '8UC1', '16UC1', '16SC1', '32SC1', '32FC1', '64FC1')
+
 
 def decode(data, width, height, encoding, step=0, is_bigendian=False):
     array_data = array.array('B')
@@ -45,8 +47,6 @@ def bt601(y, u, v):
     ('rgba8', [1, 2, 3, 200, 4, 5, 6, 0], [[1, 2, 3], [4, 5, 6]]),
     ('bgra8', [1, 2, 3, 200, 4, 5, 6, 0], [[3, 2, 1], [6, 5, 4]]),
     ('8UC4', [1, 2, 3, 200, 4, 5, 6, 0], [[3, 2, 1], [6, 5, 4]]),
-    # Little-endian 0x0000, 0x8000 and 0xff7f: value / 257 to the nearest.
-    ('mono16', [0, 0, 0x00, 0x80, 0x7f, 0xff], [[0, 0, 0], [128, 128, 128], [255, 255, 255]]),
 ])
 def test_plain_encodings(encoding, data, expected):
     width = len(data) // ENCODINGS[encoding].pixel_bytes
@@ -54,13 +54,47 @@ def test_plain_encodings(encoding, data, expected):
     assert pixels[0].tolist() == expected
 
 
-def test_mono16_is_scaled_by_257_and_rounded():
-    values = np.arange(65536, dtype=np.uint32)
-    expected = ((values + 128) // 257).reshape(256, 256)
-    little, _ = decode(values.astype('<u2').tobytes(), 256, 256, 'mono16')
-    big, _ = decode(values.astype('>u2').tobytes(), 256, 256, 'mono16', is_bigendian=True)
-    assert np.array_equal(little, expected)
-    assert np.array_equal(big, expected)
+@pytest.mark.parametrize(('encoding', 'dtype', 'pixel_shape', 'expected'), [
+    ('mono16', 'u2', (), (0, 128, 255)), ('16UC1', 'u2', (), (0, 128, 255)),
+    ('16SC1', 'i2', (), (0, 128, 255)), ('32SC1', 'i4', (), (0, 128, 255)),
+    ('32FC1', 'f4', (), (0, 128, 255)), ('64FC1', 'f8', (), (0, 128, 255)),
+    ('rgb16', 'u2', (3,), ((0, 64, 128), (64, 128, 191), (128, 191, 255))),
+    ('bgr16', 'u2', (3,), ((128, 64, 0), (191, 128, 64), (255, 191, 128))),
+    ('16UC3', 'u2', (3,), ((128, 64, 0), (191, 128, 64), (255, 191, 128))),
+    ('rgba16', 'u2', (4,), ((0, 64, 128), (64, 128, 191), (128, 191, 255))),
+    ('bgra16', 'u2', (4,), ((128, 64, 0), (191, 128, 64), (255, 191, 128))),
+    ('16UC4', 'u2', (4,), ((128, 64, 0), (191, 128, 64), (255, 191, 128))),
+])
+@pytest.mark.parametrize('is_bigendian', [False, True])
+def test_more_than_8_bits_are_stretched(encoding, dtype, pixel_shape, expected, is_bigendian):
+    # Three pixels that differ by 100 counts; channels that differ by 100, too; alpha is no colour.
+    values = np.array([7200, 7300, 7400])
+    if pixel_shape:
+        values = values[:, None] + np.array([0, 100, 200, -7000][:pixel_shape[0]])
+    data = values.astype(('>' if is_bigendian else '<') + dtype).tobytes()
+    pixels, order = decode(data, 3, 1, encoding, is_bigendian=is_bigendian)
+    found = rgb(pixels, order)[0]
+    assert found.tolist() == np.broadcast_to(
+        np.array(expected).reshape(3, -1), (3, 3)).tolist()
+
+
+def test_stretch_of_a_stream_takes_the_place_of_that_of_stills():
+    data = np.array([1000, 2000], '<u2').tobytes()
+    raw = RawImage(data, 2, 1, 4, 'mono16')
+    pixels, _ = decode_image(raw, lambda pixels: (pixels // 100).astype(np.uint8))
+    assert pixels.tolist() == [[10, 20]]
+
+
+def test_bayer_of_16_bits_has_the_colours_of_8():
+    mosaic = RNG.integers(1, 256, (8, 10), np.uint8)
+    mosaic[0, 0], mosaic[0, 1] = 1, 255
+    shallow, _ = decode(mosaic.tobytes(), 10, 8, 'bayer_rggb8')
+    deep, order = decode((mosaic.astype('<u2') * 100).tobytes(), 10, 8, 'bayer_rggb16')
+    assert order == 'rgb'
+    # Black and white are the percentiles: a line through the colours.
+    gain, _ = np.polyfit(shallow.ravel(), deep.ravel().astype(float), 1)
+    inner = (deep > 0) & (deep < 255)
+    assert gain > 0 and np.corrcoef(shallow[inner], deep[inner])[0, 1] > 0.999
 
 
 def test_endianness_does_not_affect_bytes():
@@ -166,13 +200,13 @@ def test_row_padding_is_ignored(image):
     pixels, padded_order = decode(
         padded.tobytes(), width, height, encoding, row + padding, is_bigendian)
     assert plain.dtype == np.uint8 and plain.shape[:2] == (height, width)
-    assert plain.ndim == (2 if encoding in ('mono8', 'mono16', '8UC1') else 3)
+    assert plain.ndim == (2 if encoding in GREY else 3)
     assert padded_order == order
     assert np.array_equal(plain, pixels)
 
 
 @pytest.mark.parametrize(('fields', 'reason'), [
-    ({'encoding': '32FC1'}, "encoding '32FC1' is not supported"),
+    ({'encoding': '32FC2'}, "encoding '32FC2' is not supported"),
     ({'encoding': ''}, "encoding '' is not supported"),
     ({'encoding': 'rgb8\nrgb8'}, r"encoding 'rgb8\\nrgb8' is not supported"),
     ({'width': 0}, 'size 0x4 rgb8'),

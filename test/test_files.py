@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from mtl_perception.files import (
     make_folder,
     read_bytes,
     read_text,
+    readable,
     replacing,
     write_text,
 )
@@ -120,3 +122,8 @@ def test_device_and_folder_are_not_replaced(tmp_path: Path) -> None:
         write_text(tmp_path, 'x')
     with pytest.raises(DataError, match='/dev/full: cannot be written: No space left on device'):
         write_text(Path('/dev/full'), 'x')
+
+
+def test_names_that_are_not_utf8_become_readable() -> None:
+    assert readable(os.fsdecode(b'caf\xe9.jpg')) == 'caf\\xe9.jpg'
+    assert readable('gr\u00fcn') == 'gr\u00fcn'

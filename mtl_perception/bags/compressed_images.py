@@ -42,7 +42,7 @@ def compressed_message(data: bytes, kind: str, quality: int) -> bytes:
             order = 'rgb' if encoding == 'rgb16' else 'bgr'
             pixels = _sixteen_bits(image)
         else:
-            pixels, order = decode_image(image)
+            pixels, order = decode_image(image, _reject_deep)
             encoding = image.encoding if image.encoding in _AS_THEY_ARE else (
                 'mono8' if pixels.ndim == 2 else 'bgr8')
         encoded = np.frombuffer(compress(pixels, order, kind, quality), np.uint8)
@@ -50,6 +50,10 @@ def compressed_message(data: bytes, kind: str, quality: int) -> bytes:
         raise FrameError(str(error)) from None
     made = store.types[COMPRESSED_IMAGE](message.header, format_name(encoding, kind), encoded)
     return bytes(store.serialize_cdr(made, COMPRESSED_IMAGE))
+
+
+def _reject_deep(pixels: np.ndarray) -> np.ndarray:
+    raise FrameError(f'{pixels.dtype} pixels would lose bits')
 
 
 def _sixteen_bits(image: RawImage) -> np.ndarray:

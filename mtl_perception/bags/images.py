@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 import re
 
@@ -21,6 +22,7 @@ from mtl_perception.bags.reading import (
 )
 from mtl_perception.errors import DataError
 from mtl_perception.images.listing import is_image_name
+from mtl_perception.stretch import SmoothStretch
 
 _NOT_A_CAMERA = re.compile(r'depth|disparity|segment|mask|label|overlay|heat|annotat', re.I)
 """Parts of the names of topics with derived images."""
@@ -72,12 +74,14 @@ def image_topic(path: Path, wanted: str = '') -> str:
         bool(_NOT_A_CAMERA.search(topic)), -counts[topic], len(topic), topic))
 
 
-def read_images(path: Path, topic: str) -> Iterator[RecordedImage]:
+def read_images(path: Path, topic: str, black_hot: bool = False) -> Iterator[RecordedImage]:
     """
     Yield the images of `topic` in the order of recording.
 
-    Raises DataError, naming the message, if the bag or an image is broken.
+    Those of more than 8 bits are stretched as those of one stream. Raises DataError, naming the
+    message, if the bag or an image is broken.
     """
+    stretch = SmoothStretch()
     with opened_bag(path) as bag:
         chosen = [item for item in bag.connections if item.topic == topic
                   and item.msgtype in (IMAGE, COMPRESSED_IMAGE)]
@@ -86,4 +90,5 @@ def read_images(path: Path, topic: str) -> Iterator[RecordedImage]:
         for number, (_, time, message) in enumerate(bag.messages(chosen)):
             where = f'bag {path}: image {number} of {topic}'
             stamp = message_stamp(message, where) or time
-            yield RecordedImage(stamp, image_pixels(message, where))
+            yield RecordedImage(stamp, image_pixels(message, where, partial(
+                stretch.frame, stamp=stamp, black_hot=black_hot)))

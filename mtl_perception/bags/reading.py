@@ -30,6 +30,7 @@ from mtl_perception.compressed import CompressedData, decode_compressed
 from mtl_perception.encodings import decode_image, FrameError, RawImage
 from mtl_perception.errors import DataError, one_line
 from mtl_perception.files import is_file, is_folder
+from mtl_perception.stretch import stretched, StretchPixels
 
 BAG_SUFFIXES = ('.mcap', '.db3', '.bag')
 
@@ -170,19 +171,20 @@ def expected_fields(where: str) -> Iterator[None]:
                         f'{one_line(error)}') from None
 
 
-def image_pixels(message: Any, where: str) -> np.ndarray:
+def image_pixels(message: Any, where: str, stretch: StretchPixels = stretched) -> np.ndarray:
     """
     Return an Image or CompressedImage message's pixels, uint8 [height, width, 3] RGB.
 
-    Raises DataError, beginning with `where`, for a broken image.
+    `stretch` reduces more than 8 bits to 8. Raises DataError, beginning with `where`, for a broken
+    image.
     """
     try:
         with expected_fields(where):
             if hasattr(message, 'format'):
                 data = np.ascontiguousarray(message.data)
-                pixels, order = decode_compressed(CompressedData(data, message.format))
+                pixels, order = decode_compressed(CompressedData(data, message.format), stretch)
             else:
-                pixels, order = decode_image(RawImage.of(message))
+                pixels, order = decode_image(RawImage.of(message), stretch)
     except FrameError as error:
         raise DataError(f'{where}: {error}') from None
     if pixels.ndim == 2:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +25,7 @@ from mtl_perception.bags.reading import (
 from mtl_perception.encodings import RawImage
 from mtl_perception.errors import DataError
 from mtl_perception.inference.results import Detections
+from mtl_perception.stretch import SmoothStretch, StretchPixels
 
 
 @dataclass(frozen=True)
@@ -61,8 +63,10 @@ def read_frames(path: Path, topics: ResultTopics) -> Iterator[RecordedFrame]:
 
     If there are no images on the topic, those of `TOPIC/compressed` are used. Results are matched
     regardless of their latency while only one image is kept in memory: images and results are read
-    in parallel, at separate positions in the bag.
+    in parallel, at separate positions in the bag. Those of more than 8 bits are stretched as one
+    stream.
     """
+    stretch = SmoothStretch()
     names = (topics.detections, topics.segmentation)
     where = f'bag {path}'
     with opened_bag(path) as reader, opened_bag(path) as results:
@@ -87,7 +91,8 @@ def read_frames(path: Path, topics: ResultTopics) -> Iterator[RecordedFrame]:
                 connection, time, message = next(coming)
                 if (other := message_stamp(message, where)) == stamp or other in expected:
                     found.setdefault(other, {})[connection.topic] = _Result(time, message)
-            yield _frame(path, topics, stamp, image, found.pop(stamp, {}))
+            yield _frame(path, topics, stamp, image, found.pop(stamp, {}), partial(
+                stretch.frame, stamp=stamp))
 
 
 def count_messages(path: Path) -> dict[str, int]:
@@ -124,9 +129,9 @@ class _Result(NamedTuple):
 
 
 def _frame(path: Path, topics: ResultTopics, stamp: int, message: Any,
-           results: dict[str, _Result]) -> RecordedFrame:
+           results: dict[str, _Result], stretch: StretchPixels) -> RecordedFrame:
     where = f'bag {path}: image {stamp} of {topics.image}'
-    image = image_pixels(message, where)
+    image = image_pixels(message, where, stretch)
     detections = results.get(topics.detections)
     segmentation = results.get(topics.segmentation)
     recorded = max((result.recorded for result in results.values()), default=None)

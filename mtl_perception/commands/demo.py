@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from mtl_perception.commands.model_arguments import (
+    add_black_hot_argument,
     add_runtime_arguments,
     add_tiles_argument,
     runtime_options,
@@ -13,6 +14,7 @@ from mtl_perception.commands.model_arguments import (
 from mtl_perception.demo.config import DEFAULT_RATE, DemoConfig
 from mtl_perception.demo.report import report_table
 from mtl_perception.demo.run import run_demo
+from mtl_perception.errors import DataError
 from mtl_perception.image_size import parse_size
 
 
@@ -35,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('--model', type=Path, metavar='FILE',
                         help='model file (default: the shipped model)')
     add_tiles_argument(parser, defaults.tiles)
+    add_black_hot_argument(parser)
     parser.add_argument('--output', type=Path, default=defaults.output, metavar='DIR',
                         help='folder for the results; one that an earlier demo made is replaced '
                              '(default: %(default)s)')
@@ -42,9 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> None:
-    """Fly, and print the report; MtlError for an invalid option, model or flight."""
+    """Fly, and print the report; MtlError for an invalid option, model or flight, or its end."""
     result = run_demo(DemoConfig(
         args.flight, args.topic, args.frames, args.rate, parse_size(args.size, '--size'),
-        args.model, args.tiles, args.output, runtime_options(args)))
+        args.model, args.tiles, args.black_hot, args.output, runtime_options(args)))
     print(report_table(result.report))
     print(f'in {result.output}: ' + ', '.join(path.name for path in result.made))
+    if result.problem:
+        raise DataError(result.problem)

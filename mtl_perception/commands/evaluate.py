@@ -7,6 +7,7 @@ from pathlib import Path
 
 from mtl_perception.commands.arguments import add_data_argument, names, say
 from mtl_perception.commands.model_arguments import (
+    add_black_hot_argument,
     add_runtime_arguments,
     add_tiles_argument,
     runtime_options,
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         help=f'folder for {REPORT_FILE} and {METRICS_FILE}; made if missing '
                         '(default: neither is written)')
     add_tiles_argument(parser)
+    add_black_hot_argument(parser)
     parser.add_argument('--nms-threshold', type=float, default=pipeline.nms_threshold, metavar='T',
                         help='IoU above which the lower-scoring of two boxes of a class is '
                         'suppressed, 0..1 (default: %(default)s)')
@@ -72,7 +74,8 @@ def run(args: argparse.Namespace) -> None:
         models=tuple(args.model), manifest=args.config, data=args.data, split=args.split,
         sets=tuple(sets) if sets else None, limit=args.limit, output=args.output, json=args.json,
         bootstrap=args.bootstrap, seed=args.seed, images=args.images,
-        skip_bad=args.skip_bad, pipeline=options, runtime=runtime_options(args)), say)
+        skip_bad=args.skip_bad, black_hot=args.black_hot,
+        pipeline=options, runtime=runtime_options(args)), say)
     several = len(evaluation.reports) > 1
     for report in evaluation.reports:
         print(f'{report.model}\n{report.table()}\n' if several else report.table())

@@ -31,6 +31,13 @@ def runtime_options(args: argparse.Namespace) -> RuntimeOptions:
     return RuntimeOptions(args.runtime, args.device, args.precision, args.threads, args.cache)
 
 
+def add_black_hot_argument(parser: argparse.ArgumentParser) -> None:
+    """Add the option `--black-hot`."""
+    parser.add_argument('--black-hot', action='store_true',
+                        help='make high values of grey images of more than 8 bits (thermal, '
+                             'depth) black (default: white)')
+
+
 def add_tiles_argument(parser: argparse.ArgumentParser, default: str = PipelineOptions.tiles
                        ) -> None:
     """Add the option `--tiles`."""

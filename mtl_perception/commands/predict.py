@@ -9,6 +9,7 @@ import cv2
 
 from mtl_perception.commands.arguments import say
 from mtl_perception.commands.model_arguments import (
+    add_black_hot_argument,
     add_runtime_arguments,
     add_tiles_argument,
     runtime_options,
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         default=defaults.max_detections,
                         help='most detections of an image (default: %(default)s)')
     add_tiles_argument(parser)
+    add_black_hot_argument(parser)
     add_runtime_arguments(parser)
 
 
@@ -49,7 +51,8 @@ def run(args: argparse.Namespace) -> None:
     options = PipelineOptions(args.score_threshold, args.nms_threshold, args.max_detections,
                               args.tiles)
     result = predict(
-        PredictConfig(args.input, args.output, args.model, options, runtime_options(args)), say)
+        PredictConfig(args.input, args.output, args.model, args.black_hot, options,
+                      runtime_options(args)), say)
     print(f'{result.images} images, {result.objects} objects, '
           f'{result.seconds / max(result.images, 1) * 1e3:.0f} ms an image '
           f'({result.runtime}): {args.output}')

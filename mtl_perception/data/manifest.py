@@ -126,7 +126,8 @@ def _set(name: str, section: SetSection, root: Path, labels: dict[str, LabelSet 
         splits=section.splits, boxes=boxes, masks=masks,
         detection_weight=weights['detection'], segmentation_weight=weights['segmentation'],
         scale=section.scale, box_class_pixels=pixels, options=section.options,
-        crops=Crops(section.crops.side, section.crops.overlap) if section.crops else None)
+        crops=Crops(section.crops.side, section.crops.overlap) if section.crops else None,
+        black_hot=section.black_hot)
 
 
 def _weights(section: SetSection, place: Place) -> dict[str, float]:

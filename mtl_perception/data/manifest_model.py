@@ -166,6 +166,7 @@ class SetSection(Section):
     scale: Annotated[tuple[float, float], PlainValidator(_scale)] = (1.0, 1.0)
     options: ReaderOptions
     crops: OptionalKey[CropsSection] = None
+    black_hot: bool = False
 
     @model_validator(mode='before')
     @classmethod

@@ -10,12 +10,14 @@ there is no object. A loss or a score that follows this uses all of the data wit
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from mtl_perception.errors import ConfigError
 from mtl_perception.labels import Color, LabelSet
+from mtl_perception.stretch import stretched, StretchPixels
 
 DATA_VARIABLE = 'MTL_DATA'
 """Environment variable with the folder that the sets' paths are relative to."""
@@ -114,6 +116,13 @@ class SetSpec:
     """The reader's options, of the type that it declares; see `readers.registry.ReaderOptions`."""
     crops: Crops | None = None
     """None: training draws from whole images."""
+    black_hot: bool = False
+    """Whether high values of grey images of more than 8 bits are black instead of white."""
+
+    @property
+    def stretch(self) -> StretchPixels:
+        """What reduces the set's images of more than 8 bits to 8."""
+        return partial(stretched, black_hot=self.black_hot)
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ class DemoConfig:
     """Model file; None: the shipped model."""
     tiles: str = 'auto'
     """Tiles of large images, as in `PipelineOptions`."""
+    black_hot: bool = False
+    """Whether high values of images of more than 8 bits are black instead of white."""
     output: Path = Path('out/demo')
     """Folder of the results; one that an earlier demo made is replaced."""
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)

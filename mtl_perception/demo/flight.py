@@ -7,15 +7,17 @@ from dataclasses import dataclass
 from pathlib import Path
 import shutil
 
-import cv2
 import numpy as np
 
 from mtl_perception.bags.images import image_topic, is_bag, read_images
+from mtl_perception.compressed import compress
 from mtl_perception.data.synthetic import SyntheticFlight
 from mtl_perception.demo.config import DEFAULT_RATE, DemoConfig
 from mtl_perception.demo.report import FrameTruth
 from mtl_perception.demo.status_line import StatusLine
 from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.files import readable, write_bytes
+from mtl_perception.images.containers import read_container
 from mtl_perception.images.inputs import open_images
 
 _MARKER = '.made_by_mtl_demo'
@@ -35,6 +37,8 @@ class Flight:
     """Most images."""
     synthetic: tuple[int, int, int] | None = None
     """Seed, width and height of a synthetic flight."""
+    problem: str = ''
+    """Why images at its end are missing; empty if none are known to be."""
 
     def rendered(self) -> SyntheticFlight | None:
         """Return the synthetic flight, with its ground truth; None for other sources."""
@@ -52,6 +56,10 @@ def open_flight(config: DemoConfig, output: Path, undo: contextlib.ExitStack) ->
     DataError, before anything is written, for a flight that does not exist.
     """
     text = config.flight
+    for option, value in (('--flight', text), ('--output', str(output))):
+        if readable(value) != value:
+            raise ConfigError(f'{option} {readable(value)} is not UTF-8, as the parameters of '
+                              'nodes must be; rename it')
     if text.startswith('synthetic:'):
         seed = text.partition(':')[2]
         if not seed.isdecimal():
@@ -68,14 +76,16 @@ def open_flight(config: DemoConfig, output: Path, undo: contextlib.ExitStack) ->
     if not is_bag(path):
         # The number of images of a folder is known, of a video it is not.
         count = open_images(path).count if path.is_dir() else None
+        problem = '' if path.is_dir() else read_container(path).problem
         prepare_output(output)
         return Flight(str(path), str(path), config.rate,
-                      min(config.frames, count or config.frames))
+                      min(config.frames, count or config.frames),
+                      problem=f'{path}: {problem}' if problem else '')
     topic = image_topic(path, config.topic)
     prepare_output(output)
     folder = output / 'frames'
     undo.callback(shutil.rmtree, folder, ignore_errors=True)
-    rate, count = _extract(path, topic, folder, config.frames)
+    rate, count = _extract(path, topic, folder, config)
     return Flight(f'{topic} of {path}', str(folder), config.rate or rate, count)
 
 
@@ -116,19 +126,17 @@ class TruthFinder:
         raise DataError(f"the bag has an image that is none of the flight's after {self._next}")
 
 
-def _extract(bag: Path, topic: str, folder: Path, most: int) -> tuple[float, int]:
+def _extract(bag: Path, topic: str, folder: Path, config: DemoConfig) -> tuple[float, int]:
     """Write the images of a bag to `folder`, lossless; return their rate in Hz and number."""
     folder.mkdir()
     stamps = []
     line = StatusLine()
-    for number, recorded in enumerate(read_images(bag, topic)):
-        if number == most:
+    for number, recorded in enumerate(read_images(bag, topic, config.black_hot)):
+        if number == config.frames:
             break
         stamps.append(recorded.stamp)
         path = folder / f'{number:06}.png'
-        if not cv2.imwrite(str(path), cv2.cvtColor(recorded.image, cv2.COLOR_RGB2BGR),
-                           [cv2.IMWRITE_PNG_COMPRESSION, 1]):
-            raise DataError(f'{path} cannot be written')
+        write_bytes(path, compress(recorded.image, 'rgb', 'png'))
         line.show(f'reading {topic}: {number + 1} images')
     line.end()
     gaps = np.diff(stamps)

@@ -8,8 +8,10 @@ import cv2
 import numpy as np
 
 from mtl_perception.bags.results import RecordedFrame
+from mtl_perception.compressed import compress
 from mtl_perception.drawing import draw_overlay
 from mtl_perception.errors import DataError
+from mtl_perception.files import write_bytes
 from mtl_perception.images.listing import spread
 from mtl_perception.inference.results import Perception, Timings
 from mtl_perception.labels import LabelSet
@@ -24,6 +26,7 @@ CELLS = 12
 _SHEET_WIDTH = 1920
 _GAP = 6
 _VIDEO_SIDE = 1280
+_QUALITY = 93
 _PAPER = (24, 26, 30)
 _INK = (226, 228, 232)
 
@@ -165,7 +168,4 @@ def _onto(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def _write(path: Path, image: np.ndarray) -> None:
-    done = cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR),
-                       [cv2.IMWRITE_JPEG_QUALITY, 93])
-    if not done:
-        raise DataError(f'{path} cannot be written')
+    write_bytes(path, compress(image, 'rgb', 'jpeg', _QUALITY))

@@ -62,6 +62,8 @@ class DemoResult:
     output: Path
     made: tuple[Path, ...]
     """Files and folders in `output`."""
+    problem: str = ''
+    """Why images at the end of the flight are missing; empty if none are known to be."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +111,7 @@ def _fly(nodes: NodeProcesses, flight: Flight, model: Path, spec: ModelSpec, con
         line.show('starting camera, perception and recorder')
         # The first results come within milliseconds of the first image.
         _wait_until_recorded(nodes, monitor, results)
-        nodes.start(_CAMERA, _camera_parameters(flight))
+        nodes.start(_CAMERA, _camera_parameters(flight, config))
         _watch(nodes, monitor, flight, line)
         nodes.stop(_PERCEPTION)
         nodes.stop(_RECORDER)
@@ -119,9 +121,10 @@ def _fly(nodes: NodeProcesses, flight: Flight, model: Path, spec: ModelSpec, con
                      float(status.get('mean rate [Hz]', 0)) or flight.rate or DEFAULT_RATE)
 
 
-def _camera_parameters(flight: Flight) -> dict[str, object]:
+def _camera_parameters(flight: Flight, config: DemoConfig) -> dict[str, object]:
     parameters: dict[str, object] = {
-        'source': flight.source, 'rate': flight.rate, 'loop': False, 'wait_for_subscribers': 2}
+        'source': flight.source, 'rate': flight.rate, 'loop': False, 'wait_for_subscribers': 2,
+        'black_hot': config.black_hot}
     if flight.synthetic is not None:
         _, width, height = flight.synthetic
         parameters |= {'width': width, 'height': height, 'frames': flight.frames}
@@ -184,7 +187,7 @@ def _report(flight: Flight, model: Path, spec: ModelSpec, sent: _Sent, output: P
     path = output / 'report.json'
     numbers = report.to_dict(sent.images, last_diagnostics(bag, _TOPICS, _PERCEPTION))
     write_text(path, json.dumps(numbers, indent=2) + '\n')
-    return DemoResult(numbers, output, (bag, *images.close(), path))
+    return DemoResult(numbers, output, (bag, *images.close(), path), flight.problem)
 
 
 @contextlib.contextmanager

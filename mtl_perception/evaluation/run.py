@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 import json
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,8 @@ class EvaluationConfig:
     """Number of worst and of best images of each set on the page."""
     skip_bad: bool = False
     """Whether broken images and annotations are skipped and counted instead of being an error."""
+    black_hot: bool = False
+    """Whether high values of images of more than 8 bits are black, in sets that do not say so."""
     pipeline: PipelineOptions = field(default_factory=PipelineOptions)
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
 
@@ -80,6 +82,9 @@ def run_evaluation(config: EvaluationConfig, say: Say) -> Evaluation:
     far as possible this is checked before the first image.
     """
     manifest = load_manifest(config.manifest, config.data)
+    if config.black_hot:
+        manifest = replace(manifest, sets=tuple(
+            replace(spec, black_hot=True) for spec in manifest.sets))
     if config.json and not config.json.parent.is_dir():
         raise DataError(f'{config.json.parent}: no such folder to write {config.json.name} in')
     if config.output:

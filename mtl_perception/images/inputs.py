@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from mtl_perception.errors import DataError
 from mtl_perception.images.listing import is_image_name, list_images, SUFFIXES
 from mtl_perception.images.reading import read_image
+from mtl_perception.images.video import Video
+from mtl_perception.stretch import stretched
 
 VIDEO_SUFFIXES = ('.avi', '.m4v', '.mjpeg', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.mts', '.ts',
                   '.webm', '.wmv')
@@ -40,37 +41,34 @@ class InputImages:
     items: Iterator[InputImage]
 
 
-def open_images(path: Path) -> InputImages:
+def open_images(path: Path, black_hot: bool = False) -> InputImages:
     """
     Return the images of `path`: an image, the images of a folder by name, or a video's frames.
 
-    An image `a.jpg` has the name `a`, or `a.jpg` if the folder also has an `a.png`; frame 1 of
-    `a.mp4` has the name `a_000001`. Raises DataError if there are none.
+    An image `a.jpg` has the name `a`, or `a.jpg` if the folder also has an `a.png` or an image of
+    the name `a`; frame 1 of `a.mp4` has the name `a_000001`. Images of more than 8 bits are
+    stretched, with high values white unless `black_hot`. Raises DataError if there are none;
+    `items` raises it after the last frame of a video that is cut off or damaged.
     """
+    stretch = partial(stretched, black_hot=black_hot)
     if path.is_dir():
         files = list_images(path)
-        stems = Counter(file.stem for file in files)
         return InputImages(len(files), (
-            InputImage(file.stem if stems[file.stem] == 1 else file.name, file.name,
-                       partial(read_image, file, 'bgr'))
-            for file in files))
+            InputImage(name, file.name, partial(read_image, file, 'bgr', stretch))
+            for name, file in zip(_names(files), files, strict=True)))
     if not path.exists():
         raise DataError(f'{path}: no such file or folder; give an image, a folder or a video')
     if not path.is_file():
         raise DataError(f'{path}: not a regular file; give an image, a folder or a video')
     if is_image_name(path):
-        only = InputImage(path.stem, path.name, partial(read_image, path, 'bgr'))
+        only = InputImage(path.stem, path.name, partial(read_image, path, 'bgr', stretch))
         return InputImages(1, iter([only]))
     if not is_video_name(path):
         raise DataError(
             f'{path}: neither an image ({", ".join(SUFFIXES)}) nor a video '
             f'({", ".join(VIDEO_SUFFIXES)}) by its name')
-    video = cv2.VideoCapture(str(path))
-    count = int(video.get(cv2.CAP_PROP_FRAME_COUNT)) if video.isOpened() else 0
-    good, first = video.read()
-    if not good:
-        raise DataError(f'{path}: not a video that this OpenCV can decode, or an empty one')
-    return InputImages(count if count > 0 else None, _frames(path, video, first))
+    video = Video(path)
+    return InputImages(video.count, _frames(path, video.frames(black_hot)))
 
 
 def is_video_name(path: Path) -> bool:
@@ -78,14 +76,17 @@ def is_video_name(path: Path) -> bool:
     return path.suffix.lower() in VIDEO_SUFFIXES
 
 
-def _frames(path: Path, video: cv2.VideoCapture, first: np.ndarray) -> Iterator[InputImage]:
-    frame, number, good = first, 1, True
-    while good:
+def _names(files: list[Path]) -> list[str]:
+    """Return a unique name for each file of a folder: its stem if that is no other's name."""
+    stems, names = Counter(file.stem for file in files), {file.name for file in files}
+    return [file.name if stems[file.stem] > 1 or file.stem in names else file.stem
+            for file in files]
+
+
+def _frames(path: Path, frames: Iterator[np.ndarray]) -> Iterator[InputImage]:
+    for number, frame in enumerate(frames, 1):
         name = f'{path.stem}_{number:06d}'
         yield InputImage(name, f'{name}.jpg', partial(_same, frame))
-        good, frame = video.read()
-        number += 1
-    video.release()
 
 
 def _same(image: np.ndarray) -> np.ndarray:

@@ -17,13 +17,43 @@ def is_image_name(path: Path) -> bool:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Return the image files in `folder`, sorted by name; DataError if there are none."""
-    return _images(folder, '*')
+    """
+    Return the image files in `folder`, sorted by name; DataError if there are none.
+
+    A link to a file that is gone is one of them: reading it reports what is wrong.
+    """
+    return _sorted(folder, _entries(folder)[0])
 
 
 def list_images_below(folder: Path) -> list[Path]:
-    """Return the image files in `folder` and its subfolders, sorted; DataError if none."""
-    return _images(folder, '**/*')
+    """
+    Return the image files in `folder` and its subfolders, sorted; DataError if none.
+
+    Links to folders are followed, but each folder is listed once, under its own name if it has
+    one below `folder`, and links to `folder` or a folder above it are not.
+    """
+    found: list[Path] = []
+    try:
+        root = folder.resolve()
+        seen = {root, *root.parents}
+    except (OSError, RuntimeError) as error:  # RuntimeError: a cycle of links, until Python 3.13
+        raise DataError(f'{folder}: cannot be read: {error}') from None
+    folders: list[Path] = [folder]
+    links: list[Path] = []
+    while folders or links:
+        # Links last, so that a folder has its own name.
+        current = folders.pop() if folders else links.pop(0)
+        if current != folder:
+            target = current.resolve()
+            if target in seen:
+                continue
+            seen.add(target)
+        images, below = _entries(current)
+        found += images
+        for path in below:
+            (links if path.is_symlink() else folders).append(path)
+        links.sort()
+    return _sorted(folder, found)
 
 
 def find_image(base: Path, where: str) -> Path:
@@ -44,6 +74,15 @@ def find_image(base: Path, where: str) -> Path:
     raise DataError(f'{base}.jpg: no such image, nor .png; {where} names it')
 
 
+def in_any_case(path: Path) -> Path:
+    """Return `path`; where it does not exist, the file whose suffix alone has another case."""
+    if not path.exists() and path.parent.is_dir():
+        for other in sorted(path.parent.iterdir()):
+            if other.stem == path.stem and other.suffix.lower() == path.suffix.lower():
+                return other
+    return path
+
+
 def spread(count: int, most: int | None) -> Sequence[int]:
     """
     Return at most `most` of `count` indices in order, evenly spread; None: all of them.
@@ -55,14 +94,21 @@ def spread(count: int, most: int | None) -> Sequence[int]:
     return [(2 * index + 1) * count // (2 * most) for index in range(most)]
 
 
-def _images(folder: Path, pattern: str) -> list[Path]:
-    try:
-        # `glob` ignores a folder that it may not read.
-        next(folder.iterdir(), None)
-        images = sorted(path for path in folder.glob(pattern)
-                        if is_image_name(path) and path.is_file())
-    except OSError as error:
-        raise DataError(f'{folder}: cannot be read: {error.strerror}') from None
+def _sorted(folder: Path, images: list[Path]) -> list[Path]:
     if not images:
         raise DataError(f'{folder}: no images in this folder ({", ".join(SUFFIXES)})')
-    return images
+    return sorted(images)
+
+
+def _entries(folder: Path) -> tuple[list[Path], list[Path]]:
+    """Return the image files and the folders in `folder`, links to either included."""
+    images, folders = [], []
+    try:
+        for path in folder.iterdir():
+            if path.is_dir():
+                folders.append(path)
+            elif is_image_name(path) and (path.is_file() or path.is_symlink()):
+                images.append(path)
+    except OSError as error:
+        raise DataError(f'{folder}: cannot be read: {error.strerror}') from None
+    return images, folders

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 import time
 from typing import Any
 
@@ -29,6 +30,7 @@ from mtl_perception.nodes.received_image import (
 )
 from mtl_perception.nodes.task_rates import TaskRates
 from mtl_perception.spec import ModelSpec
+from mtl_perception.stretch import SmoothStretch
 
 _WARN_EVERY = 5.0
 """Seconds between two warnings of the same kind."""
@@ -108,6 +110,7 @@ class CameraChannel:
         self._input: ImageInput | None = None
         self._health = InputHealth(node, self._topic)
         self._rates = TaskRates()
+        self._stretch = SmoothStretch()
         self._activated = self._wanted_at = 0.0
         self._was_idle = False
         self._subscriber_timer: Any = None
@@ -145,6 +148,7 @@ class CameraChannel:
         self._activated = self._wanted_at = time.monotonic()
         self._health = InputHealth(self._node, self._topic)
         self._rates = TaskRates()
+        self._stretch = SmoothStretch()
         self._broken, self._held_off_until, self._rests_until = 0, 0.0, 0.0
         self._flood.clear()
         self._input = ImageInput(
@@ -273,7 +277,10 @@ class CameraChannel:
             self.statistics.drop('rate limit')
             return None
         try:
-            pixels, order = decode_received(frame.image)
+            stamp = frame.header.stamp
+            pixels, order = decode_received(frame.image, partial(
+                self._stretch.frame, stamp=stamp.sec * 10**9 + stamp.nanosec,
+                black_hot=settings.black_hot))
         except FrameError as error:
             self._broken += 1
             if self.name and self._broken > _TRUSTED:

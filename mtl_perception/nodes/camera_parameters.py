@@ -24,6 +24,9 @@ class CameraParameters:
         'false: end there')
     encoding: str = parameter(
         'bgr8', 'encoding of the published images', choices=('bgr8', 'rgb8'))
+    black_hot: bool = parameter(
+        False, 'whether high values of grey images of more than 8 bits, in a folder or video, are '
+        'black instead of white')
     output: str = parameter(
         'raw', 'what is published: raw images on `image`, compressed ones on `image/compressed`, '
         'or both', choices=('raw', 'compressed', 'both'))

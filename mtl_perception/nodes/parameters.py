@@ -31,7 +31,7 @@ from mtl_perception.nodes.perception_parameters import PerceptionParameters
 from mtl_perception.nodes.recorder_parameters import RecorderParameters
 
 OF_ONE_CAMERA = (
-    'score_threshold', 'nms_threshold', 'max_detections', 'tiles', 'detection_rate',
+    'score_threshold', 'nms_threshold', 'max_detections', 'tiles', 'black_hot', 'detection_rate',
     'segmentation_rate', 'image_transport', 'reliability', 'queue_depth', 'image_timeout')
 """Parameters of the perception node that CAMERA.NAME sets for one of its cameras alone."""
 

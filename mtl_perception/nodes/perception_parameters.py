@@ -72,6 +72,9 @@ class PerceptionParameters:
         PipelineOptions().tiles,
         'tiles a frame is cut into: off, auto (large frames only) or ROWSxCOLUMNS',
         changes=ALWAYS)
+    black_hot: bool = parameter(
+        False, 'whether high values of grey images of more than 8 bits (thermal, depth) are black '
+        'instead of white', changes=ALWAYS)
     detection_rate: float = parameter(
         0.0, 'upper bound of how often objects are detected; 0: in every frame', low=0.0,
         high=1000.0, unit='Hz', changes=ALWAYS)

@@ -8,6 +8,7 @@ import numpy as np
 
 from mtl_perception.compressed import check_compressed, CompressedData, decode_compressed
 from mtl_perception.encodings import check_image, decode_image, RawImage
+from mtl_perception.stretch import stretched, StretchPixels
 
 ReceivedImage = RawImage | CompressedData
 
@@ -27,8 +28,9 @@ def check_received(image: ReceivedImage) -> None:
         check_image(image)
 
 
-def decode_received(image: ReceivedImage) -> tuple[np.ndarray, str]:
+def decode_received(
+        image: ReceivedImage, stretch: StretchPixels = stretched) -> tuple[np.ndarray, str]:
     """Return pixels and order; see ``encodings.decode_image``."""
     if isinstance(image, CompressedData):
-        return decode_compressed(image)
-    return decode_image(image)
+        return decode_compressed(image, stretch)
+    return decode_image(image, stretch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 import re
 from typing import Protocol
@@ -15,9 +16,11 @@ from mtl_perception.errors import ConfigError, DataError
 from mtl_perception.images.inputs import is_video_name, VIDEO_SUFFIXES
 from mtl_perception.images.listing import list_images
 from mtl_perception.images.reading import read_image
+from mtl_perception.images.video import Video
 from mtl_perception.nodes.camera_parameters import CameraParameters
 from mtl_perception.nodes.capture import LiveSource
 from mtl_perception.nodes.stream_names import check_scheme, stream_name
+from mtl_perception.stretch import SmoothStretch
 
 DEFAULT_RATE = 10.0
 """Images per second of a source without a rate."""
@@ -73,13 +76,13 @@ def open_source(
         return LiveSource(name, text, cv2.CAP_FFMPEG, parameters.timeout, warn, inform)
     path = Path(text).expanduser()
     if path.is_dir():
-        return FolderSource(path, warn)
+        return FolderSource(path, warn, parameters.black_hot)
     if path.is_file():
         # As `mtl predict` does: FFmpeg would play text files and fetch what playlists name.
         if not is_video_name(path):
             raise DataError(
                 f'source {text!r} is no video by its name ({", ".join(VIDEO_SUFFIXES)})')
-        return VideoSource(str(path))
+        return VideoSource(path, warn, parameters.black_hot)
     check_scheme(text)
     raise DataError(
         f'source {text!r} is no folder, video file, device number, URL or synthetic:SEED')
@@ -112,16 +115,19 @@ class FolderSource:
     rate = DEFAULT_RATE
     live = False
 
-    def __init__(self, path: Path, warn: Callable[[str], object]) -> None:
+    def __init__(self, path: Path, warn: Callable[[str], object],
+                 black_hot: bool = False) -> None:
         self.name = str(path)
         self._warn = warn
+        self._black_hot = black_hot
         self._paths = list_images(path)
 
     def images(self) -> Iterator[np.ndarray]:
         broken = 0
+        stretch = partial(SmoothStretch().frame, black_hot=self._black_hot)
         for path in self._paths:
             try:
-                image = read_image(path, 'bgr')
+                image = read_image(path, 'bgr', stretch)
             except DataError as error:
                 broken += 1
                 self._warn(f'skipped: {error}')
@@ -132,36 +138,26 @@ class FolderSource:
 
 
 class VideoSource:
-    """A video file, through OpenCV."""
+    """A video file; `warn` receives that it is cut off, after its last image."""
 
     order = 'bgr'
     live = False
 
-    def __init__(self, path: str) -> None:
-        self.name = path
+    def __init__(self, path: Path, warn: Callable[[str], object],
+                 black_hot: bool = False) -> None:
+        self.name = str(path)
+        self._path = path
+        self._warn = warn
+        self._black_hot = black_hot
         # Opened here too, so that a wrong name is known at start.
-        capture = self._open()
-        rate = capture.get(cv2.CAP_PROP_FPS)
-        capture.release()
-        # Some files have 0, NaN or 90000.
-        self.rate = rate if 0 < rate <= 1000 else DEFAULT_RATE
+        self.rate = Video(path).rate or DEFAULT_RATE
 
     def images(self) -> Iterator[np.ndarray]:
-        capture = self._open()
+        frames = Video(self._path).frames(self._black_hot)
         try:
-            while True:
-                good, image = capture.read()
-                if not good:
-                    return
-                yield image
-        finally:
-            capture.release()
-
-    def _open(self) -> cv2.VideoCapture:
-        capture = cv2.VideoCapture(self.name, cv2.CAP_ANY)
-        if not capture.isOpened():
-            raise DataError(f'{self.name} cannot be opened as a video')
-        return capture
+            yield from frames
+        except DataError as error:
+            self._warn(str(error))
 
 
 class SyntheticSource:

@@ -11,7 +11,7 @@ import numpy as np
 
 from mtl_perception.drawing import draw_overlay
 from mtl_perception.errors import DataError
-from mtl_perception.files import make_folder, write_text
+from mtl_perception.files import make_folder, readable, write_bytes, write_text
 from mtl_perception.images.inputs import InputImage
 from mtl_perception.inference.pipeline import PipelineOptions
 from mtl_perception.inference.results import Detections, Perception
@@ -58,7 +58,7 @@ class OutputFolder:
 
         Raises DataError where they cannot be written.
         """
-        self._images.append({'id': self.images + 1, 'file_name': item.file_name,
+        self._images.append({'id': self.images + 1, 'file_name': readable(item.file_name),
                              'width': perception.width, 'height': perception.height})
         if perception.detections is not None:
             self._annotate(perception.detections)
@@ -96,9 +96,7 @@ class OutputFolder:
 
     def _write(self, name: str, image: np.ndarray, parameters: list[int]) -> None:
         path = self._folder / name
-        try:
-            good = cv2.imwrite(str(path), image, parameters)
-        except cv2.error as error:
-            raise DataError(f'{path}: cannot be written: {error.err}') from None
+        good, data = cv2.imencode(path.suffix, image, parameters)
         if not good:
-            raise DataError(f'{path}: cannot be written; is the disk full?')
+            raise DataError(f'{path}: cannot be encoded')
+        write_bytes(path, data.tobytes())

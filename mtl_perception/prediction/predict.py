@@ -10,6 +10,7 @@ import time
 from tqdm import tqdm
 
 from mtl_perception.errors import DataError
+from mtl_perception.files import readable
 from mtl_perception.images.inputs import open_images
 from mtl_perception.inference.pipeline import Pipeline, PipelineOptions
 from mtl_perception.inference.runtime import RuntimeOptions, Say
@@ -27,6 +28,8 @@ class PredictConfig:
     """Folder of the results; made if missing, files of the same names are replaced."""
     model: Path | None = None
     """Model file; None is the shipped model."""
+    black_hot: bool = False
+    """Whether high values of images of more than 8 bits are black instead of white."""
     pipeline: PipelineOptions = field(default_factory=PipelineOptions)
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
 
@@ -44,7 +47,7 @@ class PredictResult:
     runtime: str
     """Runtime, device and precision."""
     broken: tuple[str, ...]
-    """Names of the images that could not be read."""
+    """Names of the images that could not be read, and of a video that is not complete."""
 
 
 def predict(config: PredictConfig, say: Say) -> PredictResult:
@@ -55,7 +58,7 @@ def predict(config: PredictConfig, say: Say) -> PredictResult:
     Raises MtlError for an invalid option, model or input, DataError where results cannot be
     written.
     """
-    images = open_images(config.input)
+    images = open_images(config.input, config.black_hot)
     model = config.model or model_path()
     pipeline = Pipeline(model, config.pipeline, config.runtime, say)
     folder = OutputFolder(config.output, pipeline.spec, pipeline.options, Path(model).name)
@@ -64,15 +67,20 @@ def predict(config: PredictConfig, say: Say) -> PredictResult:
     try:
         # None: no bar where stderr is not a terminal.
         with tqdm(images.items, 'predict', images.count, unit='image', disable=None) as bar:
-            for item in bar:
+            items = iter(bar)
+            while True:
+                name = config.input.name
                 try:
+                    if (item := next(items, None)) is None:
+                        break
+                    name = item.file_name
                     image = item.read()
                     perception = pipeline.run(image, 'bgr')
                 except DataError as error:
-                    broken.append(item.file_name)
+                    broken.append(readable(name))
                     text = str(error)
-                    where = '' if item.file_name in text else f'{item.file_name}: '
-                    bar.write(f'mtl: skipped: {where}{text}', sys.stderr)
+                    where = '' if name in text else f'{name}: '
+                    bar.write(readable(f'mtl: skipped: {where}{text}'), sys.stderr)
                 else:
                     folder.add(item, image, perception)
     except KeyboardInterrupt:

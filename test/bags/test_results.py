@@ -50,6 +50,21 @@ def test_every_encoding_becomes_rgb(write_bag, tmp_path):
     np.testing.assert_array_equal(decoded.image, pixels)
 
 
+def test_thermal_images_are_stretched_as_one_stream(write_bag, tmp_path):
+    counts = np.array([[7200, 7700, 8200], [7200, 7700, 8200]], np.uint16)
+    with write_bag() as bag:
+        for number in range(2):
+            values = counts + 100 * np.uint16(number)
+            bag.image('/camera', BEGIN + number * SECOND,
+                      values.view((np.uint8, 2)), 'mono16')
+    first, second = (item.image for item in read_images(tmp_path / 'bag', '/camera'))
+    assert first[0, :, 0].tolist() == [0, 128, 255]
+    # Within a second, the limits have moved by 63 of the 100 counts.
+    assert second[0, :2, 0].tolist() == [9, 137]
+    first, second = (item.image for item in read_images(tmp_path / 'bag', '/camera', True))
+    assert first[0, :, 0].tolist() == [255, 127, 0] and second[0, 0, 0] == 246
+
+
 def test_image_without_stamp_has_recording_time(write_bag, tmp_path):
     with write_bag() as bag:
         bag.image('/camera', 0, image(0), 'rgb8', recorded=BEGIN + 42)

@@ -1,5 +1,6 @@
 import argparse
 import json
+import os
 
 import cv2
 import numpy as np
@@ -100,6 +101,62 @@ def test_video_frames_are_predicted(paint_model, tmp_path):
     _run('--model', paint_model(), '--input', path, '--output', tmp_path / 'out')
     masks = sorted(item.name for item in (tmp_path / 'out' / 'masks').iterdir())
     assert masks == [f'flight_{number:06d}.png' for number in (1, 2, 3)]
+
+
+def test_video_that_is_cut_off_is_named_after_its_frames(paint_model, tmp_path, capsys):
+    path = tmp_path / 'flight.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48))
+    for _ in range(8):
+        writer.write(np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8))
+    writer.release()
+    path.write_bytes(path.read_bytes()[:-8000])
+    with pytest.raises(DataError, match=r'could not be read \(flight\.avi\); the others are comp'):
+        _run('--model', paint_model(), '--input', path, '--output', tmp_path / 'out')
+    assert 'flight.avi: ends after' in capsys.readouterr().err
+    values = json.loads((tmp_path / 'out' / 'predictions.json').read_text())
+    assert 0 < len(values['images']) < 8
+
+
+def test_results_of_equal_names_are_kept_apart(paint_model, tmp_path):
+    (tmp_path / 'in').mkdir()
+    for width, name in ((64, 'a.jpg'), (80, 'a.png'), (96, 'a.jpg.png')):
+        _write(tmp_path / 'in' / name, width, 48)
+    _run('--model', paint_model(), '--input', tmp_path / 'in', '--output', tmp_path / 'out')
+    for folder in ('masks', 'overlay'):
+        widths = [cv2.imread(str(path)).shape[1] for path in (tmp_path / 'out' / folder).iterdir()]
+        assert sorted(widths) == [64, 80, 96]
+
+
+def test_names_that_are_not_utf8(paint_model, tmp_path):
+    folder, name = tmp_path / 'in', os.fsdecode(b'caf\xe9')
+    folder.mkdir()
+    _write(tmp_path / 'a.png', 64, 48)
+    (tmp_path / 'a.png').rename(folder / f'{name}.png')
+    (folder / f'{name}.jpg').write_bytes(b'no image')
+    with pytest.raises(DataError, match=r'\(caf\\xe9\.jpg\)') as error:
+        _run('--model', paint_model(), '--input', folder, '--output', tmp_path / 'out')
+    str(error.value).encode()
+    assert (tmp_path / 'out' / 'masks' / f'{name}.png.png').is_file()
+    values = json.loads((tmp_path / 'out' / 'predictions.json').read_text())
+    assert [image['file_name'] for image in values['images']] == ['caf\\xe9.png']
+
+
+def test_thermal_image_is_white_hot_or_black_hot(paint_model, tmp_path):
+    counts = np.full((64, 96), 7200, np.uint16)
+    counts[:, 48:] = 8500
+    cv2.imwrite(str(tmp_path / 'a.tif'), counts)
+    for options, labels in (((), [3, 0]), (('--black-hot',), [0, 3])):
+        _run('--model', paint_model(), '--input', tmp_path / 'a.tif', '--output', tmp_path / 'out',
+             *options)
+        mask = cv2.imread(str(tmp_path / 'out' / 'masks' / 'a.png'), cv2.IMREAD_UNCHANGED)
+        assert mask[32, [20, 76]].tolist() == labels
+
+
+def test_results_that_cannot_be_written_are_named(paint_model, folder, tmp_path):
+    (tmp_path / 'out' / 'masks' / 'one.png').mkdir(parents=True)
+    with pytest.raises(DataError, match=r'masks/one\.png: cannot be written: Is a directory'):
+        _run('--model', paint_model(), '--input', folder, '--output', tmp_path / 'out')
+    assert [path.name for path in (tmp_path / 'out' / 'masks').iterdir()] == ['one.png']
 
 
 def test_detection_model_writes_no_masks(paint_model, folder, tmp_path):

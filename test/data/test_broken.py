@@ -171,8 +171,8 @@ KINDS: list[tuple[str, str, Spoiler, str]] = [
      r'gone\.jpg: no such image.*train\.txt: line 1 names it'),
     ('100,000 x 100,000 header', 'voc', image(huge_png(100_000)), r'bad\.png: its header gives'),
     ('cut off image', 'voc', image(cv2.imencode('.png', plain_image())[1].tobytes()[:60]),
-     r'bad\.png: is not an image|bad\.png: cannot be decoded'),
-    ('empty image', 'voc', image(b''), r'bad\.png: is not an image'),
+     r'bad\.png: is damaged or truncated'),
+    ('empty image', 'voc', image(b''), r'bad\.png: is not a JPEG, PNG'),
     ('binary labels', 'yolo', lambda folder, _: (
         folder / 'labels/bad.txt').write_bytes(b'\xff\xd8') and None,
      r'bad\.txt: line 1: is not UTF-8'),
@@ -232,7 +232,7 @@ KINDS: list[tuple[str, str, Spoiler, str]] = [
     ('mask value', 'mask_folder', mask(np.full((HEIGHT, WIDTH), 9, np.uint8)),
      r'bad\.png: value 9 at x 0, y 0 has no class'),
     ('mask of 16 bits', 'mask_folder', mask(np.ones((HEIGHT, WIDTH), np.uint16)),
-     r'bad\.png: 1 channels of uint16'),
+     r'bad\.png: has colours, alpha or more than 8 bits'),
     ('mask colour', 'mask_folder', colored, r'bad\.png: colour \[255, 255, 255\] at x 5, y 3'),
 ]
 # What breaks a whole split: nothing of it is left.

@@ -3,6 +3,7 @@ import copy
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import yaml
 
@@ -123,6 +124,14 @@ def test_colors_and_crops(load: Loader) -> None:
     assert spec.masks is not None
     assert spec.masks.colors == ((1, 1, 1), (2, 2, 2), (3, 3, 3))
     assert spec.crops == Crops(512, 64)
+
+
+def test_black_hot_set(load: Loader) -> None:
+    assert not load(MANIFEST).set_named('boxed').black_hot
+    spec = load(changed('sets', 'boxed', 'black_hot', value=True)).set_named('boxed')
+    assert spec.black_hot
+    counts = np.array([[7200, 8500]], np.uint16)
+    assert spec.stretch(counts).tolist() == [[255, 0]]
 
 
 def test_synthetic_set(load: Loader) -> None:

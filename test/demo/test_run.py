@@ -24,6 +24,7 @@ from mtl_perception.demo.flight import open_flight, prepare_output, TruthFinder
 from mtl_perception.errors import ConfigError, DataError
 from mtl_perception.labels import LabelSet
 from mtl_perception.spec import METADATA_KEY, ModelSpec
+from test.data.readers.test_bag import write_bag
 
 needs_ros = pytest.mark.skipif(
     importlib.util.find_spec('rclpy') is None, reason='needs ROS 2 (rclpy)')
@@ -192,6 +193,40 @@ def test_folder_flight_has_as_many_frames_as_images(tmp_path):
     for frames, expected in ((300, 3), (2, 2)):
         config = DemoConfig(str(images), frames=frames)
         assert open_flight(config, tmp_path / 'demo', undo).frames == expected
+
+
+def test_flight_of_a_bag_is_white_hot_or_black_hot(tmp_path):
+    counts = np.array([[7200, 7700, 8200], [7200, 7700, 8200]], np.uint16)
+    write_bag(tmp_path / 'bag', lambda bag: bag.image(
+        '/camera', 10**9, counts.view((np.uint8, 2)), 'mono16'))
+    for black_hot, expected in ((False, [0, 128, 255]), (True, [255, 127, 0])):
+        with contextlib.ExitStack() as undo:
+            config = DemoConfig(str(tmp_path / 'bag'), black_hot=black_hot)
+            flight = open_flight(config, tmp_path / 'demo', undo)
+            frame = cv2.imread(str(Path(flight.source) / '000000.png'))
+            assert frame[0, :, 0].tolist() == expected
+
+
+def test_flight_of_a_cut_video_tells_its_problem(tmp_path):
+    path = tmp_path / 'flight.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48))
+    for _ in range(5):
+        writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.release()
+    undo = contextlib.ExitStack()
+    assert not open_flight(DemoConfig(str(path)), tmp_path / 'demo', undo).problem
+    path.write_bytes(path.read_bytes()[:-100])
+    flight = open_flight(DemoConfig(str(path)), tmp_path / 'demo', undo)
+    assert 'flight.avi: it is cut off, 100 bytes at its end are missing' in flight.problem
+
+
+@pytest.mark.parametrize('option', ['flight', 'output'])
+def test_name_that_is_not_utf8_is_rejected(option, tmp_path):
+    name = os.fsdecode(os.fsencode(tmp_path) + b'/caf\xe9')
+    Path(name).mkdir()
+    flight, output = (name, tmp_path / 'demo') if option == 'flight' else ('synthetic:1', name)
+    with pytest.raises(ConfigError, match=rf'--{option} .*caf.xe9 is not UTF-8'):
+        open_flight(DemoConfig(flight), Path(output), contextlib.ExitStack())
 
 
 def parsed(*arguments: str) -> argparse.Namespace:

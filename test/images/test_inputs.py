@@ -4,6 +4,7 @@ import pytest
 
 from mtl_perception.errors import DataError
 from mtl_perception.images.inputs import open_images
+from mtl_perception.stretch import stretched
 
 
 def _image(seed=0, width=40, height=30):
@@ -71,3 +72,23 @@ def test_inputs_without_images_are_rejected(tmp_path):
     broken.write_bytes(bytes(5000))
     with pytest.raises(DataError, match=r'broken\.mp4: not a video'):
         open_images(broken)
+
+
+def test_names_never_collide(tmp_path):
+    names = ['a.jpg', 'a.jpg.png', 'a.png', 'b.png', 'b.png.png.png', 'b.png.png', 'c.PNG']
+    for name in names:
+        (tmp_path / name).touch()
+    items = list(open_images(tmp_path).items)
+    assert sorted(item.file_name for item in items) == sorted(names)
+    assert len({item.name for item in items}) == len(names)
+    assert items[-1].name == 'c'
+
+
+def test_deep_images_are_stretched_white_hot_or_black_hot(tmp_path):
+    counts = (7200 + _image()[..., 0].astype(np.uint16))
+    assert cv2.imwrite(str(tmp_path / 'a.png'), counts)
+    for path in (tmp_path, tmp_path / 'a.png'):
+        white, = open_images(path).items
+        black, = open_images(path, black_hot=True).items
+        assert np.array_equal(white.read()[..., 0], stretched(counts))
+        assert np.array_equal(black.read(), 255 - white.read())

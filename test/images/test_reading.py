@@ -58,12 +58,12 @@ def test_broken_image_is_named(suffix, tmp_path):
             read_image(path)
 
 
-@pytest.mark.parametrize('suffix', ['.jpg', '.png'])
+@pytest.mark.parametrize('suffix', ['.jpg', '.png', '.bmp', '.tiff', '.webp'])
 def test_truncated_image_is_rejected(suffix, tmp_path):
     path = tmp_path / f'short{suffix}'
     content = cv2.imencode(suffix, noise(200, 200))[1].tobytes()
     path.write_bytes(content[:len(content) // 2])
-    with pytest.raises(DataError, match=r'short\.\w+: is not an image that OpenCV can decode'):
+    with pytest.raises(DataError, match=r'short\.\w+: is (damaged or truncated|not a JPEG)'):
         read_image(path)
 
 
@@ -82,44 +82,14 @@ def test_file_above_the_limit_is_rejected_before_it_is_read(tmp_path):
         read_image(path)
 
 
-@pytest.mark.parametrize('suffix', ['.png', '.tiff'])
-def test_more_than_8_bits_a_channel_are_rejected(suffix, tmp_path):
-    path = tmp_path / f'deep{suffix}'
-    assert cv2.imwrite(str(path), np.full((8, 8), 3000, np.uint16))
-    with pytest.raises(DataError, match=rf'deep{suffix}: has uint16 pixels'):
-        read_image(path)
-
-
 def test_index_image_rejects_colours_and_16_bits(tmp_path):
     path = tmp_path / 'mask.png'
     cv2.imwrite(str(path), noise())
-    with pytest.raises(DataError, match=r'mask\.png: 3 channels of uint8; a mask is a grey 8-bit'):
+    with pytest.raises(DataError, match=r'mask\.png: has colours, .*; a mask is a grey or p'):
         read_index_image(path)
     cv2.imwrite(str(path), np.zeros((4, 4), np.uint16))
-    with pytest.raises(DataError, match='1 channels of uint16'):
+    with pytest.raises(DataError, match='more than 8 bits per channel'):
         read_index_image(path)
-
-
-def test_palette_indices_of_any_depth(tmp_path):
-    pillow = pytest.importorskip('PIL.Image')
-    for bits, values in ((8, [0, 7, 255]), (2, [0, 3, 1])):
-        path = tmp_path / f'{bits}.png'
-        image = pillow.fromarray(np.array([values], np.uint8), 'P')
-        # Two entries of one colour: only the indices tell them apart.
-        image.putpalette([9, 9, 9] * 256)
-        image.save(path, bits=bits)
-        assert read_index_image(path).tolist() == [values]
-
-
-def test_size_and_image_are_upright_by_exif(tmp_path):
-    pillow = pytest.importorskip('PIL.Image')
-    path = tmp_path / 'turned.jpg'
-    image = pillow.fromarray(noise(30, 40))
-    exif = image.getexif()
-    exif[0x0112] = 6
-    image.save(path, exif=exif)
-    assert image_size(path) == (30, 40)
-    assert read_image(path).shape == (40, 30, 3)
 
 
 def header_of(width: int, height: int) -> bytes:

@@ -269,12 +269,26 @@ def test_unnamed_class_is_omitted():
 @pytest.mark.parametrize(('image', 'what'), [
     (np.zeros((4, 4, 3), np.float32), 'float32'), (np.zeros((4, 4, 4), np.uint8), r'4, 4, 4'),
     (np.zeros((4, 4, 1), np.uint8), '4, 4, 1'), (np.zeros((0, 4, 3), np.uint8), '4x0'),
-    (np.zeros((4, 0), np.uint8), '0x4'), (np.zeros((2, 16385), np.uint8), '16385x2'),
+    (np.zeros((4, 0), np.uint8), '0x4'), (np.zeros((2, 32767), np.uint8), '32767x2'),
     (np.broadcast_to(np.uint8(0), (1 << 20, 1 << 20, 3)), '1048576x1048576'),
     (np.zeros(5, np.uint8), r'\[5\]'), (None, 'NoneType'), ([[1]], 'list')])
 def test_invalid_image_is_rejected(pipeline, image, what):
     with pytest.raises(DataError, match=what):
         pipeline.run(image)
+
+
+@pytest.mark.parametrize('tiles', ['off', 'auto'])
+@pytest.mark.parametrize('shape', [(40, 17000, 3), (32766, 30)])
+def test_longest_image_on_disk_is_processed(paint_model, tiles, shape):
+    image = np.full(shape, 16, np.uint8)
+    pipeline = Pipeline(paint_model(size=(160, 128)), PipelineOptions(tiles=tiles))
+    if len(shape) == 3:
+        image[8:32, 16000:16080, 0] = 255
+    result = pipeline.run(image)
+    assert result.label_map.shape == shape[:2] and (result.label_map[-1] == 3).all()
+    if len(shape) == 3 and tiles == 'auto':
+        x0, _, x1, _ = result.detections.boxes[0]
+        assert abs(x0 - 16000) < 3 and abs(x1 - 16080) < 3
 
 
 def test_unknown_channel_order_is_rejected(pipeline):

@@ -62,7 +62,7 @@ def test_folder_is_repeated_until_signal(start_node, ros_node, tmp_path, wait_un
     wait_until(lambda: len(images) >= 6)
     assert camera.end(signal.SIGTERM)[0] == 0
     assert [image.data[0] for image in images[:6]] == [100, 50] * 3, 'by name'
-    assert '70.png: is not an image' in camera.said()
+    assert '70.png: is not a JPEG, PNG' in camera.said()
     assert 'Traceback' not in camera.said()
 
 

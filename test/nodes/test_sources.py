@@ -22,16 +22,38 @@ def test_folder_is_sorted_by_name_and_broken_images_skipped(tmp_path):
     (tmp_path / 'c.jpg').write_bytes(b'no image')
     (tmp_path / 'notes.txt').write_text('nor this')
     (tmp_path / 'e.png').mkdir()
-    # Its 16 bits are not cut to 8 here and rejected by `mtl predict`.
-    cv2.imwrite(str(tmp_path / 'f.png'), np.full((4, 6), 3000, np.uint16))
     warnings = []
     source = source_of(tmp_path, warnings.append)
     images = list(source.images())
     assert [image[0, 0].tolist() for image in images] == [
         [10, 0, 200], [20, 0, 200], [40, 0, 200]]
     assert source.order == 'bgr' and not source.live and source.rate == DEFAULT_RATE
-    assert len(warnings) == 2 and 'c.jpg' in warnings[0] and 'f.png: has uint16' in warnings[1]
+    assert len(warnings) == 1 and 'c.jpg' in warnings[0]
     assert len(list(source.images())) == 3, 'a second pass begins at the beginning'
+
+
+def test_folder_of_16_bits_is_stretched_as_one_stream(tmp_path):
+    for number, offset in enumerate((0, 100)):
+        cv2.imwrite(str(tmp_path / f'{number}.png'),
+                    np.array([[7200, 7700, 8200]], np.uint16) + offset)
+    first, second = source_of(tmp_path).images()
+    assert first[0, :, 0].tolist() == [0, 128, 255]
+    # The limits have moved by 10 of the 100 counts in 0.1 s.
+    assert second[0, :2, 0].tolist() == [23, 151]
+    first, _ = source_of(tmp_path, black_hot=True).images()
+    assert first[0, :, 0].tolist() == [255, 127, 0]
+
+
+def test_video_that_is_cut_off_is_told_after_its_images(tmp_path):
+    path = tmp_path / 'flight.avi'
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48))
+    for value in range(20):
+        writer.write(np.full((48, 64, 3), 10 * value, np.uint8))
+    writer.release()
+    path.write_bytes(path.read_bytes()[:-3000])
+    warnings = []
+    assert len(list(source_of(path, warnings.append).images())) > 5
+    assert len(warnings) == 1 and 'flight.avi: ends after' in warnings[0]
 
 
 def test_folder_without_readable_image_is_rejected(tmp_path):
@@ -86,7 +108,7 @@ def test_invalid_source_gives_one_line_error(text, kind, reason, monkeypatch):
 def test_invalid_video_is_rejected(tmp_path):
     path = tmp_path / 'flight.mp4'
     path.write_bytes(b'no video')
-    with pytest.raises(DataError, match=r'flight\.mp4 cannot be opened as a video'):
+    with pytest.raises(DataError, match=r'flight\.mp4: not a video'):
         source_of(path)
 
 

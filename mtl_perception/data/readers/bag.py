@@ -104,7 +104,7 @@ class BagSet:
         image_topic = self._options.image_topic
         where = f'bag {frame.bag}: image {frame.name.rpartition("/")[2]}'
         messages = _messages(frame)
-        image = image_pixels(messages[image_topic], where)
+        image = image_pixels(messages[image_topic], where, self.spec.stretch)
         height, width = image.shape[:2]
         boxes = mask = None
         if self.spec.boxes is not None:

@@ -76,7 +76,7 @@ class CocoSet:
     def read(self, split: str, index: int) -> Sample:
         """Return the split's image `index` with its ground truth; DataError where it is broken."""
         entry = self._entry(split, index)
-        image = read_image(entry.path)
+        image = read_image(entry.path, stretch=self.spec.stretch)
         height, width = image.shape[:2]
         if (entry.width, entry.height) != (width, height):
             raise DataError(

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from mtl_perception.errors import DataError
-from mtl_perception.images.reading import read_image
+from mtl_perception.images.reading import read_colors
 from mtl_perception.labels import Color, IGNORE_LABEL
 
 TOLERANCE = 4
@@ -41,7 +41,7 @@ class ColorTable:
 
     def read(self, path: Path) -> np.ndarray:
         """Return the labels uint8 [H, W] of the mask; DataError for a colour that has none."""
-        pixels = read_image(path)
+        pixels = read_colors(path)
         codes = pixels[..., 0].astype(np.int32)
         for channel in (1, 2):
             codes <<= 8

@@ -72,7 +72,7 @@ class CvatSet:
         """Return the split's image `index` with its ground truth; DataError where it is broken."""
         entry = self._entry(split, index)
         assert entry.element is not None
-        image = read_image(entry.path)
+        image = read_image(entry.path, stretch=self.spec.stretch)
         width, height = (round(entry.element.attribute_number(key)) for key in ('width', 'height'))
         if (width, height) != (image.shape[1], image.shape[0]):
             raise DataError(

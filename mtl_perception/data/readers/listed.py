@@ -14,7 +14,7 @@ from mtl_perception.data.samples import BoxTruth, Sample
 from mtl_perception.data.set_spec import ListSplit, SetSpec
 from mtl_perception.errors import DataError
 from mtl_perception.files import is_folder
-from mtl_perception.images.listing import find_image, list_images_below
+from mtl_perception.images.listing import find_image, in_any_case, list_images_below
 from mtl_perception.images.reading import read_image
 
 
@@ -38,7 +38,14 @@ class Entry:
     """Whether `stem` includes `images`, as it does where a split is a folder."""
 
     def beside(self, folder: str, ending: str) -> Path:
-        """Return the annotation file in `folder` that has the image's stem and this ending."""
+        """
+        Return the annotation file in `folder` that has the image's stem and this ending.
+
+        Its suffix may be in another case.
+        """
+        return in_any_case(self._beside(folder, ending))
+
+    def _beside(self, folder: str, ending: str) -> Path:
         if not self.in_folder:
             return inside(self.root / folder, self.stem + ending, self.where)
         parts = PurePosixPath(self.stem).parts
@@ -82,7 +89,7 @@ class ListedSet:
     def read(self, split: str, index: int) -> Sample:
         """Return the split's image `index` with its ground truth; DataError where it is broken."""
         entry = self._entry(split, index)
-        image = read_image(entry.image(self._image_ending))
+        image = read_image(entry.image(self._image_ending), stretch=self.spec.stretch)
         boxes, mask = self._truth(entry, image.shape[1], image.shape[0])
         return Sample(f'{self.spec.name}/{entry.stem}', image, boxes, mask)
 

@@ -72,7 +72,7 @@ class UavdtSet:
         """Return the split's frame `index` with its boxes; DataError where it is broken."""
         assert self.spec.boxes is not None
         frame = self._frame(split, index)
-        image = read_image(frame.path)
+        image = read_image(frame.path, stretch=self.spec.stretch)
         boxes = BoxList(self.spec.boxes, image.shape[1], image.shape[0])
         for name, box, where in frame.boxes:
             if name:

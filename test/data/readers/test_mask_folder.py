@@ -62,3 +62,12 @@ def test_class_list_in_another_order(mask: np.ndarray, tree: Path, open_tree: Op
     (tree / 'classes.txt').write_text('green\ntarmac\nodd\n')
     with pytest.raises(DataError, match=r'classes.txt: lists the labels green, tarmac, odd, but'):
         open_tree(**ENTRY)
+
+
+def test_suffix_of_a_mask_may_be_in_another_case(tree: Path, open_tree: Opener) -> None:
+    (tree / 'masks').mkdir()
+    cv2.imwrite(str(tree / 'masks' / 'b.png'), np.ones((30, 40), np.uint8))
+    (tree / 'masks' / 'b.png').rename(tree / 'masks' / 'a.PNG')
+    data = open_tree(reader='mask_folder', masks={'tarmac': 'road', 'green': 'grass'})
+    mask = data.read('train', 0).mask
+    assert mask is not None and (mask == 1).all()
