@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from contextlib import contextmanager
 import os
@@ -13,6 +14,30 @@ MAX_TEXT_BYTES = 16 << 20
 """Maximum size of a list, or of the annotation of one image."""
 
 
+_MARKS = (
+    # The mark of UTF-32 begins with that of UTF-16.
+    (codecs.BOM_UTF32_LE, 'utf-32'), (codecs.BOM_UTF32_BE, 'utf-32'),
+    (codecs.BOM_UTF8, 'utf-8-sig'),
+    (codecs.BOM_UTF16_LE, 'utf-16'), (codecs.BOM_UTF16_BE, 'utf-16'))
+"""Byte order mark -> the encoding of the text behind it."""
+
+
+def is_file(path: Path) -> bool:
+    """Return whether `path` is a file; False also for a name that no file can have."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether `path` is a folder; False also for a name that no folder can have."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
 def read_bytes(path: Path, limit: int) -> bytes:
     """Return the content of `path`; DataError if it cannot be read or exceeds `limit`."""
     try:
@@ -22,14 +47,30 @@ def read_bytes(path: Path, limit: int) -> bytes:
         return path.read_bytes()
     except OSError as error:
         raise DataError(f'{path}: cannot be read: {error.strerror}') from None
+    except ValueError as error:
+        raise DataError(f'{str(path)!r}: cannot be read: {error}') from None
 
 
 def read_text(path: Path, limit: int = MAX_TEXT_BYTES) -> str:
-    """Return the UTF-8 text in `path`; DataError if it cannot be read or exceeds `limit`."""
+    """
+    Return the text in `path`, without its byte order mark.
+
+    It is UTF-8 unless such a mark names UTF-16 or UTF-32. Raises DataError if it is neither,
+    cannot be read or exceeds `limit` bytes.
+    """
+    data = read_bytes(path, limit)
+    encoding = next((name for mark, name in _MARKS if data.startswith(mark)), 'utf-8')
     try:
-        return read_bytes(path, limit).decode('utf-8')
-    except UnicodeDecodeError:
-        raise DataError(f'{path}: is not UTF-8 text') from None
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        title = encoding.removesuffix('-sig').upper()
+        line = data.count(b'\n', 0, error.start) + 1
+        raise DataError(f'{path}: line {line}: is not {title} text; save it as UTF-8') from None
+    if '\0' in text:
+        line = text.count('\n', 0, text.index('\0')) + 1
+        raise DataError(f'{path}: line {line}: has a zero byte, as UTF-16 without a byte order '
+                        'mark has; save it as UTF-8')
+    return text
 
 
 @contextmanager

@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 import sys
+from typing import Any
 
+import cv2
 from hypothesis import settings
 import numpy as np
 import onnx
@@ -26,7 +28,6 @@ settings.register_profile('no deadline', deadline=None)
 settings.load_profile('no deadline')
 
 
-
 def make_importable(name: str) -> None:
     """
     Let tests import the helper `name`.py of this folder.
@@ -39,10 +40,17 @@ def make_importable(name: str) -> None:
     spec.loader.exec_module(sys.modules[name])
 
 
-make_importable('fuzzing')
+for name in ('fuzzing', 'past_bags'):
+    make_importable(name)
 
 COLORS = LabelSet.of('red', 'green', 'blue')
 LABELS = LabelSet.of('red', 'green', 'blue', 'dark')
+
+# Of the backbones, the one with the fewest layers.
+LEAN_SPEC = ModelSpec(
+    backbone='resnet18', detection=LabelSet.of('car', 'person'),
+    segmentation=LabelSet.of('a', 'b', 'c'), input_size=(160, 96), finest_level=2, candidates=50,
+    label_stride=2)
 
 
 def paint_spec(size=(96, 64), stride=4, detection=True, segmentation=True) -> ModelSpec:
@@ -152,6 +160,34 @@ def paint_model(tmp_path_factory) -> Callable[..., Path]:
         return written[key]
 
     return write
+
+
+@pytest.fixture(scope='session')
+def lean_export(tmp_path_factory) -> tuple[Any, Path, Any]:
+    """
+    Return a network of both tasks with random weights, its exported file and their difference.
+
+    An export takes seconds: tests that need a file of a real network, but none in particular,
+    share this one.
+    """
+    torch = pytest.importorskip('torch')
+    from mtl_perception.models.export import export_onnx
+    from mtl_perception.models.network import build_model
+    torch.manual_seed(3)
+    network = build_model(LEAN_SPEC)
+    with torch.no_grad():
+        for parameter in network.detection.parameters():
+            parameter.add_(torch.randn_like(parameter) * 0.05)
+    path = tmp_path_factory.mktemp('lean') / 'model.onnx'
+    return network.eval(), path, export_onnx(network, LEAN_SPEC, path, smooth_images())
+
+
+def smooth_images() -> list[np.ndarray]:
+    """Return three images of the size of `LEAN_SPEC`."""
+    random = np.random.default_rng(0)
+    width, height = LEAN_SPEC.input_size
+    return [cv2.resize(random.integers(0, 256, (12, 20, 3), np.uint8), (width, height))
+            for _ in range(3)]
 
 
 @pytest.fixture

@@ -7,6 +7,8 @@ import pytest
 
 from mtl_perception.errors import DataError
 from mtl_perception.files import (
+    is_file,
+    is_folder,
     make_folder,
     read_bytes,
     read_text,
@@ -26,10 +28,38 @@ def test_large_file_is_rejected_before_it_is_read(tmp_path: Path) -> None:
 
 def test_text_that_is_not_utf8_is_rejected(tmp_path: Path) -> None:
     path = tmp_path / 'list.txt'
-    path.write_bytes(b'\xff\xfe')
-    assert read_bytes(path, 9) == b'\xff\xfe'
-    with pytest.raises(DataError, match=f'^{path}: is not UTF-8 text$'):
+    path.write_bytes(b'a\n\xff\xd8')
+    assert read_bytes(path, 9) == b'a\n\xff\xd8'
+    with pytest.raises(DataError, match=f'^{path}: line 2: is not UTF-8 text; save it as UTF-8$'):
         read_text(path)
+
+
+@pytest.mark.parametrize('encoding', ['utf-8', 'utf-8-sig', 'utf-16', 'utf-32'])
+def test_byte_order_mark_names_the_encoding(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / 'list.txt'
+    path.write_bytes('gr\u00fcn\r\n'.encode(encoding))
+    assert read_text(path) == 'gr\u00fcn\r\n'
+
+
+@pytest.mark.parametrize(('content', 'problem'), [
+    (b'a\n\xb3\xb5\n', 'line 2: is not UTF-8 text'),
+    (b'\xef\xbb\xbfa\xff', 'line 1: is not UTF-8'),
+    (b'\xff\xfe\x00\xd8', 'line 1: is not UTF-16 text'),
+    (b'\xff\xfea', 'line 1: is not UTF-16 text'),
+    ('a\nb'.encode('utf-16-le'), 'line 1: has a zero byte, as UTF-16 without a byte order mark'),
+])
+def test_other_text_is_named_with_its_line(tmp_path: Path, content: bytes, problem: str) -> None:
+    path = tmp_path / 'list.txt'
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=f'^{path}: {problem}'):
+        read_text(path)
+
+
+@pytest.mark.parametrize('name', ['a' * 300, 'a\0', '\ud800'])
+def test_name_that_no_file_can_have(tmp_path: Path, name: str) -> None:
+    assert not is_file(tmp_path / name) and not is_folder(tmp_path / name)
+    with pytest.raises(DataError, match='cannot be read'):
+        read_text(tmp_path / name)
 
 
 def test_missing_file_and_folder_are_named(tmp_path: Path) -> None:

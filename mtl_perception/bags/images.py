@@ -10,18 +10,19 @@ import re
 
 import numpy as np
 
+from mtl_perception.bags.metadata import METADATA
 from mtl_perception.bags.reading import (
-    bag_messages,
+    BAG_SUFFIXES,
     COMPRESSED_IMAGE,
     IMAGE,
     image_pixels,
+    is_bag_folder,
     message_stamp,
     opened_bag,
 )
 from mtl_perception.errors import DataError
+from mtl_perception.images.listing import is_image_name
 from mtl_perception.stretch import SmoothStretch
-
-_BAG_SUFFIXES = ('.mcap', '.db3', '.bag')
 
 _NOT_A_CAMERA = re.compile(r'depth|disparity|segment|mask|label|overlay|heat|annotat', re.I)
 """Parts of the names of topics with derived images."""
@@ -38,10 +39,16 @@ class RecordedImage:
 
 
 def is_bag(path: Path) -> bool:
-    """Return whether `path` looks like a bag: a rosbag2 folder, or a file of a bag's suffix."""
-    if path.is_dir():
-        return (path / 'metadata.yaml').is_file()
-    return path.suffix.lower() in _BAG_SUFFIXES
+    """
+    Return whether `path` looks like a bag.
+
+    That is a file of a bag's suffix, a rosbag2 folder, or a folder without metadata.yaml that has
+    files of a bag and no image.
+    """
+    if not path.is_dir():
+        return path.suffix.lower() in BAG_SUFFIXES
+    return is_bag_folder(path) and (
+        (path / METADATA).is_file() or not any(map(is_image_name, path.iterdir())))
 
 
 def image_topic(path: Path, wanted: str = '') -> str:
@@ -51,9 +58,9 @@ def image_topic(path: Path, wanted: str = '') -> str:
     That is the one with most messages among those without a derived image (depth, masks, overlays)
     in the name. DataError if the bag cannot be read or has no images.
     """
-    with opened_bag(path) as reader:
+    with opened_bag(path) as bag:
         counts: dict[str, int] = {}
-        for connection in reader.connections:
+        for connection in bag.connections:
             if connection.msgtype in (IMAGE, COMPRESSED_IMAGE) and connection.msgcount:
                 counts[connection.topic] = counts.get(connection.topic, 0) + connection.msgcount
     if wanted:
@@ -75,13 +82,13 @@ def read_images(path: Path, topic: str, black_hot: bool = False) -> Iterator[Rec
     message, if the bag or an image is broken.
     """
     stretch = SmoothStretch()
-    with opened_bag(path) as reader:
-        chosen = [item for item in reader.connections if item.topic == topic
+    with opened_bag(path) as bag:
+        chosen = [item for item in bag.connections if item.topic == topic
                   and item.msgtype in (IMAGE, COMPRESSED_IMAGE)]
         if not chosen:
             raise DataError(f'bag {path} has no images on {topic}')
-        for number, (_, time, message) in enumerate(bag_messages(reader, path, chosen)):
+        for number, (_, time, message) in enumerate(bag.messages(chosen)):
             where = f'bag {path}: image {number} of {topic}'
-            stamp = message_stamp(message) or time
+            stamp = message_stamp(message, where) or time
             yield RecordedImage(stamp, image_pixels(message, where, partial(
                 stretch.frame, stamp=stamp, black_hot=black_hot)))

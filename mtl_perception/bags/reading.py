@@ -1,74 +1,157 @@
 """
 Reading of bags (rosbag2 in MCAP or SQLite, and rosbag1) without ROS.
 
-Messages are decoded by the definitions stored in the bag; for bags without definitions, the
-current standard ones are used. A broken bag raises a DataError that names it.
+A bag is a file, a folder, or a folder that has lost its metadata.yaml, as after a power cut: then
+the files in it are read. A broken bag raises a DataError that names it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 import contextlib
+from heapq import merge
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from rosbags.highlevel import AnyReader, AnyReaderError
 from rosbags.interfaces import Connection
-from rosbags.typesys import get_typestore, Stores
+from rosbags.rosbag1 import Reader as Reader1
+from rosbags.rosbag1 import ReaderError as ReaderError1
+from rosbags.rosbag2 import Reader as Reader2
+from rosbags.rosbag2 import ReaderError as ReaderError2
+from rosbags.serde import SerdeError
 
+from mtl_perception.bags.definitions import typestores
 from mtl_perception.bags.metadata import COMPRESSED_IMAGE as COMPRESSED_IMAGE
 from mtl_perception.bags.metadata import IMAGE as IMAGE
+from mtl_perception.bags.metadata import METADATA
 from mtl_perception.compressed import CompressedData, decode_compressed
 from mtl_perception.encodings import decode_image, FrameError, RawImage
 from mtl_perception.errors import DataError, one_line
+from mtl_perception.files import is_file, is_folder
 from mtl_perception.stretch import stretched, StretchPixels
+
+BAG_SUFFIXES = ('.mcap', '.db3', '.bag')
+
+_ROS_1 = '.bag'
+
+
+class Bag:
+    """An open bag."""
+
+    def __init__(self, path: Path, readers: list[Reader1 | Reader2]) -> None:
+        self.path = path
+        self._readers = readers
+        self.connections: list[Connection] = [
+            connection for reader in readers for connection in reader.connections]
+
+    def messages(self, chosen: list[Connection], start: int | None = None,
+                 stop: int | None = None) -> Iterator[tuple[Connection, int, Any]]:
+        """
+        Yield connection, time of recording in nanoseconds, and message, in order of recording.
+
+        Yields messages of the `chosen` connections recorded from `start` until before `stop`.
+        Raises DataError if the bag is broken.
+        """
+        messages = merge(*(self._recorded(reader, chosen, start, stop)
+                           for reader in self._readers), key=lambda item: item[1])
+        while True:
+            try:
+                connection, time, data, is_ros_1 = next(messages)
+                message = self._decoded(connection, data, is_ros_1)
+            except StopIteration:
+                return
+            except DataError:
+                raise
+            except Exception as error:  # on broken bags the library raises errors of many types
+                raise DataError(f'bag {self.path} is broken: {_line(error)}') from None
+            yield connection, time, message
+
+    @staticmethod
+    def _recorded(reader: Reader1 | Reader2, chosen: list[Connection], start: int | None,
+                  stop: int | None) -> Iterator[tuple[Connection, int, bytes, bool]]:
+        own = [item for item in reader.connections if item in chosen]
+        if own:
+            for connection, time, data in reader.messages(own, start=start, stop=stop):
+                yield connection, time, data, isinstance(reader, Reader1)
+
+    def _decoded(self, connection: Connection, data: bytes, is_ros_1: bool) -> Any:
+        kind = connection.msgtype
+        stores = typestores(kind, connection.msgdef)
+        if not stores:
+            raise DataError(f'bag {self.path} has no definition of {kind}, on '
+                            f'{connection.topic}; record it in MCAP, which holds definitions')
+        failure: Exception | None = None
+        for store in stores:
+            try:
+                return (store.deserialize_ros1 if is_ros_1 else store.deserialize_cdr)(data, kind)
+            except Exception as error:
+                failure = failure or error
+        assert failure is not None
+        raise failure
 
 
 @contextlib.contextmanager
-def opened_bag(path: Path) -> Iterator[AnyReader]:
+def opened_bag(path: Path) -> Iterator[Bag]:
     """Context manager of the open bag; DataError if it cannot be read."""
     with contextlib.ExitStack() as stack:
         try:
-            reader = AnyReader([path], default_typestore=get_typestore(Stores.LATEST))
-            stack.enter_context(reader)
-        except Exception as error:  # on broken bags the library raises errors of many types
-            raise DataError(f'bag {path} cannot be read: {_line(error)}') from None
-        yield reader
-
-
-def bag_messages(reader: AnyReader, path: Path, chosen: list[Connection], start: int | None = None,
-                 stop: int | None = None) -> Iterator[tuple[Connection, int, Any]]:
-    """
-    Yield connection, time of recording in nanoseconds, and message, in the order of recording.
-
-    Yields messages of the `chosen` connections recorded from `start` until before `stop`. Raises
-    DataError if the bag is broken.
-    """
-    messages = reader.messages(chosen, start=start, stop=stop)
-    while True:
-        try:
-            connection, time, data = next(messages)
-            message = reader.deserialize(data, connection.msgtype)
-        except StopIteration:
-            return
+            readers: list[Reader1 | Reader2] = [
+                Reader1(item) if item.suffix == _ROS_1 and is_file(item) else Reader2(item)
+                for item in _storage(path)]
+            for reader in readers:
+                stack.enter_context(reader)
+            bag = Bag(path, readers)
+        except DataError:
+            raise
         except Exception as error:
-            raise DataError(f'bag {path} is broken: {_line(error)}') from None
-        yield connection, time, message
+            raise DataError(f'bag {path} cannot be read: {_line(error)}') from None
+        yield bag
 
 
-def message_stamp(message: Any) -> int:
-    """Return the stamp of the message's header in nanoseconds."""
-    stamp = message.header.stamp
-    return int(stamp.sec) * 10**9 + int(stamp.nanosec)
+def is_bag_folder(path: Path) -> bool:
+    """Return whether the folder is a bag, or has files of one."""
+    return is_file(path / METADATA) or bool(_files_of_bag(path))
 
 
-def box_corners(bbox: Any) -> tuple[float, float, float, float]:
-    """Return x0, y0, x1, y1 in pixels of a vision_msgs BoundingBox2D without rotation."""
-    x, y = bbox.center.position.x, bbox.center.position.y
-    half_x, half_y = bbox.size_x / 2, bbox.size_y / 2
-    return x - half_x, y - half_y, x + half_x, y + half_y
+def _storage(path: Path) -> list[Path]:
+    """Return what of the bag a reader opens: itself, or its files where it has no metadata."""
+    if not is_folder(path) or is_file(path / METADATA):
+        return [path]
+    files = _files_of_bag(path)
+    if not files:
+        raise DataError(f'bag {path} cannot be read: {METADATA} is missing, and it has no file '
+                        + ' or '.join(f'*{suffix}' for suffix in BAG_SUFFIXES))
+    return files
+
+
+def _files_of_bag(path: Path) -> list[Path]:
+    try:
+        return sorted(item for item in path.iterdir() if item.suffix in BAG_SUFFIXES)
+    except OSError:
+        return []
+
+
+def message_stamp(message: Any, where: str) -> int:
+    """Return the stamp of the message's header in nanoseconds; DataError if it has none."""
+    with expected_fields(where):
+        stamp = message.header.stamp
+        return int(stamp.sec) * 10**9 + int(stamp.nanosec)
+
+
+@contextlib.contextmanager
+def expected_fields(where: str) -> Iterator[None]:
+    """
+    Context manager for use of a message's fields, which a bag defines itself.
+
+    Raises DataError, beginning with `where`, where a field is missing or of another type.
+    """
+    try:
+        yield
+    except (AttributeError, TypeError, ValueError, LookupError, OverflowError) as error:
+        raise DataError(f'{where}: its message has other fields than its type has elsewhere: '
+                        f'{one_line(error)}') from None
 
 
 def image_pixels(message: Any, where: str, stretch: StretchPixels = stretched) -> np.ndarray:
@@ -79,11 +162,12 @@ def image_pixels(message: Any, where: str, stretch: StretchPixels = stretched) -
     image.
     """
     try:
-        if hasattr(message, 'format'):
-            data = np.ascontiguousarray(message.data)
-            pixels, order = decode_compressed(CompressedData(data, message.format), stretch)
-        else:
-            pixels, order = decode_image(RawImage.of(message), stretch)
+        with expected_fields(where):
+            if hasattr(message, 'format'):
+                data = np.ascontiguousarray(message.data)
+                pixels, order = decode_compressed(CompressedData(data, message.format), stretch)
+            else:
+                pixels, order = decode_image(RawImage.of(message), stretch)
     except FrameError as error:
         raise DataError(f'{where}: {error}') from None
     if pixels.ndim == 2:
@@ -93,5 +177,5 @@ def image_pixels(message: Any, where: str, stretch: StretchPixels = stretched) -
 
 def _line(error: Exception) -> str:
     text = one_line(error)
-    return text if isinstance(error, (AnyReaderError, OSError)) else (
-        f'{type(error).__name__}: {text}')
+    known = (ReaderError1, ReaderError2, SerdeError, OSError)
+    return text if isinstance(error, known) else f'{type(error).__name__}: {text}'

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from rosbags.interfaces import Connection
 
+from mtl_perception.bags.detections import recorded_boxes
 from mtl_perception.bags.reading import (
-    bag_messages,
-    box_corners,
+    expected_fields,
     image_pixels,
     message_stamp,
     opened_bag,
@@ -68,6 +68,7 @@ def read_frames(path: Path, topics: ResultTopics) -> Iterator[RecordedFrame]:
     """
     stretch = SmoothStretch()
     names = (topics.detections, topics.segmentation)
+    where = f'bag {path}'
     with opened_bag(path) as reader, opened_bag(path) as results:
         images = (_with_messages(reader.connections, topics.image)
                   or _with_messages(reader.connections, f'{topics.image}/compressed'))
@@ -76,19 +77,19 @@ def read_frames(path: Path, topics: ResultTopics) -> Iterator[RecordedFrame]:
         outputs = [item for item in results.connections if item.msgcount and item.topic in names]
         # Stamps of all results: otherwise a dropped frame would wait until the end.
         expected: dict[int, set[str]] = {
-            message_stamp(message): set() for _, _, message in bag_messages(reader, path, images)}
-        for connection, _, message in bag_messages(results, path, outputs):
-            if (stamp := message_stamp(message)) in expected:  # or the recorder lost its image
+            message_stamp(message, where): set() for _, _, message in reader.messages(images)}
+        for connection, _, message in results.messages(outputs):
+            if (stamp := message_stamp(message, where)) in expected:  # or its image was lost
                 expected[stamp].add(connection.topic)
-        coming = bag_messages(results, path, outputs)
+        coming = results.messages(outputs)
         found: dict[int, dict[str, _Result]] = {}
-        for _, _, image in bag_messages(reader, path, images):
-            stamp = message_stamp(image)
+        for _, _, image in reader.messages(images):
+            stamp = message_stamp(image, where)
             # Of two images with equal stamps, the first gets the results.
             wanted = expected.pop(stamp, set())
             while wanted - found.get(stamp, {}).keys():
                 connection, time, message = next(coming)
-                if (other := message_stamp(message)) == stamp or other in expected:
+                if (other := message_stamp(message, where)) == stamp or other in expected:
                     found.setdefault(other, {})[connection.topic] = _Result(time, message)
             yield _frame(path, topics, stamp, image, found.pop(stamp, {}), partial(
                 stretch.frame, stamp=stamp))
@@ -108,11 +109,12 @@ def last_diagnostics(path: Path, topics: ResultTopics, node: str) -> dict[str, d
     found: dict[str, dict[str, str]] = {}
     with opened_bag(path) as reader:
         chosen = [item for item in reader.connections if item.topic == topics.diagnostics]
-        for _, _, message in bag_messages(reader, path, chosen) if chosen else ():
-            for status in message.status:
-                name, _, task = status.name.partition(': ')
-                if name == node:
-                    found[task] = {item.key: item.value for item in status.values}
+        for _, _, message in reader.messages(chosen):
+            with expected_fields(f'bag {path}: {topics.diagnostics}'):
+                for status in message.status:
+                    name, _, task = status.name.partition(': ')
+                    if name == node:
+                        found[task] = {item.key: item.value for item in status.values}
     return found
 
 
@@ -128,29 +130,27 @@ class _Result(NamedTuple):
 
 def _frame(path: Path, topics: ResultTopics, stamp: int, message: Any,
            results: dict[str, _Result], stretch: StretchPixels) -> RecordedFrame:
-    image = image_pixels(message, f'bag {path}: image {stamp} of {topics.image}', stretch)
+    where = f'bag {path}: image {stamp} of {topics.image}'
+    image = image_pixels(message, where, stretch)
     detections = results.get(topics.detections)
     segmentation = results.get(topics.segmentation)
     recorded = max((result.recorded for result in results.values()), default=None)
     return RecordedFrame(
         stamp, image, bool(results),
-        None if detections is None else _detections(detections.message),
+        None if detections is None else _detections(detections.message, where),
         None if segmentation is None else RawImage.of(segmentation.message).view(np.uint8),
         None if recorded is None else (recorded - stamp) / 1e9)
 
 
-def _detections(message: Any) -> Detections:
-    count = len(message.detections)
-    boxes = np.empty((count, 4), np.float32)
-    scores = np.empty(count, np.float32)
-    classes = np.empty(count, np.int32)
-    for row, item in enumerate(message.detections):
-        boxes[row] = box_corners(item.bbox)
-        best = item.results[0].hypothesis
+def _detections(message: Any, where: str) -> Detections:
+    found = recorded_boxes(message, where)
+    boxes = np.array([item.corners for item in found], np.float32).reshape(-1, 4)
+    scores = np.array([item.score for item in found], np.float32)
+    classes = np.empty(len(found), np.int32)
+    for row, item in enumerate(found):
         try:
-            classes[row] = int(best.class_id)
-        except ValueError:
-            raise DataError(f'class_id {best.class_id!r} is not a class index; record '
-                            'with the parameter class_id_format: index') from None
-        scores[row] = best.score
+            classes[row] = int(item.class_id)
+        except (ValueError, OverflowError):
+            raise DataError(f'{where}: class_id {item.class_id!r:.60} is not a class index; '
+                            'record with the parameter class_id_format: index') from None
     return Detections(boxes, scores, classes)

@@ -57,6 +57,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         '(default: %(default)s)')
     parser.add_argument('--pictures', type=int, dest='images', default=argparse.SUPPRESS,
                         help=argparse.SUPPRESS)
+    parser.add_argument('--skip-bad', action='store_true',
+                        help='leave broken images and annotations out, with a line for each, '
+                        'and count them (default: the first one is an error)')
     parser.add_argument('--json', metavar='FILE', type=Path,
                         help='file for the scores as JSON (default: not written)')
     add_runtime_arguments(parser)
@@ -71,7 +74,7 @@ def run(args: argparse.Namespace) -> None:
         models=tuple(args.model), manifest=args.config, data=args.data, split=args.split,
         sets=tuple(sets) if sets else None, limit=args.limit, output=args.output, json=args.json,
         bootstrap=args.bootstrap, seed=args.seed, images=args.images, black_hot=args.black_hot,
-        pipeline=options, runtime=runtime_options(args)), say)
+        skip_bad=args.skip_bad, pipeline=options, runtime=runtime_options(args)), say)
     several = len(evaluation.reports) > 1
     for report in evaluation.reports:
         print(f'{report.model}\n{report.table()}\n' if several else report.table())

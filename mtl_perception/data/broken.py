@@ -25,6 +25,12 @@ class Broken:
     """One line: file, where possible the line in it, and what is wrong."""
 
 
+def broken_entry(data_set: DataSet, split: str, index: int, error: DataError) -> Broken:
+    """Return the entry `index` of the split as broken for the reason `error`."""
+    return Broken(data_set.spec.name, split, data_set.stems(split)[index],
+                  one_line(error, MAX_REASON))
+
+
 def read_good(data_set: DataSet, split: str,
               report: Callable[[Broken], None]) -> Iterator[tuple[int, Sample]]:
     """
@@ -37,10 +43,10 @@ def read_good(data_set: DataSet, split: str,
     except DataError as error:
         report(Broken(data_set.spec.name, split, '', one_line(error, MAX_REASON)))
         return
-    for index, stem in enumerate(stems):
+    for index in range(len(stems)):
         try:
             sample = data_set.read(split, index)
         except DataError as error:
-            report(Broken(data_set.spec.name, split, stem, one_line(error, MAX_REASON)))
+            report(broken_entry(data_set, split, index, error))
         else:
             yield index, sample

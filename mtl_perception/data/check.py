@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 import math
 from typing import Any
 
 import numpy as np
 
+from mtl_perception.data.box_counts import BoxCounts
 from mtl_perception.data.broken import Broken, MAX_REASON, read_good
+from mtl_perception.data.data_set import left_out
 from mtl_perception.data.readers import DataSet, open_set
 from mtl_perception.data.samples import Sample
 from mtl_perception.data.set_spec import Manifest, SetSpec
@@ -32,6 +34,10 @@ class SplitReport:
     sizes: tuple[int, int, int, int] | None = None
     """Smallest and largest width, smallest and largest height."""
     ignore_regions: int = 0
+    counts: BoxCounts = field(default_factory=BoxCounts)
+    """What became of the boxes in the annotations."""
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """What of the split is in none of its entries; see `data_set.left_out`."""
     sides: dict[int, list[float]] = field(default_factory=dict)
     """Our class -> root of the area of each of its boxes, in pixels of the image."""
     fitted: dict[int, list[float]] = field(default_factory=dict)
@@ -62,6 +68,7 @@ class SplitReport:
                 self.sides.setdefault(label, []).append(side)
                 self.fitted.setdefault(label, []).append(side * fit)
             self.ignore_regions += len(sample.boxes.ignore)
+            self.counts += sample.boxes.counts
         if sample.mask is not None:
             self.pixels += np.bincount(sample.mask.ravel(), minlength=256)
 
@@ -91,10 +98,13 @@ class CheckReport:
         result: dict[str, Any] = {
             'set': report.spec.name, 'split': report.split, 'images': report.images,
             'broken': [{'entry': item.stem, 'reason': item.reason} for item in report.broken]}
+        if report.left_out:
+            result['left_out'] = dict(report.left_out)
         if report.sizes:
             result['width'], result['height'] = list(report.sizes[:2]), list(report.sizes[2:])
         if report.spec.boxes is not None:
             result['ignore_regions'] = report.ignore_regions
+            result['labels'] = report.counts.to_dict()
             result['boxes'] = {name: {
                 'count': len(sides),
                 'side_px': quantiles(sides),
@@ -130,6 +140,7 @@ class CheckReport:
                     f'   {_range(trained)} px in training' if trained else ''))
             if report.spec.boxes is not None and report.ignore_regions:
                 lines.append(f'  {"ignore regions":<16}{report.ignore_regions:>8}')
+            lines += [f'  {text:<40}{count:>8}' for text, count in notes(report)]
             for name, share in label_shares(report):
                 lines.append(f'  {name:<16}{100 * share:>8.2f} % of pixels')
         return '\n'.join(lines)
@@ -175,7 +186,7 @@ def check(manifest: Manifest, splits: Sequence[str] | None = None,
 
 def _check_split(data_set: DataSet, split: str, input_size: tuple[int, int],
                  samples: int) -> SplitReport:
-    report = SplitReport(data_set.spec, split)
+    report = SplitReport(data_set.spec, split, left_out=left_out(data_set, split))
     wanted: list[int] | None = None
     for index, sample in read_good(data_set, split, report.broken.append):
         if wanted is None:
@@ -187,6 +198,11 @@ def _check_split(data_set: DataSet, split: str, input_size: tuple[int, int],
             wanted = [place for place in wanted if place > index]
             report.samples.append(sample)
     return report
+
+
+def notes(report: SplitReport) -> list[tuple[str, int]]:
+    """Return what was dropped, ignored or changed in the split: text and number of each."""
+    return [*report.left_out.items(), *report.counts.notes()]
 
 
 def quantiles(values: Sequence[float], factor: float = 1.0) -> list[float]:

@@ -9,7 +9,14 @@ import cv2
 import jinja2
 import numpy as np
 
-from mtl_perception.data.check import CheckReport, label_shares, QUANTILES, quantiles, SplitReport
+from mtl_perception.data.check import (
+    CheckReport,
+    label_shares,
+    notes,
+    QUANTILES,
+    quantiles,
+    SplitReport,
+)
 from mtl_perception.data.samples import Sample
 from mtl_perception.data.set_spec import Manifest, MaskLabels
 from mtl_perception.labels import Color, IGNORE_LABEL
@@ -52,6 +59,8 @@ figcaption { font-size: .8em; color: #666; max-width: 480px; overflow-wrap: anyw
 {% for row in split.labels %}<tr><td><span class="chip" style="background:{{ row.color }}"></span>
 {{ row.name }}</td><td>{{ row.share }}</td><td>{{ row.classes }}</td></tr>{% endfor %}</table>
 {% endif %}
+{% if split.notes %}<table>{% for text, count in split.notes %}<tr><td>{{ text }}</td>
+<td>{{ count }}</td></tr>{% endfor %}</table>{% endif %}
 {% if split.broken %}<ul class="broken">{% for item in split.broken %}<li>{{ item }}</li>
 {% endfor %}</ul>{% endif %}
 {% for sample in split.samples %}<figure><img alt="{{ sample.name }}" src="{{ sample.image }}">
@@ -86,6 +95,7 @@ def _split(report: CheckReport, split: SplitReport) -> dict[str, Any]:
                    f'{len(split.broken)} broken',
         'boxes': _boxes(report, split),
         'labels': _labels(report.manifest, split),
+        'notes': notes(split),
         'broken': [item.reason for item in split.broken],
         'samples': [{'name': sample.name, 'image': _data_uri(
             draw_sample(sample, report.manifest, split.spec.masks))} for sample in split.samples]}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from mtl_perception.data.samples import Sample
 from mtl_perception.data.set_spec import SetSpec
+from mtl_perception.errors import DataError
 
 
 class DataSet(Protocol):
@@ -36,6 +37,23 @@ class DataSet(Protocol):
         an annotation that is missing or broken.
         """
         ...
+
+
+def left_out(data_set: DataSet, split: str) -> Mapping[str, int]:
+    """
+    Return what of the split is in none of its entries: a text for a report -> the number of it.
+
+    A reader that leaves something out, such as images without ground truth, has a method of this
+    name. Where the split cannot be read there is nothing, since reading it reports the error.
+    """
+    method = getattr(data_set, 'left_out', None)
+    if method is None:
+        return {}
+    try:
+        found: Mapping[str, int] = method(split)
+    except DataError:
+        return {}
+    return found
 
 
 @runtime_checkable

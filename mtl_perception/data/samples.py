@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
+
+from mtl_perception.data.box_counts import BoxCounts
 
 
 @dataclass(frozen=True, eq=False)
@@ -17,6 +19,10 @@ class BoxTruth:
     """int32 [N]: indices into the manifest's detection label set."""
     ignore: np.ndarray
     """float32 [M, 4]: regions in which a detection is neither right nor wrong, and has no loss."""
+    areas: np.ndarray | None = None
+    """float32 [N]: area of each object in pixels, where it is not that of its box (COCO)."""
+    counts: BoxCounts = field(default_factory=BoxCounts)
+    """What became of the boxes in the annotation of a whole image."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -104,7 +104,9 @@ def load_yaml(path: Path) -> YamlFile:
     except yaml.MarkedYAMLError as error:
         line = f' line {error.problem_mark.line + 1}:' if error.problem_mark else ''
         raise DataError(f'{path}:{line} {error.problem}') from None
-    except (yaml.YAMLError, RecursionError) as error:
+    # Values of YAML's own types, such as an impossible date, raise the errors of Python's.
+    except (yaml.YAMLError, RecursionError, ValueError, TypeError, AttributeError,
+            LookupError, OverflowError) as error:
         raise DataError(f'{path}: is not YAML: {" ".join(str(error).split())[:120]}') from None
     file = YamlFile(path, value, root)
     if root is not None:

@@ -69,7 +69,10 @@ class DetectionScore:
     ap75: float
     """AP at IoU 0.75."""
     ap_small: float
-    """AP of the objects of less than 32 x 32 pixels of the source image."""
+    """
+    AP of the objects of less than 32 x 32 pixels of the source image: of their box, or of the
+    `area` that a COCO file gives.
+    """
     ap_medium: float
     """AP of the objects between them."""
     ap_large: float
@@ -132,8 +135,10 @@ class DetectionScorer:
                                  self._nms_threshold, MAX_DETECTIONS)
             else:
                 order = np.argsort(-scores, kind='stable')[:MAX_DETECTIONS]
-            objects = truth.boxes[np.isin(truth.classes, members)]
-            self._images[name].append(match(objects, truth.ignore, boxes[order]))
+            own = np.isin(truth.classes, members)
+            self._images[name].append(match(
+                truth.boxes[own], truth.ignore, boxes[order],
+                None if truth.areas is None else truth.areas[own]))
             self._scores[name].append(scores[order])
 
     def matches(self) -> dict[str, Matches]:

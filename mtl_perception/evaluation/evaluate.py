@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 import time
 
 import numpy as np
 
+from mtl_perception.data.broken import Broken, broken_entry
 from mtl_perception.data.readers import DataSet, open_set
 from mtl_perception.data.samples import Sample
 from mtl_perception.data.set_spec import Manifest
@@ -55,7 +56,8 @@ def evaluate(pipeline: Pipeline, manifest: Manifest, split: str = 'val',
 def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifest: Manifest,
                     split: str = 'val', sets: Sequence[str] | None = None,
                     limit: int | None = None, progress: bool = True, *, samples: int = 0,
-                    seed: int = 0, images: int = 0) -> Evaluation:
+                    seed: int = 0, images: int = 0,
+                    skip: Callable[[Broken], object] | None = None) -> Evaluation:
     """
     Return the scores of the pipelines' models on the `split` of the manifest's sets.
 
@@ -72,9 +74,10 @@ def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifes
         images of each set, evenly spread. progress: show a progress bar on stderr. samples:
         bootstrap samples for the intervals of scores and differences; 0: no intervals. seed: seed
         of the bootstrap. images: number of the worst and of the best images of each set to draw.
+        skip: receives the broken entries, which are left out; None: the first one is an error.
 
     Raises ConfigError for an unknown set or split and for a model of other classes, DataError for
-    broken data.
+    broken data, and, with `skip`, for a set without any entry that can be read.
 
     """
     begun = time.perf_counter()
@@ -105,6 +108,13 @@ def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifes
 
     examples: dict[str, tuple[Example, ...]] = {}
     model_seconds = 0.0
+    broken: dict[str, list[str]] = {spec.name: [] for spec in chosen}
+
+    def note(entry: Broken) -> None:
+        broken[entry.set_name].append(entry.reason)
+        assert skip is not None
+        skip(entry)
+
     before = [pipeline.options for pipeline in pipelines]
     try:
         for pipeline in pipelines:
@@ -112,8 +122,12 @@ def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifes
                 pipeline.options, score_threshold=SCORE_THRESHOLD, max_detections=MAX_DETECTIONS)
         for data, spec, picked in zip(opened, chosen, indices, strict=True):
             drawn = Examples(manifest, spec, images)
-            model_seconds += _run_set(pipelines, data, split, picked, scorers[spec.name], drawn,
-                                      progress)
+            entries = _read_ahead(data, split, picked, note if skip else None)
+            model_seconds += _run_set(pipelines, _bar(entries, len(picked), spec.name, progress),
+                                      scorers[spec.name], drawn)
+            if len(broken[spec.name]) == len(picked):
+                raise DataError(f'data set {spec.name}: none of the {len(picked)} entries of its '
+                                f'split {split!r} can be read')
             examples[spec.name] = drawn.chosen()
     finally:
         for pipeline, options in zip(pipelines, before, strict=True):
@@ -129,7 +143,7 @@ def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifes
         reports.append(Report(
             split, runtime.name, runtime.device, runtime.precision, options.tiles,
             options.nms_threshold,
-            tuple(scorer.report(evidence[name]) for name, scorer in own.items()),
+            tuple(scorer.report(evidence[name], broken[name]) for name, scorer in own.items()),
             options.score_threshold, _overall(manifest, evidence, options.score_threshold),
             names[number]))
     intervals = bootstrap(evidences, samples, seed)
@@ -137,11 +151,13 @@ def evaluate_models(pipelines: Sequence[Pipeline], names: Sequence[str], manifes
                       model_seconds)
 
 
-def _run_set(pipelines: Sequence[Pipeline], data: DataSet, split: str, indices: list[int],
-             scorers: Sequence[SetScorer], examples: Examples, progress: bool) -> float:
-    """Run the models with a task of the set on its images; return their run time."""
+def _run_set(pipelines: Sequence[Pipeline], samples: Iterable[Sample | None],
+             scorers: Sequence[SetScorer], examples: Examples) -> float:
+    """Run the models with a task of the set on its samples; return their run time."""
     seconds = 0.0
-    for sample in _bar(_read_ahead(data, split, indices), len(indices), data.spec.name, progress):
+    for sample in samples:
+        if sample is None:
+            continue
         results: list[ImageResult | None] = []
         for pipeline, scorer in zip(pipelines, scorers, strict=True):
             if not scorer.has_task:
@@ -155,15 +171,26 @@ def _run_set(pipelines: Sequence[Pipeline], data: DataSet, split: str, indices: 
     return seconds
 
 
-def _read_ahead(data: DataSet, split: str, indices: list[int]) -> Iterator[Sample]:
-    """Yield the images; the next one is decoded while the models process the current one."""
+def _read_ahead(data: DataSet, split: str, indices: list[int],
+                skip: Callable[[Broken], object] | None) -> Iterator[Sample | None]:
+    """
+    Yield the samples; the next one is decoded while the models process the current one.
+
+    A broken entry is passed to `skip`, and None is yielded; without `skip`, it is a DataError.
+    """
     with ThreadPoolExecutor(1, 'read') as reader:
         ahead = reader.submit(data.read, split, indices[0])
-        for following in indices[1:]:
-            sample = ahead.result()
-            ahead = reader.submit(data.read, split, following)
+        for index, following in zip(indices, [*indices[1:], None], strict=True):
+            sample: Sample | None = None
+            try:
+                sample = ahead.result()
+            except DataError as error:
+                if skip is None:
+                    raise
+                skip(broken_entry(data, split, index, error))
+            if following is not None:
+                ahead = reader.submit(data.read, split, following)
             yield sample
-        yield ahead.result()
 
 
 def _overall(manifest: Manifest, evidence: dict[str, SetEvidence], threshold: float) -> Overall:
@@ -228,10 +255,11 @@ def _class_table(ours: LabelSet | None, models: LabelSet | None, task: str) -> n
     return table
 
 
-def _bar(samples: Iterator[Sample], count: int, name: str, progress: bool) -> Iterable[Sample]:
+def _bar(samples: Iterator[Sample | None], count: int, name: str,
+         progress: bool) -> Iterable[Sample | None]:
     if not progress:
         return samples
     from tqdm import tqdm
     # None: no bar unless stderr is a terminal.
-    bar: Iterable[Sample] = tqdm(samples, name, count, unit='image', disable=None)
+    bar: Iterable[Sample | None] = tqdm(samples, name, count, unit='image', disable=None)
     return bar

@@ -98,21 +98,27 @@ class Matches:
                    np.concatenate([item.objects for item in sets], axis=1))
 
 
-def match(truth: np.ndarray, regions: np.ndarray, boxes: np.ndarray) -> ImageMatches:
+def match(truth: np.ndarray, regions: np.ndarray, boxes: np.ndarray,
+          areas: np.ndarray | None = None) -> ImageMatches:
     """
     Match the detections of one class in one image.
 
     Args:
         truth: [G, 4] the class's objects; boxes are x0, y0, x1, y1 in pixels. regions: [R, 4]
-        ignore regions. boxes: [N, 4] detections, best score first.
+        ignore regions. boxes: [N, 4] detections, best score first. areas: [G] the objects' areas
+        in pixels, which decide whether they are small, medium or large; None: those of their
+        boxes.
 
     """
     truth, regions, boxes = (np.asarray(item, np.float64) for item in (truth, regions, boxes))
     known = np.concatenate([truth, regions])
     is_region = np.arange(len(known)) >= len(truth)
-    left_out = _outside(known) | is_region
+    known_areas = _areas(known)
+    if areas is not None:
+        known_areas[:len(truth)] = areas
+    left_out = _outside(known_areas) | is_region
     right = np.zeros((len(AREAS), len(IOUS), len(boxes)), bool)
-    ignored = np.repeat(_outside(boxes)[:, None], len(IOUS), axis=1)
+    ignored = np.repeat(_outside(_areas(boxes))[:, None], len(IOUS), axis=1)
     voc_right = np.zeros(len(boxes), bool)
     voc_ignored = np.zeros(len(boxes), bool)
     if len(boxes) and len(known):
@@ -171,10 +177,13 @@ def _match_coco(overlaps: np.ndarray, is_region: np.ndarray, left_out: np.ndarra
                     ignored[area, level, box] = out[best]
 
 
-def _outside(boxes: np.ndarray) -> np.ndarray:
-    """Return whether each box's area is outside each range: bool [areas, N]."""
-    area = (boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1])
-    return np.stack([(area < least) | (area > most) for least, most in AREAS.values()])
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    return np.asarray((boxes[:, 2] - boxes[:, 0]) * (boxes[:, 3] - boxes[:, 1]))
+
+
+def _outside(areas: np.ndarray) -> np.ndarray:
+    """Return whether each area is outside each range: bool [ranges, N]."""
+    return np.stack([(areas < least) | (areas > most) for least, most in AREAS.values()])
 
 
 def _xywh(boxes: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 import math
 from typing import Any
 
+from mtl_perception.data.box_counts import BoxCounts
 from mtl_perception.evaluation.bootstrap import Bootstrap
 from mtl_perception.evaluation.box_confusion import BoxConfusion
 from mtl_perception.evaluation.detection import DetectionScore
@@ -47,6 +48,10 @@ class SetReport:
     """Group in `detection` -> its classes."""
     confusion: BoxConfusion | None = None
     """For the detections above the operating score threshold."""
+    labels: BoxCounts = field(default_factory=BoxCounts)
+    """What became of the boxes in the annotations of the scored images."""
+    broken: tuple[str, ...] = ()
+    """The reason for each entry that was skipped, in one line."""
 
 
 @dataclass(frozen=True)
@@ -125,6 +130,8 @@ class Report:
                  if (task, name) in TITLES]
         if len(self.sets) > 1 and means:
             parts.append(aligned(('mean over data sets', ''), means))
+        parts += [f'{report.name}: {len(report.broken)} broken, skipped'
+                  for report in self.sets if report.broken]
         times = [(report.name, f'{report.time.preprocess:.1f}', f'{report.time.run:.1f}',
                   f'{report.time.postprocess:.1f}') for report in self.sets]
         parts.append(aligned(('data set', 'preprocess ms', 'run ms', 'postprocess ms'), times))
@@ -142,6 +149,18 @@ TITLES = {
     ('segmentation', 'boundary'): 'Boundary F',
 }
 """Heading of a score of a whole set, by task and name; see ``score_key``."""
+
+
+MOST_DROPPED = 0.01
+"""Share of the boxes in the annotations above which dropped ones are a warning."""
+
+
+def dropped_warnings(report: Report) -> list[str]:
+    """Return a line for each set of which more than `MOST_DROPPED` of the boxes were dropped."""
+    return [
+        f'warning: {item.name}: {item.labels.dropped} of {item.labels.listed} boxes in the '
+        f'annotations were dropped ({item.labels.dropped_text()}); see `mtl data check`'
+        for item in report.sets if item.labels.dropped > MOST_DROPPED * item.labels.listed]
 
 
 def score_key(name: str, mean: str) -> str:

@@ -105,6 +105,8 @@ def _set(evaluation: Evaluation, manifest: Manifest, name: str) -> dict[str, Any
     return {
         'name': name,
         'images': max(item.images for _, item in present),
+        'broken': max(len(item.broken) for _, item in present),
+        'dropped': next((text for _, item in present if (text := item.labels.dropped_text())), ''),
         'models': present,
         'boxes': boxes,
         'masks': [(index, item) for index, item in present if item.segmentation is not None],

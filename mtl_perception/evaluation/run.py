@@ -10,10 +10,16 @@ from pathlib import Path
 from typing import Any
 
 from mtl_perception import __version__
+from mtl_perception.data.broken import Broken
 from mtl_perception.data.manifest import load_manifest
 from mtl_perception.errors import ConfigError, DataError
 from mtl_perception.evaluation.evaluate import evaluate_models, Evaluation
-from mtl_perception.evaluation.report import FORMAT, SEGMENTATION_CALIBRATION, without_nan
+from mtl_perception.evaluation.report import (
+    dropped_warnings,
+    FORMAT,
+    SEGMENTATION_CALIBRATION,
+    without_nan,
+)
 from mtl_perception.files import make_folder, write_text
 from mtl_perception.inference.pipeline import Pipeline, PipelineOptions
 from mtl_perception.inference.runtime import RuntimeOptions, Say
@@ -51,6 +57,8 @@ class EvaluationConfig:
     """Number of worst and of best images of each set on the page."""
     black_hot: bool = False
     """Whether high values of images of more than 8 bits are black, in sets that do not say so."""
+    skip_bad: bool = False
+    """Whether broken images and annotations are skipped and counted instead of being an error."""
     pipeline: PipelineOptions = field(default_factory=PipelineOptions)
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
 
@@ -65,7 +73,10 @@ class EvaluationConfig:
 
 def run_evaluation(config: EvaluationConfig, say: Say) -> Evaluation:
     """
-    Score the models and write the files of `config`; `say` receives messages of runtimes.
+    Score the models and write the files of `config`.
+
+    `say` receives messages of runtimes, broken entries that are skipped, and a warning for each
+    set that lost more than a few boxes on the way; see ``report.dropped_warnings``.
 
     Raises MtlError for an invalid model, data set or option, or a file that cannot be written; as
     far as possible this is checked before the first image.
@@ -81,11 +92,17 @@ def run_evaluation(config: EvaluationConfig, say: Say) -> Evaluation:
         from mtl_perception.evaluation.report_page import report_page
         make_folder(config.output)
     pipelines = [Pipeline(model, config.pipeline, config.runtime, say) for model in config.models]
+
+    def skip(broken: Broken) -> None:
+        say(f'left out of {broken.set_name}: {broken.reason}')
+
     compared = config.output is not None or len(pipelines) > 1
     evaluation = evaluate_models(
         pipelines, model_names(config.models), manifest, config.split, config.sets, config.limit,
         samples=config.bootstrap if compared else 0, seed=config.seed,
-        images=config.images if config.output else 0)
+        images=config.images if config.output else 0, skip=skip if config.skip_bad else None)
+    for line in dropped_warnings(evaluation.reports[0]):
+        say(line)
     values = metrics(evaluation, config.manifest.name, config.limit)
     if config.json:
         (first, *others) = values['models']

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
+from mtl_perception.data.box_counts import BoxCounts
 from mtl_perception.data.samples import Sample
 from mtl_perception.data.set_spec import Manifest, SetSpec
 from mtl_perception.evaluation.box_confusion import BoxConfusionCounter, Outcome
@@ -74,6 +76,7 @@ class SetScorer:
         if spec.masks and tables.segmentation is not None:
             self._masks = SegmentationScorer(spec.masks, boundaries=True)
         self._times: list[tuple[float, float, float]] = []
+        self._labels = BoxCounts()
 
     @property
     def has_task(self) -> bool:
@@ -89,6 +92,7 @@ class SetScorer:
         if self._boxes and self._confusion and sample.boxes:
             found = self._detections(perception)
             self._boxes.add(sample.boxes, found)
+            self._labels += sample.boxes.counts
             outcome = self._confusion.add(sample.boxes, found)
             values.append(outcome.f1)
         if self._masks and sample.mask is not None and self._tables.segmentation is not None:
@@ -107,15 +111,16 @@ class SetScorer:
             len(self._times), self._boxes.matches() if self._boxes else {}, self._groups,
             self._masks.counts() if self._masks else None)
 
-    def report(self, evidence: SetEvidence) -> SetReport:
-        """Return the scores for this scorer's evidence."""
+    def report(self, evidence: SetEvidence, broken: Sequence[str] = ()) -> SetReport:
+        """Return the scores for this scorer's evidence; `broken`: reasons for skipped entries."""
         scores = {name: detection_score(matches, self._score_threshold)
                   for name, matches in evidence.detection.items()}
         median = 1e3 * np.median(np.array(self._times), axis=0)
         return SetReport(
             self._name, len(self._times), scores, self._masks.scores() if self._masks else None,
             Milliseconds(*median.tolist()), _means(evidence, scores), self._groups,
-            self._confusion.confusion() if self._confusion else None)
+            self._confusion.confusion() if self._confusion else None, self._labels,
+            tuple(broken))
 
     def _detections(self, perception: Perception) -> Detections:
         """Return detections with classes of the manifest; those of other classes are dropped."""

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from mtl_perception.benchmark.onnx_nodes import Node, read_nodes
@@ -11,19 +10,12 @@ from mtl_perception.errors import ModelError, StartError
 from mtl_perception.labels import LabelSet
 from mtl_perception.spec import ModelSpec
 
-SPEC = ModelSpec(detection=LabelSet.of('car'), segmentation=LabelSet.of('a', 'b'), finest_level=2,
-                 input_size=(160, 96), candidates=50, label_stride=2)
+SPEC = ModelSpec(detection=LabelSet.of('car'), segmentation=LabelSet.of('a', 'b'))
 
 
-@pytest.fixture(scope='module')
-def model(tmp_path_factory) -> Path:
-    pytest.importorskip('torch')
-    pytest.importorskip('onnxscript')
-    from mtl_perception.models.export import export_onnx
-    from mtl_perception.models.network import build_model
-    path = tmp_path_factory.mktemp('parts') / 'model.onnx'
-    image = np.random.default_rng(0).integers(0, 256, (96, 160, 3), np.uint8)
-    export_onnx(build_model(SPEC).eval(), SPEC, path, [image])
+@pytest.fixture
+def model(lean_export) -> Path:
+    _, path, _ = lean_export
     return path
 
 

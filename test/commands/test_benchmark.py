@@ -199,8 +199,8 @@ def test_a_checkpoint_runs_in_torch_and_as_onnx(images, tmp_path) -> None:
     from mtl_perception.models.network import build_model
     from mtl_perception.spec import ModelSpec
 
-    spec = ModelSpec('lean', 'mobilenet_v2', LabelSet.of('a', 'b'), LabelSet.of('c', 'd'),
-                     input_size=(64, 64), finest_level=2)
+    spec = ModelSpec('lean', 'resnet18', LabelSet.of('a', 'b'), LabelSet.of('c', 'd'),
+                     input_size=(64, 64))
     torch.manual_seed(0)
     model, output = tmp_path / 'small.pt', tmp_path / 'found.json'
     save_checkpoint(build_model(spec), spec, model)

@@ -254,7 +254,11 @@ def test_invalid_value_names_file_and_key(
     ('sets: {}\na: 1\na: 2\n', "line 3: key 'a' occurs twice"),
     ('sets: {a: 1\n', 'line 2: '),
     ('a: !!python/object/apply:os.getcwd []', 'line 1: could not determine a constructor'),
-    ('a: "\x00"', 'is not YAML'),
+    ('a: "\x00"', 'line 1: has a zero byte'),
+    ('a: 2020-13-45', 'is not YAML: month must be in 1..12'),
+    ('a: !!int x', 'is not YAML'),
+    ('a: !!float x', 'is not YAML'),
+    ('a: !!timestamp x', 'is not YAML'),
 ])
 def test_broken_yaml_names_file_and_line(
         load: Loader, tmp_path: Path, content: str, problem: str) -> None:

@@ -105,7 +105,7 @@ def test_nothing_but_plain_values_is_constructed(path: Path, text: str) -> None:
 
 def test_file_that_is_not_utf8_is_rejected(path: Path) -> None:
     path.write_bytes(b'a: \xff\xfe')
-    with pytest.raises(DataError, match=rf'^{path}: is not UTF-8 text$'):
+    with pytest.raises(DataError, match=rf'^{path}: line 1: is not UTF-8 text; save it as UTF-8$'):
         load_yaml(path)
 
 

@@ -9,10 +9,13 @@ import numpy as np
 import pytest
 import yaml
 
+from mtl_perception.data.box_counts import BoxCounts
+from mtl_perception.data.broken import Broken
 from mtl_perception.data.manifest import load_manifest
 from mtl_perception.data.set_spec import Manifest
 from mtl_perception.errors import ConfigError, DataError
 from mtl_perception.evaluation.evaluate import evaluate, evaluate_models
+from mtl_perception.evaluation.report import dropped_warnings
 from mtl_perception.inference.pipeline import PipelineOptions
 from mtl_perception.inference.results import Detections, Perception, Timings
 from mtl_perception.labels import LabelSet
@@ -210,3 +213,50 @@ def test_models_of_different_tasks_are_compared(manifest: Manifest) -> None:
     assert masked.models[0].startswith(b'\xff\xd8')
     assert masked.models[1] == b''
     assert 0 < result.model_seconds <= result.seconds
+
+
+def break_some(folder: Path) -> None:
+    """Break image b of `boxed`, and give c a duplicate and a box without area."""
+    (folder / 'boxed' / 'images' / 'b.png').write_bytes(b'')
+    line = '0 0.25 0.25 0.5 0.5\n'
+    (folder / 'boxed' / 'labels' / 'c.txt').write_text(2 * line + '1 0.5 0.5 0 0.5\n')
+
+
+def test_broken_entries_are_skipped_and_counted(manifest: Manifest, tmp_path: Path) -> None:
+    break_some(tmp_path)
+    skipped: list[Broken] = []
+    report, = evaluate_models([FakePipeline()], [''], manifest, sets=['boxed', 'masked'],
+                              progress=False, skip=skipped.append).reports
+    boxed, masked = report.sets
+    assert (boxed.images, masked.images) == (3, 4)
+    assert boxed.detection['car'].objects == 3
+    assert boxed.detection['car'].ap50 == pytest.approx(1)
+    entry, = skipped
+    assert (entry.set_name, entry.split, entry.stem) == ('boxed', 'val', 'b')
+    assert boxed.broken == (entry.reason,) and 'b.png' in entry.reason
+    assert masked.broken == ()
+    assert boxed.labels.to_dict() | {'listed': 5, 'duplicate': 1, 'no_area': 1} \
+        == boxed.labels.to_dict()
+    assert 'boxed: 1 broken, skipped' in report.table()
+    values = report.to_dict()['sets'][0]
+    assert values['broken'] == [entry.reason] and values['labels']['duplicate'] == 1
+
+
+def test_set_without_a_good_entry_is_an_error(manifest: Manifest, tmp_path: Path) -> None:
+    for stem in 'abcd':
+        (tmp_path / 'boxed' / 'images' / f'{stem}.png').write_bytes(b'')
+    with pytest.raises(DataError, match=r"boxed: none of the 4 entries of its split 'val' can be"):
+        evaluate_models([FakePipeline()], [''], manifest, progress=False, skip=lambda entry: None)
+
+
+def test_dropped_boxes_are_a_warning_above_a_hundredth(
+        manifest: Manifest, tmp_path: Path) -> None:
+    assert dropped_warnings(run(manifest)) == []
+    break_some(tmp_path)
+    report, = evaluate_models([FakePipeline()], [''], manifest, sets=['boxed'], progress=False,
+                              skip=lambda entry: None).reports
+    assert dropped_warnings(report) == [
+        'warning: boxed: 2 of 5 boxes in the annotations were dropped '
+        '(1 duplicates, 1 boxes without area); see `mtl data check`']
+    few = replace(report.sets[0], labels=BoxCounts(listed=200, no_area=2))
+    assert dropped_warnings(replace(report, sets=(few,))) == []

@@ -39,8 +39,10 @@ def images(seed: int, count: int) -> list[tuple[BoxTruth, Detections]]:
         found[:, 2:] = np.maximum(found[:, 2:], found[:, :2] + 1)
         scores = np.round(rng.uniform(0.05, 1, len(found)), 1)
         order = np.argsort(-scores, kind='stable')
+        areas = (truth[:, 2:] - truth[:, :2]).prod(axis=1) * rng.uniform(0.4, 1.1, len(truth))
         result.append((
-            BoxTruth(truth, rng.integers(0, 2, len(truth)).astype(np.int32), regions),
+            BoxTruth(truth, rng.integers(0, 2, len(truth)).astype(np.int32), regions,
+                     areas.astype(np.float32) if rng.random() < 0.5 else None),
             Detections(found[order].astype(np.float32), scores[order].astype(np.float32),
                        rng.integers(0, 2, len(found)).astype(np.int32))))
     return result
@@ -51,12 +53,15 @@ def reference(data: list[tuple[BoxTruth, Detections]], index: int) -> dict[str, 
     annotations, results = [], []
     for image, (truth, found) in enumerate(data, 1):
         own = truth.classes == index
-        for group, crowd in ((truth.boxes[own], 0), (truth.ignore, 1)):
-            for x0, y0, x1, y1 in group.tolist():
-                annotations.append({
-                    'id': len(annotations) + 1, 'image_id': image, 'category_id': 1,
-                    'bbox': [x0, y0, x1 - x0, y1 - y0], 'area': (x1 - x0) * (y1 - y0),
-                    'iscrowd': crowd})
+        areas = [None] * len(own) if truth.areas is None else truth.areas.tolist()
+        rows = [(box, area, 0) for box, area, wanted in zip(
+            truth.boxes.tolist(), areas, own, strict=True) if wanted]
+        rows += [(box, None, 1) for box in truth.ignore.tolist()]
+        for (x0, y0, x1, y1), area, crowd in rows:
+            annotations.append({
+                'id': len(annotations) + 1, 'image_id': image, 'category_id': 1,
+                'bbox': [x0, y0, x1 - x0, y1 - y0],
+                'area': (x1 - x0) * (y1 - y0) if area is None else area, 'iscrowd': crowd})
         seen = found.classes == index
         for (x0, y0, x1, y1), score in zip(
                 found.boxes[seen].tolist(), found.scores[seen].tolist(), strict=True):

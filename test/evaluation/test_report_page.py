@@ -217,3 +217,25 @@ def test_invalid_output_folder_is_rejected(data: Path, paint_model: Callable[...
 def test_numeric_options_have_ranges(data: Path, paint_model: Callable[..., Path],
                                      option: str) -> None:
     assert evaluate('--model', paint_model(), '--config', data, option, -1) == 1
+
+
+def test_skipped_entries_and_dropped_boxes_are_shown(
+        data: Path, paint_model: Callable[..., Path], tmp_path: Path,
+        capsys: pytest.CaptureFixture[str]) -> None:
+    labels = tmp_path / 'boxes' / 'labels'
+    (labels / 'p1.txt').write_text('a 1 2 3 4\n')
+    (labels / 'p2.txt').write_text(2 * (labels / 'p2.txt').read_text())
+    command = ('--model', paint_model(), '--config', data, '--output', tmp_path / 'out')
+    assert evaluate(*command) == 1
+    assert re.search(r'^mtl: error: .*p1\.txt: line 1: ', capsys.readouterr().err, re.M)
+    assert evaluate(*command, '--skip-bad', '--bootstrap', 0) == 0
+    printed = capsys.readouterr()
+    assert re.search(r'^mtl: left out of <i>boxes&: .*p1\.txt: line 1: ', printed.err, re.M)
+    assert re.search(r'^mtl: warning: <i>boxes&: \d of \d boxes .* dropped \(\d duplicates\)',
+                     printed.err, re.M)
+    assert '<i>boxes&: 1 broken, skipped' in printed.out
+    values = json.loads((tmp_path / 'out' / 'metrics.json').read_text('utf-8'))
+    boxes, masks = values['models'][0]['sets']
+    assert (boxes['images'], len(boxes['broken']), masks['broken']) == (4, 1, [])
+    text = ''.join(Page((tmp_path / 'out' / 'report.html').read_text('utf-8')).text)
+    assert re.search(r'4 images; 1 broken, skipped; dropped from the annotations: \d dupl', text)

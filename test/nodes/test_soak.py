@@ -1,7 +1,7 @@
 """
 The perception node under the load of a camera for a longer time.
 
-MTL_SOAK_SECONDS sets the duration (60 by default), MTL_SOAK_MODEL the model file, or `shipped`,
+MTL_SOAK_SECONDS sets the duration (30 by default), MTL_SOAK_MODEL the model file, or `shipped`,
 instead of the one with known outputs.
 """
 
@@ -20,7 +20,7 @@ from vision_msgs.msg import Detection2DArray
 from mtl_perception.nodes import qos
 from mtl_perception.resources import model_path
 
-SECONDS = float(os.environ.get('MTL_SOAK_SECONDS', '60'))
+SECONDS = float(os.environ.get('MTL_SOAK_SECONDS', '30'))
 MODEL = os.environ.get('MTL_SOAK_MODEL', '')
 RATE = 30.0
 WIDTH, HEIGHT = 1280, 720

@@ -12,6 +12,7 @@ from mtl_perception.data.readers.merged import MergedSet
 from mtl_perception.data.readers.registry import reader_named, ReaderOptions, register_reader
 from mtl_perception.data.set_spec import DATA_VARIABLE, Manifest, SetSpec
 from mtl_perception.errors import DataError
+from mtl_perception.files import is_folder
 
 __all__ = ['DataSet', 'ReaderOptions', 'open_set', 'register_reader']
 
@@ -23,7 +24,7 @@ def open_set(spec: SetSpec, manifest: Manifest) -> DataSet:
     Raises DataError where its files are missing or contradict the manifest.
     """
     reader = reader_named(spec.reader)
-    if reader.on_disk and not spec.path.is_dir():
+    if reader.on_disk and not is_folder(spec.path):
         raise DataError(
             f'{spec.path}: no such folder, where data set {spec.name} is expected; name the '
             f'folder of the data sets with --data or ${DATA_VARIABLE}')

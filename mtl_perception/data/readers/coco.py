@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 import json
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mtl_perception.data.readers.boxes import BoxList
-from mtl_perception.data.readers.lists import inside, split_file
+from mtl_perception.data.readers.lists import distinct_stems, inside, portable, split_file
+from mtl_perception.data.readers.numbers import real_number, truth_value, whole_number
 from mtl_perception.data.readers.registry import register_reader
 from mtl_perception.data.readers.shapes import (
     coco_runs,
@@ -24,6 +25,7 @@ from mtl_perception.data.readers.shapes import (
 from mtl_perception.data.readers.splits import OneFileSplit
 from mtl_perception.data.samples import BoxTruth, Sample
 from mtl_perception.data.set_spec import SetSpec
+from mtl_perception.data.yaml_file import brief
 from mtl_perception.errors import DataError
 from mtl_perception.files import read_text
 from mtl_perception.images.reading import read_image
@@ -53,11 +55,13 @@ class CocoSet:
     """
     Images listed and annotated by `<split>.json`.
 
-    `bbox` is x, y, width, height in pixels from 0. An annotation with `iscrowd` 1 becomes an
-    ignore region, as does one of a class mapped to null. Where the set has `masks` in the
-    manifest, their labels are names of categories, and `segmentation` (polygons, or run lengths,
-    compressed or not) is painted: the larger shape below the smaller. Pixels outside all shapes
-    have the label of the option `background`, or none.
+    `bbox` is x, y, width, height in pixels from 0; `area`, where it is above 0, is the area by
+    which the object is small, medium or large in an evaluation. An annotation with `iscrowd` 1
+    becomes an ignore region, as does one of a class mapped to null. Where the set has `masks` in
+    the manifest, their labels are names of categories, and `segmentation` (polygons, or run
+    lengths, compressed or not) is painted: the larger shape below the smaller. Pixels outside all
+    shapes have the label of the option `background`, or none. Numbers are read where they are
+    texts, too.
     """
 
     def __init__(self, spec: SetSpec) -> None:
@@ -99,14 +103,14 @@ class CocoSet:
         shapes: list[tuple[int, str, Region]] = []
         for annotation in entry.annotations:
             where = f'{split_file(self.spec, split)}: annotation {annotation.get("id")!r:.40}'
-            identity = _value(annotation, 'category_id', int, where)
+            identity = _integer(annotation, 'category_id', where)
             if identity not in categories:
                 raise DataError(f'{where}: category_id {identity} is not in `categories`')
             name = categories[identity]
             if boxes is not None and not self._only_in_masks(name):
                 x, y, w, h = _bbox(annotation, where)
-                boxes.add(name, (x, y, x + w, y + h), where,
-                          ignore=bool(annotation.get('iscrowd')))
+                boxes.add(name, (x, y, x + w, y + h), where, area=_area(annotation, where),
+                          ignore='crowd' if _is_crowd(annotation, where) else '')
             if self.spec.masks is not None:
                 region = _region(annotation, width, height, where)
                 shapes.append((region.area, name, region))
@@ -130,28 +134,22 @@ class CocoSet:
         return self._splits[split]
 
     def _parse(self, path: Path) -> tuple[dict[int, str], list[_Entry]]:
-        text = read_text(path, MAX_JSON_BYTES)
-        try:
-            root = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise DataError(f'{path}: line {error.lineno}: is not JSON: {error.msg}') from None
-        except (RecursionError, ValueError) as error:
-            raise DataError(f'{path}: is not JSON that is supported: {error}') from None
+        root = _json(path)
         categories = self._categories(root, path)
 
         entries: list[_Entry] = []
         by_identity: dict[int, _Entry] = {}
-        names: set[str] = set()
+        paths: set[Path] = set()
         for number, image in enumerate(_items(root, 'images', path)):
             where = f'{path}: images[{number}]'
             try:
                 identity, entry = self._image(image, where)
                 if identity in by_identity:
                     raise DataError(f'{where}: id {identity} occurs twice')
-                if entry.stem in names:
+                if entry.path in paths:
                     raise DataError(f'{where}: {entry.path.name} occurs twice')
                 by_identity[identity] = entry
-                names.add(entry.stem)
+                paths.add(entry.path)
             except DataError as error:
                 entry = _Entry(f'images[{number}]', problem=str(error))
             entries.append(entry)
@@ -162,7 +160,7 @@ class CocoSet:
         for number, annotation in enumerate(_items(root, 'annotations', path)):
             where = f'{path}: annotations[{number}]'
             try:
-                identity = _value(annotation, 'image_id', int, where)
+                identity = _integer(annotation, 'image_id', where)
                 if identity not in by_identity:
                     raise DataError(f'{where}: image_id {identity} is not in `images`')
                 by_identity[identity].annotations.append(annotation)
@@ -171,14 +169,17 @@ class CocoSet:
         if strays:
             more = f' (and {len(strays) - 1} more like it)' if len(strays) > 1 else ''
             entries.append(_Entry('annotations', problem=strays[0] + more))
+        good = [entry for entry in entries if not entry.problem]
+        for entry, stem in zip(good, distinct_stems([entry.stem for entry in good]), strict=True):
+            entry.stem = stem
         return categories, entries
 
     def _categories(self, root: Any, path: Path) -> dict[int, str]:
         categories: dict[int, str] = {}
         for number, category in enumerate(_items(root, 'categories', path)):
             where = f'{path}: categories[{number}]'
-            identity = _value(category, 'id', int, where)
-            name = _value(category, 'name', str, where)
+            identity = _integer(category, 'id', where)
+            name = _text(category, 'name', where)
             if self.spec.boxes is not None and name not in self.spec.boxes.mapping \
                     and not self._only_in_masks(name):
                 raise DataError(f'{where}: class {name!r:.60} has no mapping; add it '
@@ -189,12 +190,11 @@ class CocoSet:
         return categories
 
     def _image(self, image: Any, where: str) -> tuple[int, _Entry]:
-        identity = _value(image, 'id', int, where)
-        name = _value(image, 'file_name', str, where)
-        return identity, _Entry(
-            str(PurePosixPath(name).with_suffix('')) if name else '',
-            inside(self.spec.path / self._options.images, name, where),
-            _value(image, 'width', int, where), _value(image, 'height', int, where))
+        identity = _integer(image, 'id', where)
+        name = portable(_text(image, 'file_name', where))
+        path = inside(self.spec.path / self._options.images, name, where)
+        return identity, _Entry(name, path, _integer(image, 'width', where),
+                                _integer(image, 'height', where))
 
 
 def _items(root: Any, key: str, path: Path) -> list[Any]:
@@ -205,11 +205,49 @@ def _items(root: Any, key: str, path: Path) -> list[Any]:
     return items
 
 
-def _value(item: Any, key: str, kind: type, where: str) -> Any:
+def _json(path: Path) -> Any:
+    text = read_text(path, MAX_JSON_BYTES)
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise DataError(f'{path}: line {error.lineno}: is not JSON: {error.msg}') from None
+    except (RecursionError, ValueError) as error:
+        raise DataError(f'{path}: is not JSON that is supported: {error}') from None
+
+
+def _text(item: Any, key: str, where: str) -> str:
     value = item.get(key) if isinstance(item, dict) else None
-    if type(value) is not kind:
-        raise DataError(f'{where}: `{key}` is {value!r:.60}, not of type {kind.__name__}')
+    if not isinstance(value, str):
+        raise DataError(f'{where}: `{key}` is {brief(value)}, not of type str')
     return value
+
+
+def _integer(item: Any, key: str, where: str) -> int:
+    value = item.get(key) if isinstance(item, dict) else None
+    try:
+        return whole_number(value)
+    except ValueError:
+        raise DataError(f'{where}: `{key}` is {brief(value)}, not of type int') from None
+
+
+def _is_crowd(annotation: dict[str, Any], where: str) -> bool:
+    value = annotation.get('iscrowd')
+    try:
+        return truth_value(value)
+    except ValueError:
+        raise DataError(f'{where}: `iscrowd` is {brief(value)}, not 0 or 1') from None
+
+
+def _area(annotation: dict[str, Any], where: str) -> float | None:
+    """Return the area in pixels; None where the annotation has none, or 0 for an unknown one."""
+    value = annotation.get('area')
+    if value is None:
+        return None
+    try:
+        area = real_number(value)
+    except ValueError:
+        raise DataError(f'{where}: `area` is {brief(value)}, not a number') from None
+    return area if area > 0 else None
 
 
 def _bbox(annotation: dict[str, Any], where: str) -> tuple[float, float, float, float]:
@@ -219,14 +257,13 @@ def _bbox(annotation: dict[str, Any], where: str) -> tuple[float, float, float, 
         if numbers is not None:
             x, y, width, height = numbers
             return x, y, width, height
-    raise DataError(f'{where}: bbox {bbox!r:.60} is not x, y, width, height')
+    raise DataError(f'{where}: bbox {brief(bbox)} is not x, y, width, height')
 
 
 def _numbers(values: list[Any]) -> list[float] | None:
     try:
-        return ([float(value) for value in values]
-                if all(type(value) in (int, float) for value in values) else None)
-    except OverflowError:
+        return [real_number(value) for value in values]
+    except ValueError:
         return None
 
 
@@ -238,18 +275,19 @@ def _region(annotation: dict[str, Any], width: int, height: int, where: str) -> 
         for polygon in shape:
             numbers = _numbers(polygon) if isinstance(polygon, list) else None
             if numbers is None or len(numbers) % 2:
-                raise DataError(f'{where}: polygon {polygon!r:.60} is not x, y, x, y, ...')
+                raise DataError(f'{where}: polygon {brief(polygon)} is not x, y, x, y, ...')
             polygons.append(np.array(numbers).reshape(-1, 2))
         return polygons_region(polygons, width, height, where)
     if not isinstance(shape, dict):
-        raise DataError(f'{where}: segmentation {shape!r:.60} is neither polygons nor run lengths')
+        raise DataError(f'{where}: segmentation {brief(shape)} is neither polygons nor run '
+                        'lengths')
     if shape.get('size') != [height, width]:
-        raise DataError(f'{where}: run lengths of a mask of {shape.get("size")!r:.40} (height, '
+        raise DataError(f'{where}: run lengths of a mask of {brief(shape.get("size"))} (height, '
                         f'width), but its image has {height}, {width}')
     counts = shape.get('counts')
     if isinstance(counts, str):
         counts = coco_runs(counts, where)
     elif not isinstance(counts, list) or not all(type(count) is int for count in counts):
-        raise DataError(f'{where}: counts {counts!r:.60} are no run lengths')
+        raise DataError(f'{where}: counts {brief(counts)} are no run lengths')
     # COCO's runs go down the columns.
     return Region(runs_mask(counts, width * height, where).reshape(width, height).T)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 import math
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
 from mtl_perception.data.readers.boxes import BoxList
-from mtl_perception.data.readers.lists import inside, split_file
+from mtl_perception.data.readers.lists import distinct_stems, inside, portable, split_file
 from mtl_perception.data.readers.registry import register_reader
 from mtl_perception.data.readers.shapes import (
     MaskPainter,
@@ -25,6 +25,7 @@ from mtl_perception.data.samples import BoxTruth, Sample
 from mtl_perception.data.set_spec import SetSpec
 from mtl_perception.errors import DataError
 from mtl_perception.images.reading import read_image
+from mtl_perception.rotated_boxes import Corners, upright_hull
 
 MAX_XML_BYTES = 256 << 20
 """Largest annotation file that is read."""
@@ -55,7 +56,7 @@ class CvatSet:
     boxes where `boxes` of the manifest maps their label. Polygons, masks and ellipses are painted
     where the set has `masks`, in the order of `z_order`; a box is not, since not all of it is the
     object. Pixels outside all shapes have the label of the option `background`, or none. A label
-    that neither knows is an error, as are shapes without an area.
+    that neither knows is an error, as are kinds of shape without an area.
     """
 
     def __init__(self, spec: SetSpec) -> None:
@@ -97,19 +98,21 @@ class CvatSet:
 
     def _parse(self, path: Path) -> list[_Entry]:
         entries: list[_Entry] = []
-        first_line: dict[str, int] = {}
+        first_line: dict[Path, int] = {}
         for element in read_xml(path, 'annotations', MAX_XML_BYTES).all('image'):
             try:
-                name = element.attribute('name')
+                name = portable(element.attribute('name'))
                 file = inside(self.spec.path / self._options.images, name, element.where)
-                stem = str(PurePosixPath(name).with_suffix(''))
-                if stem in first_line:
+                if file in first_line:
                     raise DataError(
-                        f'{element.where}: {name} is on line {first_line[stem]} already')
-                first_line[stem] = element.line
-                entries.append(_Entry(stem, file, element))
+                        f'{element.where}: {name} is on line {first_line[file]} already')
+                first_line[file] = element.line
+                entries.append(_Entry(name, file, element))
             except DataError as error:
                 entries.append(_Entry(f'line {element.line}', problem=str(error)))
+        good = [entry for entry in entries if not entry.problem]
+        for entry, stem in zip(good, distinct_stems([entry.stem for entry in good]), strict=True):
+            entry.stem = stem
         if not entries:
             raise DataError(f'{path}: lists no image (a video task must be exported as images)')
         return entries
@@ -134,8 +137,11 @@ class CvatSet:
             if shape.tag != 'box':
                 region = _region(shape, width, height)
             if boxes is not None and in_boxes:
-                rectangle = _rectangle(region, where) if region else _box(shape)
-                boxes.add(label, rectangle, where, clip='rotation' in shape.attributes)
+                if region is not None:
+                    boxes.add(label, _rectangle(region), where)
+                else:
+                    rectangle, angle = _box(shape)
+                    boxes.add(label, rectangle, where, rotated=angle != 0)
             if region is not None and self.spec.masks is not None:
                 order = shape.attribute_number('z_order') if 'z_order' in shape.attributes else 0.0
                 painted.append((order, label, region))
@@ -149,17 +155,19 @@ class CvatSet:
         return boxes.truth() if boxes is not None else None, mask
 
 
-def _box(shape: Element) -> tuple[float, float, float, float]:
+def _box(shape: Element) -> tuple[Corners, float]:
+    """Return the upright hull of a `box`, and the angle in radians by which it is turned."""
     x0, y0, x1, y1 = (shape.attribute_number(key) for key in ('xtl', 'ytl', 'xbr', 'ybr'))
-    if 'rotation' not in shape.attributes or x1 <= x0 or y1 <= y0:
-        return x0, y0, x1, y1
-    # Degrees around the middle; the upright box around the turned corners.
-    angle = math.radians(shape.attribute_number('rotation'))
-    half_x, half_y = (x1 - x0) / 2, (y1 - y0) / 2
-    reach_x = abs(half_x * math.cos(angle)) + abs(half_y * math.sin(angle))
-    reach_y = abs(half_x * math.sin(angle)) + abs(half_y * math.cos(angle))
-    x, y = (x0 + x1) / 2, (y0 + y1) / 2
-    return x - reach_x, y - reach_y, x + reach_x, y + reach_y
+    angle = _angle(shape)
+    if not angle:
+        return (x0, y0, x1, y1), angle
+    return upright_hull((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0, angle), angle
+
+
+def _angle(shape: Element) -> float:
+    if 'rotation' not in shape.attributes:
+        return 0.0
+    return math.radians(shape.attribute_number('rotation'))
 
 
 def _region(shape: Element, width: int, height: int) -> Region:
@@ -168,8 +176,7 @@ def _region(shape: Element, width: int, height: int) -> Region:
         return polygons_region([_points(shape)], width, height, where)
     if shape.tag == 'ellipse':
         cx, cy, rx, ry = (shape.attribute_number(key) for key in ('cx', 'cy', 'rx', 'ry'))
-        turn = math.radians(shape.attribute_number('rotation')) \
-            if 'rotation' in shape.attributes else 0.0
+        turn = _angle(shape)
         steps = np.linspace(0, 2 * math.pi, 64, endpoint=False)
         x, y = rx * np.cos(steps), ry * np.sin(steps)
         points = np.stack((cx + x * math.cos(turn) - y * math.sin(turn),
@@ -200,10 +207,10 @@ def _points(shape: Element) -> np.ndarray:
                         'x,y;x,y;...') from None
 
 
-def _rectangle(region: Region, where: str) -> tuple[float, float, float, float]:
-    """Return the edges of the smallest upright box around the region's pixels."""
+def _rectangle(region: Region) -> Corners:
+    """Return the smallest upright box around the region's pixels; without any, an empty one."""
     rows, columns = region.pixels.any(axis=1).nonzero()[0], region.pixels.any(axis=0).nonzero()[0]
     if not rows.size:
-        raise DataError(f'{where}: the shape covers no pixel; remove it')
+        return 0.0, 0.0, 0.0, 0.0
     return (float(region.x + columns[0]), float(region.y + rows[0]),
             float(region.x + columns[-1] + 1), float(region.y + rows[-1] + 1))

@@ -41,12 +41,14 @@ class DotaSet(ListedSet):
             words = text.split()
             try:
                 corners = [float(word) for word in words[:8]]
-                difficult = int(words[9]) if len(words) > 9 else 0
+                difficult = float(words[9]) if len(words) > 9 else 0
             except ValueError:
                 corners = []
             if len(corners) != 8 or not 9 <= len(words) <= 10:
                 raise DataError(f'{where}: {text!r:.60} is not x1 y1 x2 y2 x3 y3 x4 y4 class '
                                 'difficult')
             box = (min(corners[0::2]), min(corners[1::2]), max(corners[0::2]), max(corners[1::2]))
-            boxes.add(words[8], box, where, ignore=difficult > 0, clip=True)
+            rotated = len(set(corners[0::2])) > 2 or len(set(corners[1::2])) > 2
+            boxes.add(words[8], box, where, ignore='difficult' if difficult > 0 else '',
+                      rotated=rotated, clip=True)
         return boxes.truth(), None

@@ -8,11 +8,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from mtl_perception.data.readers.lists import inside, Listed, read_list, split_of
+from mtl_perception.data.readers.lists import inside, Listed, portable, read_list, split_of
 from mtl_perception.data.readers.registry import ReaderOptions
 from mtl_perception.data.samples import BoxTruth, Sample
 from mtl_perception.data.set_spec import ListSplit, SetSpec
 from mtl_perception.errors import DataError
+from mtl_perception.files import is_folder
 from mtl_perception.images.listing import find_image, in_any_case, list_images_below
 from mtl_perception.images.reading import read_image
 
@@ -57,7 +58,12 @@ class Entry:
     def image(self, ending: str) -> Path:
         """Return the image file, whatever its suffix; DataError where there is none."""
         base = self.root if self.in_folder else self.root / self.images
-        return find_image(inside(base, self.stem + ending, self.where), self.where)
+        path = inside(base, self.stem + ending, self.where)
+        try:
+            return find_image(path, self.where)
+        except OSError as error:
+            raise DataError(f'{path}: cannot be read: {error.strerror}; {self.where} names '
+                            'it') from None
 
 
 class ListedSet:
@@ -111,9 +117,11 @@ class ListedSet:
         entry = split_of(self.spec, split)
         if isinstance(entry, str):
             entry = ListSplit(entry)
-        in_folder = isinstance(entry.source, str) and (self.spec.path / entry.source).is_dir()
+        in_folder = isinstance(entry.source, str) and is_folder(
+            self.spec.path / entry.source)
         if not isinstance(entry.source, str):
-            listed = [Listed(stem, f'split {split} of {self.spec.name}') for stem in entry.source]
+            listed = [Listed(portable(stem), f'split {split} of {self.spec.name}')
+                      for stem in entry.source]
         elif in_folder:
             listed = self._in_folder(self.spec.path / entry.source)
         else:

@@ -2,20 +2,56 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+import os
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from mtl_perception.data.set_spec import FlightSplit, ListSplit, SetSpec
 from mtl_perception.errors import ConfigError, DataError
 from mtl_perception.files import read_text
 
+MAX_NAME_BYTES = 255
+"""Longest name of a file or folder on Linux."""
+
+
+def portable(name: str) -> str:
+    """Return the name with slashes for the backslashes that exports from Windows have."""
+    return name.replace('\\', '/')
+
 
 def inside(folder: Path, name: str, where: str) -> Path:
-    """Return `folder`/`name`; DataError, naming `where`, if that could leave `folder`."""
-    if not name or '\\' in name or '\0' in name or PurePosixPath(name).is_absolute() \
-            or '..' in PurePosixPath(name).parts:
+    """
+    Return `folder`/`name`.
+
+    Raises DataError, naming `where`, if that could leave `folder` or is not a name of a file.
+    """
+    path = PurePosixPath(name)
+    if not path.name or '\\' in name or '\0' in name or path.is_absolute() \
+            or PureWindowsPath(name).is_absolute() or '..' in path.parts or not _fits(path):
         raise DataError(f'{where}: {name!r:.80} is not a name inside {folder}')
     return folder / name
+
+
+def distinct_stems(names: Sequence[str]) -> list[str]:
+    """
+    Return each name without its suffix, or with it where that is another name or its stem.
+
+    >>> distinct_stems(['a.jpg', 'b.jpg', 'b.png'])
+    ['a', 'b.jpg', 'b.png']
+    """
+    stems = [str(PurePosixPath(name).with_suffix('')) for name in names]
+    counts, known = Counter(stems), set(names)
+    return [stem if counts[stem] == 1 and stem not in known else name
+            for name, stem in zip(names, stems, strict=True)]
+
+
+def _fits(path: PurePosixPath) -> bool:
+    try:
+        return all(len(os.fsencode(part)) <= MAX_NAME_BYTES for part in path.parts)
+    except UnicodeEncodeError:
+        return False
 
 
 def split_of(spec: SetSpec, split: str) -> str | ListSplit:
@@ -47,7 +83,7 @@ class Listed:
 
 def read_list(path: Path) -> list[Listed]:
     """
-    Return the names that `path` lists, one on each line.
+    Return the names that `path` lists, one on each line, with slashes between their parts.
 
     One that occurs twice has a `problem` the second time. Raises DataError where the file cannot
     be read or lists nothing.
@@ -55,7 +91,7 @@ def read_list(path: Path) -> list[Listed]:
     first_line: dict[str, int] = {}
     listed = []
     for number, line in enumerate(read_text(path).splitlines(), 1):
-        name = line.strip()
+        name = portable(line.strip())
         if not name:
             continue
         where = f'{path}: line {number}'

@@ -10,7 +10,7 @@ from mtl_perception.data.readers.listed import Entry, ListedOptions, ListedSet
 from mtl_perception.data.readers.registry import register_reader
 from mtl_perception.data.set_spec import SetSpec
 from mtl_perception.errors import DataError
-from mtl_perception.files import read_text
+from mtl_perception.files import is_file, read_text
 
 
 class MaskFolderOptions(ListedOptions):
@@ -42,7 +42,7 @@ class MaskFolderSet(ListedSet):
         self._names = spec.masks.names
         self._colors = ColorTable(spec.masks.colors) if spec.masks.colors else None
         path = spec.path / self._options.classes
-        if self._colors is None and path.is_file():
+        if self._colors is None and is_file(path):
             names = tuple(line.strip() for line in read_text(path).rstrip().splitlines())
             if names != self._names:
                 raise DataError(f'{path}: lists the labels {", ".join(names)}, but `masks` of '

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mtl_perception.data.data_set import left_out
 from mtl_perception.data.samples import Sample
 
 
@@ -34,6 +35,10 @@ class MergedSet:
         if sample.mask is None:
             return sample
         return replace(sample, mask=self._values[sample.mask])
+
+    def left_out(self, split: str) -> Mapping[str, int]:
+        """Return what of the split is in none of its entries."""
+        return left_out(self._set, split)
 
     def image_file(self, split: str, index: int) -> Path:
         """Return the file of the image, in a set whose images are files."""

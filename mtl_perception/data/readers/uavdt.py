@@ -8,12 +8,13 @@ from pathlib import Path
 import re
 
 from mtl_perception.data.readers.boxes import BoxList
-from mtl_perception.data.readers.lists import inside, Listed, read_list, split_of
+from mtl_perception.data.readers.lists import inside, Listed, portable, read_list, split_of
 from mtl_perception.data.readers.numbers import number_lines
 from mtl_perception.data.readers.registry import ReaderOptions, register_reader
 from mtl_perception.data.samples import Sample
 from mtl_perception.data.set_spec import ListSplit, SetSpec
 from mtl_perception.errors import DataError
+from mtl_perception.files import is_file, is_folder
 from mtl_perception.images.listing import list_images_below
 from mtl_perception.images.reading import read_image
 
@@ -110,8 +111,9 @@ class UavdtSet:
         if isinstance(entry, ListSplit) and entry.without:
             left_out = {item.name for item in read_list(self.spec.path / entry.without)}
         if not isinstance(source, str):
-            found = [Listed(name, f'split {split} of {self.spec.name}') for name in source]
-        elif (self.spec.path / source).is_dir():
+            found = [Listed(portable(name), f'split {split} of {self.spec.name}')
+                     for name in source]
+        elif is_folder(self.spec.path / source):
             found = [Listed(path.name.removesuffix(_ATTRIBUTES), str(path))
                      for path in sorted((self.spec.path / source).glob(f'*{_ATTRIBUTES}'))]
             if not found:
@@ -126,11 +128,15 @@ class UavdtSet:
         for path in list_images_below(folder):
             match = _NUMBER.search(path.stem)
             if match:
-                frames[int(match[1])] = _Frame(f'{item.name}/{path.stem}', path)
+                frame = _Frame(f'{item.name}/{path.stem}', path)
+                other = frames.setdefault(int(match[1]), frame)
+                if other is not frame:
+                    other.problem = (f'{path}: has the frame number of {other.path.name}; '
+                                     'remove one')
         labels = self.spec.path / self._options.labels
         self._add(frames, inside(labels, f'{item.name}_gt_whole.txt', item.where), True)
         ignored = inside(labels, f'{item.name}_gt_ignore.txt', item.where)
-        if ignored.is_file():
+        if is_file(ignored):
             self._add(frames, ignored, False)
         return [frames[number] for number in sorted(frames)][::max(1, self._options.every)]
 

@@ -10,11 +10,14 @@ from mtl_perception.data.readers.boxes import BoxList
 from mtl_perception.data.readers.index_masks import read_index_mask
 from mtl_perception.data.readers.listed import Entry, ListedOptions, ListedSet
 from mtl_perception.data.readers.registry import register_reader
-from mtl_perception.data.readers.xml import read_xml
+from mtl_perception.data.readers.xml import Element, read_xml
 from mtl_perception.data.samples import BoxTruth
 from mtl_perception.data.set_spec import SetSpec
 from mtl_perception.errors import DataError
 from mtl_perception.files import MAX_TEXT_BYTES
+from mtl_perception.rotated_boxes import Corners, upright_hull
+
+_TRUE = ('1', '1.0', 'true')
 
 
 class VocOptions(ListedOptions):
@@ -33,9 +36,10 @@ class VocSet(ListedSet):
 
     Coordinates are edges of the box in pixels from 0, x1 = width at the right edge of the image;
     with the option `one_based` they are the first and last pixel counted from 1, as in the
-    original VOC sets. An object marked `difficult` becomes an ignore region. Masks are palette or
-    grey PNGs of label indices, 255 where void. Only what the set has in the manifest (`boxes`,
-    `masks`) is read.
+    original VOC sets. An object may have a `robndbox` instead (roLabelImg: centre, size and angle
+    in radians), of which the upright hull is taken. An object marked `difficult` becomes an ignore
+    region. Masks are palette or grey PNGs of label indices, 255 where void. Only what the set has
+    in the manifest (`boxes`, `masks`) is read.
     """
 
     def __init__(self, spec: SetSpec) -> None:
@@ -62,10 +66,21 @@ class VocSet(ListedSet):
                 raise DataError(f'{size.where}: annotates an image of {given[0]}x{given[1]} '
                                 f'pixels, but it has {width}x{height}')
         boxes = BoxList(self.spec.boxes, width, height)
-        shift = 1.0 if self._options.one_based else 0.0
         for item in root.all('object'):
-            bounds = item.only('bndbox')
-            x0, y0, x1, y1 = (bounds.number(key) for key in ('xmin', 'ymin', 'xmax', 'ymax'))
-            boxes.add(item.only('name').text, (x0 - shift, y0 - shift, x1, y1), item.where,
-                      ignore=any(mark.text == '1' for mark in item.all('difficult')))
+            marked = any(mark.text.lower() in _TRUE for mark in item.all('difficult'))
+            corners, rotated = _corners(item, 1.0 if self._options.one_based else 0.0)
+            boxes.add(item.only('name').text, corners, item.where, rotated=rotated,
+                      ignore='difficult' if marked else '')
         return boxes.truth()
+
+
+def _corners(item: Element, shift: float) -> tuple[Corners, bool]:
+    """Return the upright box of an `object`, and whether it was rotated."""
+    turned = item.all('robndbox')
+    if len(turned) == 1 and not item.all('bndbox'):
+        x, y, width, height, angle = (
+            turned[0].number(key) for key in ('cx', 'cy', 'w', 'h', 'angle'))
+        return upright_hull(x, y, width, height, angle), angle != 0
+    bounds = item.only('bndbox')
+    x0, y0, x1, y1 = (bounds.number(key) for key in ('xmin', 'ymin', 'xmax', 'ymax'))
+    return (x0 - shift, y0 - shift, x1, y1), False

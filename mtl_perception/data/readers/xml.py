@@ -12,16 +12,27 @@ from dataclasses import dataclass
 import io
 import math
 from pathlib import Path
+import re
 from typing import Any
 
 from lxml import etree
 
-from mtl_perception.errors import DataError
+from mtl_perception.errors import DataError, one_line
 from mtl_perception.files import read_bytes
 
 _OPTIONS: dict[str, Any] = {
     'resolve_entities': False, 'load_dtd': False, 'no_network': True, 'huge_tree': False,
     'remove_comments': True, 'remove_pis': True}
+
+
+_DECLARED = re.compile(rb'(<\?xml[^>]{1,100}encoding\s*=\s*["\'])([A-Za-z0-9._-]{1,40})')
+"""The declaration up to the name of the encoding, in encodings that begin like ASCII."""
+
+_PYTHONS = {
+    'latin-1': 'latin-1', 'ansi': 'cp1252', 'cp437': 'cp437', 'cp852': 'cp852',
+    'mac-roman': 'mac-roman', 'ms932': 'cp932', 'x-sjis': 'cp932', 'windows-31j': 'cp932',
+    'ms949': 'cp949', 'windows-949': 'cp949', 'x-gbk': 'gbk', 'gb-2312': 'gb2312'}
+"""Names of encodings that libxml2 does not know -> Python's codec."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +90,31 @@ def read_xml(path: Path, root: str, limit: int) -> Element:
         line = before.count(b'\n') + 1
         raise DataError(f'{path}: line {line}: has a DOCTYPE; remove it')
     try:
-        element = _parse(content, path)
+        element = _parse(_in_known_encoding(content, path), path)
     except etree.XMLSyntaxError as error:
         text = (error.msg or 'no element found').partition(f', line {error.lineno}, column')[0]
         raise DataError(f'{path}: line {error.lineno or 1}: is not XML: '
                         + ' '.join(text.split())) from None
+    except (etree.LxmlError, LookupError, ValueError) as error:
+        raise DataError(f'{path}: is not XML: {one_line(error)}') from None
     if element.tag != root:
         raise DataError(f'{element.where}: the root is <{element.tag}>, not <{root}>')
     return element
+
+
+def _in_known_encoding(content: bytes, path: Path) -> bytes:
+    """Return the file in UTF-8 if it declares an encoding of `_PYTHONS`, else as it is."""
+    declared = _DECLARED.match(content)
+    name = declared[2].decode('ascii').lower() if declared else ''
+    if not declared or name not in _PYTHONS:
+        return content
+    try:
+        text = content[declared.end():].decode(_PYTHONS[name])
+    except UnicodeDecodeError as error:
+        line = content.count(b'\n', 0, declared.end() + error.start) + 1
+        raise DataError(f'{path}: line {line}: is not XML: not {name} text, as it declares') \
+            from None
+    return declared[1] + b'utf-8' + text.encode()
 
 
 def _parse(content: bytes, path: Path) -> Element:

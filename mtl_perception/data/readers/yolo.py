@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from mtl_perception.data.readers.boxes import BoxList
 from mtl_perception.data.readers.listed import Entry, ListedOptions, ListedSet
+from mtl_perception.data.readers.numbers import whole_number
 from mtl_perception.data.readers.registry import register_reader
 from mtl_perception.data.samples import BoxTruth
 from mtl_perception.data.set_spec import SetSpec
@@ -50,7 +51,7 @@ class YoloSet(ListedSet):
             where = f'{path}: line {number}'
             try:
                 name, *numbers = line.split()
-                index = int(name)
+                index = whole_number(name)
                 x, y, w, h = (float(value) for value in numbers)
             except ValueError:
                 raise DataError(f'{where}: {line.strip()!r:.60} is not a class index and the four '

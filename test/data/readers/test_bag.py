@@ -3,12 +3,16 @@
 from collections.abc import Callable
 import contextlib
 from importlib import util
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from past_bags import DISTRIBUTIONS, past_bag
 import pytest
 
+from mtl_perception.data.box_counts import BoxCounts
+from mtl_perception.data.data_set import left_out
 from mtl_perception.data.readers import DataSet
 from mtl_perception.errors import DataError
 
@@ -123,3 +127,68 @@ def test_broken_bag_is_one_line(tmp_path: Path, open_tree: Opener) -> None:
     file.write_bytes(file.read_bytes()[:300])
     with pytest.raises(DataError, match=r'^bag .*flight (cannot be read|is broken)'):
         read_all(open_tree(**ENTRY))
+
+
+PAST: dict[str, Any] = {
+    'reader': 'bag', 'splits': {'train': ['old']},
+    'boxes': {'classes': {'car': 'car', '7': 'car', '3': 'bus'}, 'complete': ['car', 'bus']}}
+
+
+@pytest.mark.parametrize('distribution', DISTRIBUTIONS)
+@pytest.mark.parametrize('storage', ['mcap', 'sqlite3 of Humble'])
+def test_bags_of_past_distributions(
+        tmp_path: Path, open_tree: Opener, distribution: str, storage: str) -> None:
+    name = 'old.bag' if distribution == 'noetic' else 'old'
+    seven, three = (7, 3) if distribution == 'noetic' else ('7', '3')
+    with past_bag(tmp_path / 'set' / name, distribution, storage) as bag:
+        bag.image(5, 5)
+        bag.detections(6, 5, [((20, 15, 16, 4, 0), [(three, 0.1), (seven, 0.9)]),
+                              ((20, 15, 16, 4, -math.pi / 2), [(three, 0.9)])])
+    boxes = open_tree(**{**PAST, 'splits': {'train': [name]}}).read('train', 0).boxes
+    assert boxes is not None
+    assert boxes.boxes.tolist() == [[12, 13, 28, 17], [18, 7, 22, 23]]
+    assert boxes.classes.tolist() == [0, 1]
+    assert boxes.counts == BoxCounts(listed=2, rotated=1)
+
+
+def test_rotated_box_at_the_edge_is_clipped(tmp_path: Path, open_tree: Opener) -> None:
+    with past_bag(tmp_path / 'set' / 'old') as bag:
+        bag.image(5, 5)
+        bag.detections(6, 5, [((20, 2, 16, 4, math.pi / 2), [('car', 1.0)]),
+                              ((60, 15, 4, 4, 0.5), [('car', 1.0)])])
+    boxes = open_tree(**PAST).read('train', 0).boxes
+    assert boxes is not None and boxes.boxes.tolist() == [[18, 0, 22, 10]]
+    assert boxes.counts == BoxCounts(listed=2, rotated=1, clipped=1, outside=1)
+
+
+def test_images_without_stamps_are_paired_by_time(tmp_path: Path, open_tree: Opener) -> None:
+    with past_bag(tmp_path / 'set' / 'old') as bag:
+        for number in range(1, 5):
+            bag.image(10 * number, 0, number)
+            bag.detections(10 * number + 1, 0, [((5 * number, 5, 4, 4, 0), [('car', 1.0)])])
+        bag.image(50, 99, 5)
+        bag.detections(51, 99, [((25, 5, 4, 4, 0), [('car', 1.0)])])
+    data = open_tree(**PAST)
+    assert list(data.stems('train')) == ['old/10', 'old/20', 'old/30', 'old/40', 'old/99']
+    for index in range(5):
+        sample = data.read('train', index)
+        assert sample.boxes is not None
+        assert sample.image[0, 0, 0] * 5 == sample.boxes.boxes[0, 0] + 2
+    assert left_out(data, 'train') == {}
+
+
+def test_ambiguous_stamps_are_an_entry_and_lost_messages_are_counted(
+        tmp_path: Path, open_tree: Opener) -> None:
+    with past_bag(tmp_path / 'set' / 'old') as bag:
+        for time, stamp in ((10, 0), (20, 0), (30, 30), (40, 40)):
+            bag.image(time, stamp)
+        for time, stamp in ((21, 0), (31, 30), (41, 41), (42, 42)):
+            bag.detections(time, stamp, [])
+    data = open_tree(**PAST)
+    assert list(data.stems('train')) == ['old/30', 'old/0']
+    assert data.read('train', 0).boxes is not None
+    with pytest.raises(DataError, match=r'^bag .*old: 2 images, 1 of /truth/detections have the '
+                       'stamp 0, and which of them belong together cannot be told'):
+        data.read('train', 1)
+    assert left_out(data, 'train') == {
+        'images without ground truth left out': 1, 'ground truth without an image': 2}

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 
+from mtl_perception.data.box_counts import BoxCounts
 from mtl_perception.data.readers.boxes import BoxList
 from mtl_perception.data.set_spec import BoxLabels
 from mtl_perception.errors import DataError
@@ -14,7 +15,7 @@ def test_boxes_and_ignore_regions_are_kept_apart() -> None:
     boxes = BoxList(LABELS, 40, 30)
     boxes.add('car', (1, 2, 3, 4), 'x')
     boxes.add('crowd', (5, 6, 7, 8), 'x')
-    boxes.add('car', (9, 10, 11, 12), 'x', ignore=True)
+    boxes.add('car', (9, 10, 11, 12), 'x', ignore='difficult')
     truth = boxes.truth()
     assert truth.boxes.tolist() == [[1, 2, 3, 4]]
     assert truth.classes.tolist() == [0]
@@ -48,9 +49,6 @@ def test_small_overshoot_is_clipped() -> None:
     ((0, -2.1, 5, 5), 'lies outside'),
     ((0, 0, 42.1, 5), 'lies outside'),
     ((0, 0, 5, 32.1), 'lies outside'),
-    ((5, 0, 5, 5), 'has no area'),
-    ((7, 0, 5, 5), 'has no area'),
-    ((40, 0, 41, 5), 'has no area'),
     ((0, 0, math.nan, 5), 'is not finite'),
     ((0, 0, math.inf, 5), 'is not finite'),
 ])
@@ -62,3 +60,52 @@ def test_wrong_box_is_an_error(box: tuple[float, float, float, float], problem: 
 def test_class_without_a_mapping_is_an_error() -> None:
     with pytest.raises(DataError, match=r"^file: line 3: class 'tank' has no mapping"):
         BoxList(LABELS, 40, 30).add('tank', (1, 2, 3, 4), 'file: line 3')
+
+
+def test_what_is_dropped_is_counted() -> None:
+    boxes = BoxList(LABELS, 40, 30)
+    for box in ((1, 2, 3, 4), (1, 2, 3, 4), (5, 0, 5, 5), (7, 0, 5, 5), (40, 0, 41, 5),
+                (3, 3, 3 + 1e-9, 5)):
+        boxes.add('car', box, 'x')
+    boxes.add('crowd', (1, 2, 3, 4), 'x')
+    boxes.add('car', (1, 2, 3, 4), 'x', ignore='crowd')
+    boxes.ignore((5, 5, 5, 9), 'x')
+    boxes.ignore((5, 5, 6, 9), 'x')
+    truth = boxes.truth()
+    assert truth.boxes.tolist() == [[1, 2, 3, 4]]
+    assert truth.ignore.tolist() == [[1, 2, 3, 4], [5, 5, 6, 9]]
+    assert truth.counts == BoxCounts(
+        listed=10, duplicate=2, no_area=4, outside=1, unmapped=1, ignored=1)
+    assert truth.counts.dropped == 7
+    assert (truth.counts + truth.counts).dropped == 14
+
+
+def test_boxes_of_another_class_or_place_are_no_duplicates() -> None:
+    boxes = BoxList(BoxLabels({'car': 0, 'van': 0, 'bus': 1}, complete=(0, 1)), 40, 30)
+    for name, x1 in (('car', 9), ('bus', 9), ('car', 9.5), ('van', 9)):
+        boxes.add(name, (1, 2, x1, 4), 'x')
+    assert boxes.truth().classes.tolist() == [0, 1, 0]
+
+
+@pytest.mark.parametrize(('box', 'kept', 'cause'), [
+    ((-9, 1, 4, 6), [[0, 1, 4, 6]], 'clipped'),
+    ((35, 25, 50, 50), [[35, 25, 40, 30]], 'clipped'),
+    ((50, 1, 60, 6), [], 'outside'),
+    ((1, -60, 6, -50), [], 'outside'),
+])
+def test_rotated_box_is_clipped_at_the_edge(
+        box: tuple[float, float, float, float], kept: list[list[float]], cause: str) -> None:
+    boxes = BoxList(LABELS, 40, 30)
+    boxes.add('car', box, 'x', rotated=True)
+    truth = boxes.truth()
+    assert truth.boxes.tolist() == kept
+    assert truth.counts == BoxCounts(listed=1, rotated=len(kept), **{cause: 1})
+
+
+def test_areas_are_those_given_or_those_of_the_boxes() -> None:
+    boxes = BoxList(LABELS, 40, 30)
+    boxes.add('car', (0, 0, 4, 5), 'x')
+    assert boxes.truth().areas is None
+    boxes.add('car', (1, 0, 4, 5), 'x', area=7.5)
+    areas = boxes.truth().areas
+    assert areas is not None and areas.tolist() == [20, 7.5]

@@ -27,7 +27,25 @@ def test_empty_list_is_an_error(tmp_path: Path) -> None:
         lists.read_list(path)
 
 
-@pytest.mark.parametrize('name', ['../a', '/a', 'x/../../a', '', 'x\\a', 'a\0'])
+@pytest.mark.parametrize('name', [
+    '../a', '/a', 'x/../../a', '', 'x\\a', 'a\0', '.', 'C:/a', 'a' * 256, '\ud800'])
 def test_name_that_leaves_its_folder_is_rejected(tmp_path: Path, name: str) -> None:
     with pytest.raises(DataError, match=r'^list\.txt: .* is not a name inside'):
         lists.inside(tmp_path, name, 'list.txt')
+
+
+@pytest.mark.parametrize('encoding', ['utf-8-sig', 'utf-16', 'utf-32'])
+def test_list_of_windows(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / 'list.txt'
+    path.write_bytes('a \r\nsub\\gr\u00fcn\t\r\n'.encode(encoding))
+    assert [item.name for item in lists.read_list(path)] == ['a', 'sub/gr\u00fcn']
+
+
+@pytest.mark.parametrize(('names', 'stems'), [
+    (['a.jpg', 'b/c.png'], ['a', 'b/c']),
+    (['a.jpg', 'a.png', 'b.png'], ['a.jpg', 'a.png', 'b']),
+    (['a.jpg', 'a.jpg.png', 'a.bmp'], ['a.jpg', 'a.jpg.png', 'a.bmp']),
+    (['a', 'a.jpg'], ['a', 'a.jpg']),
+])
+def test_stems_are_distinct(names: list[str], stems: list[str]) -> None:
+    assert lists.distinct_stems(names) == stems

@@ -66,7 +66,6 @@ def test_size_zero_is_a_size_not_known(annotation: Path, open_tree: Opener) -> N
 @pytest.mark.parametrize(('text', 'problem'), [
     (FILE.replace('auto', 'tank'), "line 3: class 'tank' has no mapping"),
     (FILE.replace('>11<', '>43<'), 'line 3: box 1, 2, 43, 30 .* outside the image of 40x30'),
-    (FILE.replace('>11<', '>1<'), 'line 3: box 1, 2, 1, 30 .* has no area'),
     (FILE.replace('>11<', '>x<'), "line 6: <xmax> is 'x', not a number"),
     (FILE.replace('>11<', '>1e999<'), "line 6: <xmax> is '1e999', not a number"),
     (FILE.replace('>40<', '>nan<'), "line 2: <width> is 'nan', not a number"),
@@ -113,3 +112,21 @@ def test_list_that_leads_out_of_the_set(annotation: Path, tree: Path, open_tree:
     (tree / 'val.txt').write_text('../../secret\n')
     with pytest.raises(DataError, match=r"val.txt: line 1: '../../secret' is not a name inside"):
         open_tree(**ENTRY).read('val', 0)
+
+
+def test_rotated_box_becomes_its_upright_hull(annotation: Path, open_tree: Opener) -> None:
+    before, _, rest = FILE.partition('<bndbox>')
+    after = rest.partition('</bndbox>')[2]
+    annotation.write_text(f'{before}<robndbox><cx>20</cx><cy>15</cy><w>16</w><h>4</h>'
+                          f'<angle>1.5707963267948966</angle></robndbox>{after}')
+    boxes = open_tree(**ENTRY).read('val', 0).boxes
+    assert boxes is not None and boxes.counts.rotated == 1
+    assert boxes.boxes.tolist()[0] == [18, 7, 22, 23]
+
+
+@pytest.mark.parametrize(('mark', 'count'), [('1', 1), ('true', 1), ('0', 0), ('Unspecified', 0)])
+def test_difficult_flag(annotation: Path, open_tree: Opener, mark: str, count: int) -> None:
+    annotation.write_text(FILE.replace(
+        '<bndbox>', f'<difficult>{mark}</difficult><bndbox>', 1))
+    boxes = open_tree(**ENTRY).read('val', 0).boxes
+    assert boxes is not None and boxes.counts.difficult == count

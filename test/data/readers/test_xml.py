@@ -38,18 +38,28 @@ def test_elements_attributes_text_and_lines(path: Path) -> None:
             call()
 
 
-@pytest.mark.parametrize('encoding', ['utf-8', 'utf-16', 'utf-8-sig', 'iso-8859-1', 'cp1252'])
+@pytest.mark.parametrize('encoding', [
+    'utf-8', 'utf-16', 'utf-8-sig', 'iso-8859-1', 'cp1252', 'latin-1', 'ms949', 'gb2312', 'gbk',
+    'gb18030', 'big5', 'shift_jis', 'cp932', 'euc-kr', 'koi8-r', 'ansi', 'x-sjis'])
 def test_file_is_decoded_as_it_declares(path: Path, encoding: str) -> None:
     declared = 'utf-8' if encoding == 'utf-8-sig' else encoding
-    text = f'<?xml version="1.0" encoding="{declared}"?><a>gr\u00fcn</a>'
-    path.write_bytes(text.encode(encoding))
-    assert read_xml(path, 'a', LIMIT).text == 'gr\u00fcn'
+    codec = {'ansi': 'cp1252', 'x-sjis': 'shift_jis'}.get(encoding, encoding)
+    # A letter of each encoding: not all of them have the same.
+    letters = next(word for word in ('gr\u00fcn', '\u6c7d\u8eca', '\u6c7d\u8f66', '\u0434')
+                   if word.encode(codec, 'ignore').decode(codec) == word)
+    text = f'<?xml version="1.0" encoding="{declared}"?>\n<a>\n{letters}</a>'
+    path.write_bytes(text.encode(codec))
+    element = read_xml(path, 'a', LIMIT)
+    assert (element.text, element.line) == (letters, 2)
 
 
 @pytest.mark.parametrize('content', [
     '<?xml version="1.0" encoding="UTF-8"?>\n<a>gr\u00fcn</a>'.encode('latin-1'),
     '\n<a>gr\u00fcn</a>'.encode('latin-1'),
     b'<?xml version="1.0" encoding="no-such"?>\n<a>b</a>',
+    b'<?xml version="1.0" encoding="gb2312"?>\n<a>\xff\xff</a>',
+    b'<?xml version="1.0" encoding="ms949"?>\n<a>\xff\xff</a>',
+    b'<?xml version="1.0" encoding="hex"?>\n<a>b</a>',
     b'<?xml version="1.0" encoding="UTF-16"?>\n<a>b</a>',
     '<a>\u0001</a>'.encode(), b'<a>\0</a>', b'\xff\xfe', b'<a>&b;</a>', b'<a b=1/>', b'<a/><a/>',
 ])

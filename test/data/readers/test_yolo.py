@@ -48,7 +48,7 @@ def test_empty_file_is_an_image_without_objects(labels: Path, open_tree: Opener)
     ('3 0.5 0.5 0.2 0.2', r'class index 3 is not in 0..2 of classes.txt'),
     ('-1 0.5 0.5 0.2 0.2', r'class index -1 is not in 0..2'),
     ('0 20 15 4 4', 'box .* lies outside the image of 40x30'),
-    ('0 0.5 0.5 0 0.2', 'box .* has no area'),
+    ('0.5 0.5 0.5 0.2 0.2', 'is not a class index'),
     ('0 nan 0.5 0.2 0.2', 'box .* is not finite'),
 ])
 def test_broken_line_is_named(labels: Path, open_tree: Opener, line: str, problem: str) -> None:
