@@ -4,8 +4,9 @@ One rule by which images of more than 8 bits per channel become 8-bit images; no
 Thermal counts, radiometric temperatures and depth occupy a small part of their value range, which
 differs from camera to camera. The 0.1th and 99.9th percentile of an image therefore become black
 and white, and the values between are scaled linearly, as in the automatic gain control of thermal
-cameras: persons seen from the air are the brightest 1 % of an image or less. The three channels of a colour image share them, so that its colours stay. 8-bit images
-are returned unchanged.
+cameras. Wider tails would cut off what a detector looks for: a person seen from the air is less
+than 1 % of an image. The three channels of a colour image share the limits, so that its colours
+stay. 8-bit images are returned unchanged.
 
 Not counted in the percentiles are NaN and infinity, and zeros: pixels without a measurement in a
 depth image (REP 118), and the border of a rectified or registered one. NaN and infinity are shown
