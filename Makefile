@@ -27,6 +27,8 @@ CONSTRAIN := $(if $(ROS_DISTRO),-c $(STAMPS)/constraints.txt)
 # without code.
 STUBS := $(VENV)/stubs
 
+# One process runs the tests that depend on time, others the rest at a lower priority.
+PARALLEL := -n auto --maxprocesses 4 --dist loadgroup
 NODE_TESTS := test/interfaces test/nodes test/demo \
   test/test_shared_memory.py test/test_transport.py
 
@@ -85,10 +87,10 @@ demo: setup
 	@$(BIN)/mtl demo $(if $(FLIGHT),--flight '$(FLIGHT)') $(ARGS)
 
 test: setup-train setup-test lint
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 test-fast: setup-test
-	@$(BIN)/python -m pytest -m 'not slow' --ignore=test/models --ignore=test/training
+	@$(BIN)/python -m pytest $(PARALLEL) -m 'not slow' --ignore=test/models --ignore=test/training
 
 # The nodes' tests need neither OpenVINO nor TensorRT.
 test-nodes: setup $(STAMPS)/test

@@ -9,6 +9,7 @@ cell, or `dark`.
 
 from collections.abc import Callable, Iterator
 from importlib.util import module_from_spec, spec_from_file_location
+import os
 from pathlib import Path
 import sys
 from typing import Any
@@ -42,6 +43,29 @@ def make_importable(name: str) -> None:
 
 for name in ('fuzzing', 'past_bags'):
     make_importable(name)
+
+HERE = Path(__file__).parent
+
+REALTIME = ('benchmark', 'commands/test_benchmark.py', 'demo', 'interfaces', 'launch', 'nodes',
+            'bags/test_killed.py', 'bags/test_recording.py', 'inference/test_batches.py',
+            'test_memory.py', 'test_scripts.py', 'test_shared_memory.py')
+"""Folders and files of tests that measure or wait for something that takes time."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Let one process of pytest-xdist run the tests of `REALTIME`, one after the other."""
+    for item in items:
+        if any(item.path.is_relative_to(HERE / name) for name in REALTIME):
+            item.add_marker(pytest.mark.xdist_group('realtime'))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Leave the processor to the tests of `REALTIME` where another process runs the others."""
+    if 'PYTEST_XDIST_WORKER' in os.environ and os.nice(0) == 0 \
+            and item.get_closest_marker('xdist_group') is None:
+        os.nice(10)
+
 
 COLORS = LabelSet.of('red', 'green', 'blue')
 LABELS = LabelSet.of('red', 'green', 'blue', 'dark')

@@ -1,8 +1,8 @@
 """
 Reading of bags (rosbag2 in MCAP or SQLite, and rosbag1) without ROS.
 
-A bag is a file, a folder, or a folder that has lost its metadata.yaml, as after a power cut: then
-the files in it are read. A broken bag raises a DataError that names it.
+A bag is a file, a folder, or a folder whose metadata.yaml is missing or knows no message, as after
+a power cut: then the files in it are read. A broken bag raises a DataError that names it.
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ from mtl_perception.stretch import stretched, StretchPixels
 BAG_SUFFIXES = ('.mcap', '.db3', '.bag')
 
 _ROS_1 = '.bag'
+_LOG = '.db3-wal'
+"""Ending of SQLite's write-ahead log, which a power cut leaves behind."""
 
 
 class Bag:
@@ -97,17 +99,25 @@ def opened_bag(path: Path) -> Iterator[Bag]:
     """Context manager of the open bag; DataError if it cannot be read."""
     with contextlib.ExitStack() as stack:
         try:
-            readers: list[Reader1 | Reader2] = [
-                Reader1(item) if item.suffix == _ROS_1 and is_file(item) else Reader2(item)
-                for item in _storage(path)]
-            for reader in readers:
-                stack.enter_context(reader)
-            bag = Bag(path, readers)
+            bag = _opened(path, _storage(path), stack)
+            files = _files_of_bag(path)
+            if files and not any(item.msgcount for item in bag.connections):
+                # The metadata of a recording that was cut off has no messages yet.
+                bag = _opened(path, files, stack)
         except DataError:
             raise
         except Exception as error:
             raise DataError(f'bag {path} cannot be read: {_line(error)}') from None
         yield bag
+
+
+def _opened(path: Path, storage: list[Path], stack: contextlib.ExitStack) -> Bag:
+    readers: list[Reader1 | Reader2] = [
+        Reader1(item) if item.suffix == _ROS_1 and is_file(item) else Reader2(item)
+        for item in storage]
+    for reader in readers:
+        stack.enter_context(reader)
+    return Bag(path, readers)
 
 
 def is_bag_folder(path: Path) -> bool:
@@ -117,7 +127,16 @@ def is_bag_folder(path: Path) -> bool:
 
 def _storage(path: Path) -> list[Path]:
     """Return what of the bag a reader opens: itself, or its files where it has no metadata."""
-    if not is_folder(path) or is_file(path / METADATA):
+    logs = (path.glob(f'*{_LOG}') if is_folder(path)
+            else [path.with_name(f'{path.stem}{_LOG}')])
+    for log in logs:
+        if is_file(log) and log.stat().st_size:
+            # The reader takes the file as it is, without these messages.
+            name = log.name.removesuffix('-wal')
+            raise DataError(f'bag {path} cannot be read: {log.name} has messages that are not in '
+                            f"{name} yet; run: sqlite3 {name} 'PRAGMA wal_checkpoint(TRUNCATE)'")
+    metadata = path / METADATA
+    if not is_folder(path) or (is_file(metadata) and metadata.stat().st_size):
         return [path]
     files = _files_of_bag(path)
     if not files:

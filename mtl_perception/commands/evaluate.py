@@ -73,8 +73,9 @@ def run(args: argparse.Namespace) -> None:
     evaluation = run_evaluation(EvaluationConfig(
         models=tuple(args.model), manifest=args.config, data=args.data, split=args.split,
         sets=tuple(sets) if sets else None, limit=args.limit, output=args.output, json=args.json,
-        bootstrap=args.bootstrap, seed=args.seed, images=args.images, black_hot=args.black_hot,
-        skip_bad=args.skip_bad, pipeline=options, runtime=runtime_options(args)), say)
+        bootstrap=args.bootstrap, seed=args.seed, images=args.images,
+        skip_bad=args.skip_bad, black_hot=args.black_hot,
+        pipeline=options, runtime=runtime_options(args)), say)
     several = len(evaluation.reports) > 1
     for report in evaluation.reports:
         print(f'{report.model}\n{report.table()}\n' if several else report.table())

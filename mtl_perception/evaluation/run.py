@@ -55,10 +55,10 @@ class EvaluationConfig:
     """Seed of the bootstrap."""
     images: int = 3
     """Number of worst and of best images of each set on the page."""
-    black_hot: bool = False
-    """Whether high values of images of more than 8 bits are black, in sets that do not say so."""
     skip_bad: bool = False
     """Whether broken images and annotations are skipped and counted instead of being an error."""
+    black_hot: bool = False
+    """Whether high values of images of more than 8 bits are black, in sets that do not say so."""
     pipeline: PipelineOptions = field(default_factory=PipelineOptions)
     runtime: RuntimeOptions = field(default_factory=RuntimeOptions)
 

@@ -66,6 +66,7 @@ def read_all(root: Path, name: str) -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(60 + fuzz_examples())
 @pytest.mark.parametrize('kind', KINDS)
 def test_damaged_bag_is_read_or_named(tmp_path_factory: pytest.TempPathFactory,
                                       kind: str) -> None:

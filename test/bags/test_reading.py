@@ -1,6 +1,7 @@
 """Bags of every storage, compression and state of their folder."""
 
 from pathlib import Path
+import re
 import sqlite3
 
 from past_bags import past_bag
@@ -49,6 +50,17 @@ def test_folder_without_metadata(tmp_path: Path, storage: str) -> None:
     assert stamps(folder) == [1, 2, 3, 11, 12, 13]
 
 
+@pytest.mark.parametrize('content', ['', None])
+def test_metadata_of_a_recording_that_was_cut_off(tmp_path: Path, content: str | None) -> None:
+    write(tmp_path / 'bag')
+    metadata = tmp_path / 'bag' / 'metadata.yaml'
+    text = metadata.read_text()
+    metadata.write_text(re.sub(r'message_count: \d+', 'message_count: 0', text)
+                        if content is None else content)
+    assert is_bag(tmp_path / 'bag')
+    assert stamps(tmp_path / 'bag') == [1, 2, 3]
+
+
 def test_folder_without_metadata_and_files(tmp_path: Path) -> None:
     write(tmp_path / 'bag', compression='file')
     (tmp_path / 'bag' / 'metadata.yaml').unlink()
@@ -74,6 +86,17 @@ def test_split_bag_of_rosbag2(tmp_path: Path) -> None:
     assert '- bag.mcap' in text
     metadata.write_text(text.replace('- bag.mcap', '- bag.mcap\n  - other.mcap', 1))
     assert stamps(tmp_path / 'bag') == [1, 2, 3, 11, 12, 13]
+
+
+@pytest.mark.parametrize('name', ['bag', 'bag/bag.db3'])
+def test_unfinished_log_of_sqlite_is_named(tmp_path: Path, name: str) -> None:
+    write(tmp_path / 'bag', 'sqlite3')
+    log = tmp_path / 'bag' / 'bag.db3-wal'
+    log.touch()
+    assert stamps(tmp_path / name) == [1, 2, 3]
+    log.write_bytes(b'x')
+    with pytest.raises(DataError, match=r'bag.db3-wal has messages that are not in bag.db3 yet'):
+        stamps(tmp_path / name)
 
 
 def test_unknown_type_without_definition_is_named(tmp_path: Path) -> None:

@@ -194,6 +194,8 @@ KINDS: list[tuple[str, str, Spoiler, str]] = [
      r'bad\.png: has the name of bad\.jpg; remove one'),
     ('seven corners', 'dota', text('labelTxt/bad.txt', '1 2 11 2 11 22 1 car 0\n'),
      r'bad\.txt: line 1: .* is not x1 y1'),
+    ('far outside', 'dota', text('labelTxt/bad.txt', '91 2 99 2 99 9 91 9 car 0\n'),
+     r'bad\.txt: line 1: box .* lies outside the image'),
     ('unknown category', 'coco', coco(lambda r: r['annotations'][0].update(category_id=9)),
      r'train\.json: annotation 1: category_id 9 is not in `categories`'),
     ('bbox of three', 'coco', coco(lambda r: r['annotations'][0].update(bbox=[1, 2, 3])),

@@ -60,8 +60,9 @@ class BoxList:
             clip: whether it may leave the image by more than `TOLERANCE`.
             area: the object's area in pixels; None: that of the box.
 
-        Raises DataError for a class without a mapping, a box that is not finite and one that
-        leaves the image by more than `TOLERANCE` unless it may.
+        Raises DataError for a class without a mapping, a box that is not finite, one that leaves
+        the image by more than `TOLERANCE` unless it may, and one that lies further away from the
+        image than its longer side, since that means a wrong unit, too.
 
         """
         if source_class not in self._labels.mapping:
@@ -126,15 +127,20 @@ class BoxList:
             self._counts['no_area'] += 1
             return None
         if not beyond and max(-x0, -y0, x1 - self._width, y1 - self._height) > TOLERANCE:
-            raise DataError(f'{where}: box {_text(box)} (x0, y0, x1, y1) lies outside the image '
-                            f'of {self._width}x{self._height} pixels; correct or remove it')
+            raise self._far(box, where)
         x0, y0, x1, y1 = inside = _rounded((
             max(x0, 0.0), max(y0, 0.0), min(x1, float(self._width)), min(y1, float(self._height))))
         if x1 > x0 and y1 > y0:
             return inside
-        outside = min(box[2], box[3]) <= 0 or box[0] >= self._width or box[1] >= self._height
-        self._counts['outside' if outside else 'no_area'] += 1
+        away = max(-box[2], -box[3], box[0] - self._width, box[1] - self._height)
+        if away > max(self._width, self._height):
+            raise self._far(box, where)
+        self._counts['outside' if away >= 0 else 'no_area'] += 1
         return None
+
+    def _far(self, box: Corners, where: str) -> DataError:
+        return DataError(f'{where}: box {_text(box)} (x0, y0, x1, y1) lies outside the image of '
+                         f'{self._width}x{self._height} pixels; correct or remove it')
 
 
 def _rounded(box: Corners) -> Corners:

@@ -91,7 +91,7 @@ def test_boxes_of_another_class_or_place_are_no_duplicates() -> None:
     ((-9, 1, 4, 6), [[0, 1, 4, 6]], 'clipped'),
     ((35, 25, 50, 50), [[35, 25, 40, 30]], 'clipped'),
     ((50, 1, 60, 6), [], 'outside'),
-    ((1, -60, 6, -50), [], 'outside'),
+    ((1, -60, 6, -40), [], 'outside'),
 ])
 def test_rotated_box_is_clipped_at_the_edge(
         box: tuple[float, float, float, float], kept: list[list[float]], cause: str) -> None:
@@ -109,3 +109,9 @@ def test_areas_are_those_given_or_those_of_the_boxes() -> None:
     boxes.add('car', (1, 0, 4, 5), 'x', area=7.5)
     areas = boxes.truth().areas
     assert areas is not None and areas.tolist() == [20, 7.5]
+
+
+@pytest.mark.parametrize('box', [(81, 1, 90, 6), (1, -60, 6, -41), (1e39, 1, 2e39, 6)])
+def test_rotated_box_far_away_is_an_error(box: tuple[float, float, float, float]) -> None:
+    with pytest.raises(DataError, match=r'^x: box .* lies outside the image of 40x30 pixels'):
+        BoxList(LABELS, 40, 30).add('car', box, 'x', rotated=True)

@@ -129,6 +129,7 @@ def read_all(manifest: Manifest, names: tuple[str, ...]) -> int:
     return good
 
 
+@pytest.mark.timeout(60 + fuzz_examples())
 @pytest.mark.parametrize('kind', KINDS)
 def test_damaged_annotation_is_read_or_named(
         valid_set: Callable[[str], Path], kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,6 +149,7 @@ def test_damaged_annotation_is_read_or_named(
     check()
 
 
+@pytest.mark.timeout(60 + fuzz_examples())
 @pytest.mark.parametrize('kind', ['coco', 'uavdt'])
 def test_damaged_manifest_is_read_or_named(
         valid_set: Callable[[str], Path], kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
