@@ -130,7 +130,7 @@ def test_grey_video_of_16_bits_is_stretched(tmp_path):
     assert np.array_equal(black, 255 - frames[0])
 
 
-@pytest.mark.parametrize('bits', [10, 12, 14])
+@pytest.mark.parametrize('bits', [10, 12])
 def test_grey_video_of_other_depths_is_named(bits, tmp_path):
     counts = np.full((120, 160), 7200, np.uint16)
     path = write_video(tmp_path / 'deep.mkv', 'ffv1', frames=2, pixels=f'gray{bits}le',
