@@ -101,7 +101,7 @@ def _device(
                         + (f'are {", ".join(there)}' if there else 'is no video device at all'))
     # By the path, because a number may mean one of several backends.
     backend = cv2.CAP_V4L2 if _has(cv2.CAP_V4L2) else cv2.CAP_ANY
-    return LiveSource(name, path, backend, parameters.timeout, warn, inform)
+    return LiveSource(name, path, backend, parameters.timeout, warn, inform, parameters.black_hot)
 
 
 def _has(backend: int) -> bool:
