@@ -45,7 +45,7 @@ class Header:
     orientation: int
     """EXIF orientation of the stored pixels, 1..8."""
     bits: int
-    """Bits per channel, 1..64."""
+    """Bits per channel of PNG and TIFF, 1..64; 8 for others."""
     grey: bool
     """Whether it is a grey PNG, with alpha or without."""
     tiff: TiffDirectory | None = None
@@ -112,12 +112,12 @@ def _other(file: BinaryIO, start: bytes) -> Header:
         bits, kind = start[24], start[25]
         return Header('PNG', width, height, orientation, bits, kind in (0, 4))
     kinds = {'MPO': 'JPEG', 'DIB': 'BMP'}
-    orientation = _valid(_of(image)) if image.format != 'BMP' else 1
+    orientation = _valid(_given_orientation(image)) if image.format != 'BMP' else 1
     return Header(kinds.get(image.format or '', image.format or ''), width, height, orientation,
                   8, False)
 
 
-def _of(image: Any) -> Any:
+def _given_orientation(image: Any) -> Any:
     try:
         return image.getexif().get(_EXIF_ORIENTATION, 1)
     except Exception:  # broken EXIF data is no reason to reject the pixels

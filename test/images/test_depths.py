@@ -167,8 +167,10 @@ def test_images_are_upright_in_every_container(orientation, tmp_path):
         assert found.shape == expected.shape, path
         assert np.abs(found.astype(int) - expected).max() <= (8 if path.suffix == '.jpg' else 0)
         assert image_size(path) == expected.shape[1::-1]
-    deep = written(tmp_path, 'deep.tif', tiff(COUNTS, orientation=orientation))
-    assert np.array_equal(read_image(deep), grey(TURNS[orientation](stretched(COUNTS))))
+    for deep in (written(tmp_path, 'deep.tif', tiff(COUNTS, orientation=orientation)),
+                 written(tmp_path, 'deep.png', png(COUNTS, 16, GREY, before={
+                     b'eXIf': exif.tobytes().removeprefix(b'Exif\0\0')}))):
+        assert np.array_equal(read_image(deep), grey(TURNS[orientation](stretched(COUNTS))))
 
 
 def test_masks_are_upright(tmp_path):
