@@ -9,10 +9,13 @@ Detection2D differs once it is serialised: fields of 3 and 4 have other names in
 from __future__ import annotations
 
 from functools import cache, lru_cache
+from typing import Any
 
-from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat
+from rosbags.interfaces import MessageDefinition, MessageDefinitionFormat, Nodetype
 from rosbags.typesys import get_types_from_idl, get_types_from_msg, get_typestore, Stores
 from rosbags.typesys.store import Typestore
+
+from mtl_perception.errors import DataError
 
 _VISION_MSGS_4 = {
     'Point2D': 'float64 x\nfloat64 y',
@@ -36,6 +39,9 @@ _VISION_MSGS_2 = {
                    'bool is_tracking\nstring tracking_id'}
 """The same of 2.0.0, with its fields of Detection2D."""
 
+MAX_VALUES = 1000
+"""Most values of a message type in a bag, without the elements of sequences."""
+
 _IDL_SEPARATOR = '=' * 80 + '\n'
 
 
@@ -43,8 +49,8 @@ def typestores(kind: str, definition: MessageDefinition) -> tuple[Typestore, ...
     """
     Return the stores by which messages of the type `kind` may be read, the likeliest first.
 
-    It is one store where the bag has a definition, and none for an unknown type. Raises errors
-    of many types for a broken definition.
+    It is one store where the bag has a definition, and none for an unknown type. Raises DataError
+    for a type of more than `MAX_VALUES` values, and errors of many types for a broken definition.
     """
     if definition.format != MessageDefinitionFormat.NONE and definition.data.strip():
         return (_stored(kind, definition),)
@@ -56,13 +62,42 @@ def _stored(kind: str, definition: MessageDefinition) -> Typestore:
     store = get_typestore(Stores.EMPTY)
     if definition.format == MessageDefinitionFormat.MSG:
         store.register(get_types_from_msg(definition.data, kind))
+        _check_size(store, kind, ())
         return store
     for part in definition.data.split(_IDL_SEPARATOR):
         # Before each of several definitions, rosbag2 writes a line with its name.
         text = part.partition('\n')[2] if part.startswith('IDL: ') else part
         if text.strip():
             store.register(get_types_from_idl(text))
+    _check_size(store, kind, ())
     return store
+
+
+def _check_size(store: Typestore, kind: str, around: tuple[str, ...]) -> int:
+    """
+    Return the number of values in a message of the type, an array of numbers or sequence as one.
+
+    Raises DataError above `MAX_VALUES`: the library makes code for each of them, and a few bytes
+    (`string[1000000] x`) would keep it busy for hours.
+    """
+    if kind in around:
+        raise DataError(f'message type {kind} contains itself')
+    count = 0
+    fields: Any = store.fielddefs[kind][1]
+    for _, (node, value) in fields:
+        size = 1
+        if node in (Nodetype.ARRAY, Nodetype.SEQUENCE):
+            (inner, name), length = value
+            is_number = inner == Nodetype.BASE and name[0] != 'string'
+            size = length if node == Nodetype.ARRAY and not is_number else 1
+        else:
+            inner, name = node, value
+        if inner == Nodetype.NAME:
+            size *= _check_size(store, name, (*around, kind))
+        count += size
+        if count > MAX_VALUES:
+            raise DataError(f'message type {kind} has more than {MAX_VALUES} values')
+    return count
 
 
 @cache

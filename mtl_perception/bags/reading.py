@@ -64,8 +64,6 @@ class Bag:
                 message = self._decoded(connection, data, is_ros_1)
             except StopIteration:
                 return
-            except DataError:
-                raise
             except Exception as error:  # on broken bags the library raises errors of many types
                 raise DataError(f'bag {self.path} is broken: {_line(error)}') from None
             yield connection, time, message
@@ -82,8 +80,8 @@ class Bag:
         kind = connection.msgtype
         stores = typestores(kind, connection.msgdef)
         if not stores:
-            raise DataError(f'bag {self.path} has no definition of {kind}, on '
-                            f'{connection.topic}; record it in MCAP, which holds definitions')
+            raise DataError(f'there is no definition of {kind}, on {connection.topic}; record it '
+                            'in MCAP, which holds definitions')
         failure: Exception | None = None
         for store in stores:
             try:
@@ -196,5 +194,5 @@ def image_pixels(message: Any, where: str, stretch: StretchPixels = stretched) -
 
 def _line(error: Exception) -> str:
     text = one_line(error)
-    known = (ReaderError1, ReaderError2, SerdeError, OSError)
+    known = (DataError, ReaderError1, ReaderError2, SerdeError, OSError)
     return text if isinstance(error, known) else f'{type(error).__name__}: {text}'

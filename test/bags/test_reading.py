@@ -106,7 +106,7 @@ def test_unknown_type_without_definition_is_named(tmp_path: Path) -> None:
         database.execute("UPDATE topics SET type = 'own_msgs/msg/Boxes' WHERE name LIKE '/truth%'")
     assert stamps(file) == [1, 2, 3]
     with opened_bag(file) as bag, pytest.raises(
-            DataError, match=rf'^bag {file} has no definition of own_msgs/msg/Boxes, on /truth'):
+            DataError, match=rf'^bag {file} is broken: there is no definition of own_msgs'):
         list(bag.messages([item for item in bag.connections if item.topic != '/image']))
 
 
@@ -119,6 +119,22 @@ def test_broken_definition_of_another_topic_does_no_harm(tmp_path: Path) -> None
     assert stamps(file) == [1, 2, 3]
     with opened_bag(file) as bag, pytest.raises(DataError, match=rf'^bag {file} is broken: '):
         list(bag.messages(bag.connections))
+
+
+@pytest.mark.parametrize(('definition', 'problem'), [
+    ('string[1000000] names', 'has more than 1000 values'),
+    ('std_msgs/Header header\nstring[10] names\n=====\nMSG: std_msgs/Header\n'
+     'std_msgs/Header[2] stamp', 'contains itself'),
+])
+def test_definition_that_would_expand_is_rejected(tmp_path: Path, definition: str,
+                                                  problem: str) -> None:
+    write(tmp_path / 'bag', 'sqlite3')
+    file = tmp_path / 'bag' / 'bag.db3'
+    with sqlite3.connect(file) as database:
+        database.execute('UPDATE message_definitions SET encoded_message_definition = ?',
+                         (definition.replace('=====', 80 * '='),))
+    with pytest.raises(DataError, match=rf'^bag {file} is broken: message type .* {problem}'):
+        stamps(file)
 
 
 def test_message_without_header_is_an_error() -> None:

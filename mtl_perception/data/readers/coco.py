@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 import json
+import math
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from mtl_perception.data.yaml_file import brief
 from mtl_perception.errors import DataError
 from mtl_perception.files import read_text
 from mtl_perception.images.reading import read_image
+from mtl_perception.rotated_boxes import upright_hull
 
 MAX_JSON_BYTES = 1 << 30
 """Largest annotation file that is read; COCO's own training file has 450 MB."""
@@ -56,12 +58,12 @@ class CocoSet:
     Images listed and annotated by `<split>.json`.
 
     `bbox` is x, y, width, height in pixels from 0; `area`, where it is above 0, is the area by
-    which the object is small, medium or large in an evaluation. An annotation with `iscrowd` 1
-    becomes an ignore region, as does one of a class mapped to null. Where the set has `masks` in
-    the manifest, their labels are names of categories, and `segmentation` (polygons, or run
-    lengths, compressed or not) is painted: the larger shape below the smaller. Pixels outside all
-    shapes have the label of the option `background`, or none. Numbers are read where they are
-    texts, too.
+    which the object is small, medium or large in an evaluation. A box that CVAT says to be turned
+    is read as its upright hull. An annotation with `iscrowd` 1 becomes an ignore region, as does
+    one of a class mapped to null. Where the set has `masks` in the manifest, their labels are
+    names of categories, and `segmentation` (polygons, or run lengths, compressed or not) is
+    painted: the larger shape below the smaller. Pixels outside all shapes have the label of the
+    option `background`, or none. Numbers are read where they are texts, too.
     """
 
     def __init__(self, spec: SetSpec) -> None:
@@ -109,7 +111,10 @@ class CocoSet:
             name = categories[identity]
             if boxes is not None and not self._only_in_masks(name):
                 x, y, w, h = _bbox(annotation, where)
-                boxes.add(name, (x, y, x + w, y + h), where, area=_area(annotation, where),
+                angle = _angle(annotation)
+                corners = upright_hull(x + w / 2, y + h / 2, w, h, angle) if angle \
+                    else (x, y, x + w, y + h)
+                boxes.add(name, corners, where, area=_area(annotation, where), rotated=angle != 0,
                           ignore='crowd' if _is_crowd(annotation, where) else '')
             if self.spec.masks is not None:
                 region = _region(annotation, width, height, where)
@@ -248,6 +253,22 @@ def _area(annotation: dict[str, Any], where: str) -> float | None:
     except ValueError:
         raise DataError(f'{where}: `area` is {brief(value)}, not a number') from None
     return area if area > 0 else None
+
+
+def _angle(annotation: dict[str, Any]) -> float:
+    """
+    Return the angle in radians by which the box is turned around its centre, mostly 0.
+
+    CVAT writes it into `attributes.rotation`, in degrees, of a box without a shape. An attribute
+    of this name that is no number is an annotator's own.
+    """
+    attributes = annotation.get('attributes')
+    if annotation.get('segmentation') or not isinstance(attributes, dict):
+        return 0.0
+    try:
+        return math.radians(real_number(attributes.get('rotation')))
+    except ValueError:
+        return 0.0
 
 
 def _bbox(annotation: dict[str, Any], where: str) -> tuple[float, float, float, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import numpy as np
 from mtl_perception.data.readers.boxes import BoxList
 from mtl_perception.data.readers.index_masks import read_index_mask
 from mtl_perception.data.readers.listed import Entry, ListedOptions, ListedSet
+from mtl_perception.data.readers.numbers import real_number
 from mtl_perception.data.readers.registry import register_reader
 from mtl_perception.data.readers.xml import Element, read_xml
 from mtl_perception.data.samples import BoxTruth
@@ -37,9 +39,9 @@ class VocSet(ListedSet):
     Coordinates are edges of the box in pixels from 0, x1 = width at the right edge of the image;
     with the option `one_based` they are the first and last pixel counted from 1, as in the
     original VOC sets. An object may have a `robndbox` instead (roLabelImg: centre, size and angle
-    in radians), of which the upright hull is taken. An object marked `difficult` becomes an ignore
-    region. Masks are palette or grey PNGs of label indices, 255 where void. Only what the set has
-    in the manifest (`boxes`, `masks`) is read.
+    in radians) or the attribute `rotation` (CVAT, in degrees); then the upright hull is taken. An
+    object marked `difficult` becomes an ignore region. Masks are palette or grey PNGs of label
+    indices, 255 where void. Only what the set has in the manifest (`boxes`, `masks`) is read.
     """
 
     def __init__(self, spec: SetSpec) -> None:
@@ -83,4 +85,22 @@ def _corners(item: Element, shift: float) -> tuple[Corners, bool]:
         return upright_hull(x, y, width, height, angle), angle != 0
     bounds = item.only('bndbox')
     x0, y0, x1, y1 = (bounds.number(key) for key in ('xmin', 'ymin', 'xmax', 'ymax'))
-    return (x0 - shift, y0 - shift, x1, y1), False
+    x0, y0 = x0 - shift, y0 - shift
+    degrees = _rotation(item)
+    if not degrees:
+        return (x0, y0, x1, y1), False
+    return upright_hull((x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0,
+                        math.radians(degrees)), True
+
+
+def _rotation(item: Element) -> float:
+    """Return the attribute `rotation` of an `object`, in degrees, that CVAT writes; mostly 0."""
+    for attributes in item.all('attributes'):
+        for attribute in attributes.all('attribute'):
+            texts = {child.tag: child.text for child in attribute.children}
+            if texts.get('name') == 'rotation':
+                try:
+                    return real_number(texts.get('value'))
+                except ValueError:  # an annotator's own attribute of this name
+                    return 0.0
+    return 0.0

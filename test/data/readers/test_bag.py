@@ -5,6 +5,7 @@ import contextlib
 from importlib import util
 import math
 from pathlib import Path
+import re
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,11 @@ from past_bags import DISTRIBUTIONS, past_bag
 import pytest
 
 from mtl_perception.data.box_counts import BoxCounts
+from mtl_perception.data.check import check
 from mtl_perception.data.data_set import left_out
+from mtl_perception.data.manifest import load_manifest
 from mtl_perception.data.readers import DataSet
+from mtl_perception.data.readers.merged import MergedSet
 from mtl_perception.errors import DataError
 
 pytest.importorskip('rosbags')
@@ -190,5 +194,9 @@ def test_ambiguous_stamps_are_an_entry_and_lost_messages_are_counted(
     with pytest.raises(DataError, match=r'^bag .*old: 2 images, 1 of /truth/detections have the '
                        'stamp 0, and which of them belong together cannot be told'):
         data.read('train', 1)
-    assert left_out(data, 'train') == {
-        'images without ground truth left out': 1, 'ground truth without an image': 2}
+    counts = {'images without ground truth left out': 1, 'ground truth without an image': 2}
+    assert left_out(data, 'train') == left_out(MergedSet(data, {}), 'train') == counts
+    report = check(load_manifest(tmp_path / 'manifest.yaml', tmp_path))
+    for text, count in counts.items():
+        assert re.search(rf'^  {text} +{count}$', report.table(), re.MULTILINE)
+    assert report.to_dict()['splits'][0]['left_out'] == counts

@@ -160,3 +160,21 @@ def test_byte_order_mark(write: Callable[[Any], Path], open_tree: Opener) -> Non
     for encoding in ('utf-8-sig', 'utf-16'):
         path.write_text(text, encoding)
         assert list(open_tree(**ENTRY).stems('train')) == ['a', 'sub/b']
+
+
+@pytest.mark.parametrize(('changes', 'box'), [
+    ({'attributes': {'rotation': 90.0}}, [4, 12, 24, 18]),
+    ({'attributes': {'rotation': '-90'}, 'segmentation': []}, [4, 12, 24, 18]),
+    ({'attributes': {'rotation': 0.0}}, [11, 5, 17, 25]),
+    ({'attributes': {'rotation': 'left'}}, [11, 5, 17, 25]),
+    ({'attributes': ['rotation']}, [11, 5, 17, 25]),
+    ({'attributes': {'rotation': 90}, 'segmentation': [[11, 5, 17, 5, 17, 25]]}, [11, 5, 17, 25]),
+])
+def test_box_turned_in_cvat(write: Callable[[Any], Path], open_tree: Opener,
+                            changes: dict[str, Any], box: list[float]) -> None:
+    root = changed('annotations', 0, 'bbox', value=[11, 5, 6, 20])
+    root['annotations'][0].update(changes)
+    write(root)
+    boxes = open_tree(**ENTRY).read('train', 0).boxes
+    assert boxes is not None and boxes.boxes.tolist() == [box]
+    assert boxes.counts.rotated == (box[0] == 4)

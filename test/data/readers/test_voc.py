@@ -130,3 +130,14 @@ def test_difficult_flag(annotation: Path, open_tree: Opener, mark: str, count: i
         '<bndbox>', f'<difficult>{mark}</difficult><bndbox>', 1))
     boxes = open_tree(**ENTRY).read('val', 0).boxes
     assert boxes is not None and boxes.counts.difficult == count
+
+
+@pytest.mark.parametrize(('value', 'box'), [
+    ('90', [0, 11, 20, 21]), ('0.0', [1, 2, 11, 30]), ('left', [1, 2, 11, 30])])
+def test_box_turned_in_cvat(annotation: Path, open_tree: Opener, value: str,
+                            box: list[float]) -> None:
+    annotation.write_text(FILE.replace(
+        '</bndbox>', '</bndbox><attributes><attribute><name>rotation</name>'
+        f'<value>{value}</value></attribute></attributes>', 1))
+    boxes = open_tree(**ENTRY).read('val', 0).boxes
+    assert boxes is not None and boxes.boxes.tolist() == [box]
