@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 import warnings
 
+from mtl_perception.encodings import MAX_SIDE
 from mtl_perception.errors import DataError, one_line
 from mtl_perception.images.png import png_exif, SIGNATURE
 from mtl_perception.images.tiff import (
@@ -20,9 +21,6 @@ from mtl_perception.images.tiff import (
 
 MAX_PIXELS = 1 << 28
 """Maximum number of pixels of a decoded image: 805 MB in three channels."""
-
-MAX_SIDE = 32766
-"""Longest side of an image in pixels: OpenCV's `remap` and `warpAffine` use 16-bit coordinates."""
 
 NOT_AN_IMAGE = 'is not a JPEG, PNG, TIFF, BMP or WebP image, or its header is damaged'
 DAMAGED = 'is damaged or truncated'
