@@ -50,9 +50,10 @@ for name in ('fuzzing', 'past_bags'):
 
 HERE = Path(__file__).parent
 
-REALTIME = ('benchmark', 'commands/test_benchmark.py', 'demo', 'interfaces', 'launch', 'nodes',
-            'bags/test_killed.py', 'bags/test_recording.py', 'inference/test_batches.py',
-            'test_memory.py', 'test_scripts.py', 'test_shared_memory.py')
+REALTIME = ('bags/test_killed.py', 'bags/test_recording.py', 'benchmark/test_machine.py',
+            'benchmark/test_memory_limit.py', 'benchmark/test_rounds.py',
+            'benchmark/test_worker_process.py', 'demo', 'inference/test_batches.py', 'interfaces',
+            'launch', 'nodes', 'test_memory.py', 'test_scripts.py', 'test_shared_memory.py')
 """Folders and files of tests that measure or wait for something that takes time."""
 
 
