@@ -23,8 +23,11 @@ import numpy as np
 from mtl_perception.errors import MtlError
 from mtl_perception.stretch import stretched, StretchPixels
 
-MAX_SIDE = 16384
-"""Maximum width and height; larger values indicate a broken header."""
+MAX_SIDE = 32766
+"""
+Maximum width and height of an image, in messages, files and the pipeline: OpenCV's `remap` and
+`warpAffine` use 16-bit coordinates.
+"""
 
 Buffer = Any
 """Anything with the buffer protocol over bytes: array.array('B'), bytes, memoryview."""

@@ -38,6 +38,17 @@ def is_folder(path: Path) -> bool:
         return False
 
 
+def expanded(path: str | Path) -> Path:
+    """Return the path with `~` replaced, unless the home directory is not known."""
+    # `Path.expanduser` would raise then.
+    return Path(os.path.expanduser(path))  # noqa: PTH111
+
+
+def absolute(path: str | Path) -> Path:
+    """Return the absolute path, with `~` and links resolved; cycles of links stay."""
+    return Path(os.path.realpath(expanded(path)))
+
+
 def read_bytes(path: Path, limit: int) -> bytes:
     """Return the content of `path`; DataError if it cannot be read or exceeds `limit`."""
     try:

@@ -19,6 +19,7 @@ from mtl_perception.crash_report import write_crash_report
 from mtl_perception.credentials import hide_credentials
 from mtl_perception.errors import MtlError, one_line
 from mtl_perception.extras import missing_package
+from mtl_perception.files import readable
 from mtl_perception.unused_modules import leave_out_unused
 
 COMMANDS = {
@@ -44,9 +45,8 @@ COMMANDS = {
 }
 """Subcommand -> its module, which has `add_arguments(parser)` and `run(args)`, and its help."""
 
-_OF_THE_SYSTEM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EACCES, errno.EPERM,
-                  errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENODEV)
-"""Errors of the machine, not of the program."""
+_OF_OUTPUT = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""Errors of writing to a file that has no name here: those of a full or broken disk."""
 
 
 class _Parser(argparse.ArgumentParser):
@@ -122,10 +122,9 @@ def _report(error: Exception, arguments: Sequence[str]) -> int:
     if missing is not None:
         print(f'mtl: error: {missing}', file=sys.stderr)
         return 1
-    if isinstance(error, OSError) and error.errno in _OF_THE_SYSTEM:
+    if isinstance(error, OSError) and (error.filename or error.errno in _OF_OUTPUT):
         # What the output goes to has no name here.
-        name = hide_credentials(os.fsdecode(error.filename)) if isinstance(
-            error.filename, str | bytes) else 'output'
+        name = readable(hide_credentials(os.fsdecode(error.filename or 'output')))
         print(f'mtl: error: {name}: {error.strerror}', file=sys.stderr)
         return 1
     if isinstance(error, MemoryError):

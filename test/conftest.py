@@ -24,6 +24,10 @@ import pytest
 from mtl_perception.labels import LabelSet
 from mtl_perception.spec import METADATA_KEY, ModelSpec
 
+# Threads of several processes would wait for each other. Before torch is imported.
+if 'PYTEST_XDIST_WORKER' in os.environ:
+    os.environ.setdefault('OMP_NUM_THREADS', '1')
+
 # The time of an example depends more on the machine's load than on the code.
 settings.register_profile('no deadline', deadline=None)
 settings.load_profile('no deadline')
@@ -46,9 +50,10 @@ for name in ('fuzzing', 'past_bags'):
 
 HERE = Path(__file__).parent
 
-REALTIME = ('benchmark', 'commands/test_benchmark.py', 'demo', 'interfaces', 'launch', 'nodes',
-            'bags/test_killed.py', 'bags/test_recording.py', 'inference/test_batches.py',
-            'test_memory.py', 'test_scripts.py', 'test_shared_memory.py')
+REALTIME = ('bags/test_killed.py', 'bags/test_recording.py', 'benchmark/test_machine.py',
+            'benchmark/test_memory_limit.py', 'benchmark/test_rounds.py',
+            'benchmark/test_worker_process.py', 'demo', 'inference/test_batches.py', 'interfaces',
+            'launch', 'nodes', 'test_memory.py', 'test_scripts.py', 'test_shared_memory.py')
 """Folders and files of tests that measure or wait for something that takes time."""
 
 
@@ -162,10 +167,11 @@ def paint_graph(spec: ModelSpec) -> onnx.ModelProto:
 
 @pytest.fixture(scope='session', autouse=True)
 def user_cache(tmp_path_factory) -> Iterator[Path]:
-    """Make runtimes cache compiled models in a temporary folder, also in processes."""
+    """Have compiled models and log files of defects in a temporary folder, also in processes."""
     folder = tmp_path_factory.mktemp('cache')
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv('XDG_CACHE_HOME', str(folder))
+        patch.setenv('XDG_STATE_HOME', str(folder))
         yield folder
 
 

@@ -192,9 +192,9 @@ def jpeg(width, height):
 
 
 @pytest.mark.parametrize(('data', 'cause'), [
-    (jpeg(16385, 16), TOO_LARGE), (jpeg(0, 16), TOO_LARGE), (jpeg(16, 0), TOO_LARGE),
+    (jpeg(32767, 16), TOO_LARGE), (jpeg(0, 16), TOO_LARGE), (jpeg(16, 0), TOO_LARGE),
     (jpeg(16000, 16000), TOO_LARGE), (jpeg(8000, 8000), CUT_OFF), (png(0, 1), TOO_LARGE),
-    (png(16385, 1), TOO_LARGE), (png(2**31, 2**31), TOO_LARGE), (png(8000, 8000), CUT_OFF),
+    (png(32767, 1), TOO_LARGE), (png(2**31, 2**31), TOO_LARGE), (png(8000, 8000), CUT_OFF),
     (png(16384, 16384, zlib.compress(bytes(1 << 24))), TOO_LARGE),
     (png(64, 64, zlib.compress(bytes(100))), BROKEN), (png(4, 4, bits=8, kind=7), BROKEN),
 ])

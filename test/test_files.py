@@ -7,6 +7,8 @@ import pytest
 
 from mtl_perception.errors import DataError
 from mtl_perception.files import (
+    absolute,
+    expanded,
     is_file,
     is_folder,
     make_folder,
@@ -127,3 +129,14 @@ def test_device_and_folder_are_not_replaced(tmp_path: Path) -> None:
 def test_names_that_are_not_utf8_become_readable() -> None:
     assert readable(os.fsdecode(b'caf\xe9.jpg')) == 'caf\\xe9.jpg'
     assert readable('gr\u00fcn') == 'gr\u00fcn'
+
+
+def test_paths_that_cannot_be_resolved_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+                                            ) -> None:
+    monkeypatch.setenv('HOME', str(tmp_path))
+    (tmp_path / 'loop').symlink_to('loop')
+    (tmp_path / 'link').symlink_to('file')
+    assert expanded('~/a') == tmp_path / 'a' and expanded('~nobody-has-it/a') == Path(
+        '~nobody-has-it/a')
+    assert absolute('~/link') == tmp_path / 'file'
+    assert absolute(tmp_path / 'loop') == tmp_path / 'loop'

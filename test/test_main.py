@@ -76,6 +76,7 @@ def test_crash_reports_without_a_home_go_to_temporary_files(monkeypatch, tmp_pat
 
 @pytest.mark.parametrize(('error', 'text'), [
     (PermissionError(13, 'Permission denied', '/a/b'), '/a/b: Permission denied'),
+    (OSError(36, 'File name too long', b'a\xff'), 'a\\xff: File name too long'),
     (OSError(28, 'No space left on device'), 'output: No space left on device'),
     (MemoryError('3 GiB'), 'out of memory: 3 GiB')])
 def test_errors_of_the_machine_are_one_line(error, text, monkeypatch, capsys):

@@ -8,6 +8,7 @@ import pytest
 from mtl_perception.stretch import (
     CONSTANT,
     MAX_GAP,
+    PERCENTILES,
     SmoothStretch,
     stretched,
     TIME_CONSTANT,
@@ -25,7 +26,7 @@ def thermal(seed=0, middle=7800, spread=150, shape=(64, 80)):
 def test_percentiles_become_black_and_white(dtype, shape):
     values = np.random.default_rng(1).permutation(np.prod(shape)).reshape(shape) % 120 + 3
     pixels = values.astype(dtype)
-    low, high = np.percentile(values, (1, 99), method='nearest')
+    low, high = np.percentile(values, PERCENTILES, method='nearest')
     expected = np.clip((values - low) * 255 / (high - low), 0, 255)
     found = stretched(pixels)
     assert found.dtype == np.uint8 and found.shape == shape

@@ -47,7 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> None:
     """Predict, and print a summary; MtlError for an invalid option, and for broken images."""
     # Broken files are reported in one line; OpenCV would add three.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    if hasattr(cv2.utils, 'logging'):
+        cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+    else:  # OpenCV 4.7
+        cv2.setLogLevel(0)  # type: ignore[attr-defined]
     options = PipelineOptions(args.score_threshold, args.nms_threshold, args.max_detections,
                               args.tiles)
     result = predict(

@@ -16,7 +16,7 @@ from mtl_perception.demo.config import DEFAULT_RATE, DemoConfig
 from mtl_perception.demo.report import FrameTruth
 from mtl_perception.demo.status_line import StatusLine
 from mtl_perception.errors import ConfigError, DataError
-from mtl_perception.files import readable, write_bytes
+from mtl_perception.files import absolute, readable, write_bytes
 from mtl_perception.images.containers import read_container
 from mtl_perception.images.inputs import open_images
 
@@ -67,7 +67,7 @@ def open_flight(config: DemoConfig, output: Path, undo: contextlib.ExitStack) ->
         prepare_output(output)
         return Flight(f'synthetic flight {seed}', text, config.rate or DEFAULT_RATE,
                       config.frames, (int(seed), *config.size))
-    path = Path(text).expanduser().resolve()
+    path = absolute(text)
     if not path.exists():
         raise DataError(f'--flight {text}: no such folder, video or bag, nor synthetic:SEED')
     if path == output or output in path.parents:

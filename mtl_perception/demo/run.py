@@ -33,7 +33,7 @@ from mtl_perception.demo.processes import NodeProcesses
 from mtl_perception.demo.report import FlightReport, TruthScorer
 from mtl_perception.demo.status_line import StatusLine
 from mtl_perception.errors import MtlError
-from mtl_perception.files import write_text
+from mtl_perception.files import absolute, write_text
 from mtl_perception.inference.pipeline import PipelineOptions
 from mtl_perception.inference.registry import open_runtime
 from mtl_perception.resources import model_path
@@ -77,10 +77,10 @@ class _Sent:
 
 def run_demo(config: DemoConfig) -> DemoResult:
     """Fly and report; MtlError, before anything is written, for an invalid model or flight."""
-    model = config.model.expanduser().resolve() if config.model else model_path()
+    model = absolute(config.model) if config.model else model_path()
     # Opened here only for its spec: a model that does not run is reported before nodes start.
     spec = open_runtime(model, config.runtime).spec
-    output = config.output.expanduser().resolve()
+    output = absolute(config.output)
     with contextlib.ExitStack() as undo:
         undo.enter_context(_ended_like_ctrl_c())
         flight = open_flight(config, output, undo)
@@ -104,7 +104,7 @@ def _fly(nodes: NodeProcesses, flight: Flight, model: Path, spec: ModelSpec, con
     nodes.start(_PERCEPTION, {
         'model': str(model), 'runtime': runtime.runtime, 'device': runtime.device,
         'precision': runtime.precision, 'threads': runtime.threads,
-        'cache_folder': str(runtime.cache.expanduser().resolve()) if runtime.cache else 'auto',
+        'cache_folder': str(absolute(runtime.cache)) if runtime.cache else 'auto',
         'tiles': config.tiles})
     environment = nodes.environment | choose_transport(nodes.environment).environment
     with Monitor(environment, _TOPICS, results[0]) as monitor, _status_line() as line:

@@ -9,6 +9,7 @@ import itertools
 from pathlib import Path
 
 from mtl_perception.errors import ConfigError, ModelError, StartError
+from mtl_perception.files import expanded
 from mtl_perception.graph_contract import output_names
 from mtl_perception.inference.cache_folder import cache_folder
 from mtl_perception.inference.model_file import check_model_file
@@ -51,7 +52,7 @@ def build_engines(config: EngineConfig, say: Say) -> Iterator[Engine]:
     Raises MtlError where the model is unsuitable, TensorRT or the GPU is missing, or the folder
     cannot be written.
     """
-    path = config.model.expanduser()
+    path = expanded(config.model)
     check_model_file(path)
     if path.suffix != '.onnx':
         raise ModelError(f'{path}: an engine is built from an .onnx file; make one with '

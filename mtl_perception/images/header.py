@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 import warnings
 
+from mtl_perception.encodings import MAX_SIDE
 from mtl_perception.errors import DataError, one_line
 from mtl_perception.images.png import png_exif, SIGNATURE
 from mtl_perception.images.tiff import (
@@ -20,9 +21,6 @@ from mtl_perception.images.tiff import (
 
 MAX_PIXELS = 1 << 28
 """Maximum number of pixels of a decoded image: 805 MB in three channels."""
-
-MAX_SIDE = 32766
-"""Longest side of an image in pixels: OpenCV's `remap` and `warpAffine` use 16-bit coordinates."""
 
 NOT_AN_IMAGE = 'is not a JPEG, PNG, TIFF, BMP or WebP image, or its header is damaged'
 DAMAGED = 'is damaged or truncated'
@@ -45,7 +43,7 @@ class Header:
     orientation: int
     """EXIF orientation of the stored pixels, 1..8."""
     bits: int
-    """Bits per channel, 1..64."""
+    """Bits per channel of PNG and TIFF, 1..64; 8 for others."""
     grey: bool
     """Whether it is a grey PNG, with alpha or without."""
     tiff: TiffDirectory | None = None
@@ -112,12 +110,12 @@ def _other(file: BinaryIO, start: bytes) -> Header:
         bits, kind = start[24], start[25]
         return Header('PNG', width, height, orientation, bits, kind in (0, 4))
     kinds = {'MPO': 'JPEG', 'DIB': 'BMP'}
-    orientation = _valid(_of(image)) if image.format != 'BMP' else 1
+    orientation = _valid(_given_orientation(image)) if image.format != 'BMP' else 1
     return Header(kinds.get(image.format or '', image.format or ''), width, height, orientation,
                   8, False)
 
 
-def _of(image: Any) -> Any:
+def _given_orientation(image: Any) -> Any:
     try:
         return image.getexif().get(_EXIF_ORIENTATION, 1)
     except Exception:  # broken EXIF data is no reason to reject the pixels

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mtl_perception.errors import DataError
+from mtl_perception.files import is_file
 
 SUFFIXES = ('.jpg', '.jpeg', '.png', '.bmp', '.tif', '.tiff', '.webp')
 """Suffixes of image files in lower case; upper and mixed case are supported too."""
@@ -76,11 +77,14 @@ def find_image(base: Path, where: str) -> Path:
 
 def in_any_case(path: Path) -> Path:
     """Return `path`; where it does not exist, the file whose suffix alone has another case."""
-    if not path.exists() and path.parent.is_dir():
-        for other in sorted(path.parent.iterdir()):
-            if other.stem == path.stem and other.suffix.lower() == path.suffix.lower():
-                return other
-    return path
+    if is_file(path):
+        return path
+    try:
+        others = sorted(path.parent.iterdir())
+    except (OSError, ValueError):
+        return path
+    return next((other for other in others if other.stem == path.stem
+                 and other.suffix.lower() == path.suffix.lower()), path)
 
 
 def spread(count: int, most: int | None) -> Sequence[int]:

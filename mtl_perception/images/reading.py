@@ -31,6 +31,8 @@ def image_size(path: Path) -> tuple[int, int]:
             return read_header(file, path).upright_size
     except OSError as error:
         raise DataError(f'{path}: cannot be read: {error.strerror or error}') from None
+    except ValueError as error:  # a name that no file can have
+        raise DataError(f'{str(path)!r}: cannot be read: {error}') from None
 
 
 def read_image(path: Path, order: Literal['rgb', 'bgr'] = 'rgb',

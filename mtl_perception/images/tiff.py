@@ -123,9 +123,10 @@ def _many_bits(data: bytes, directory: TiffDirectory) -> np.ndarray:
         import PIL.Image
         try:
             with PIL.Image.open(io.BytesIO(data), formats=['TIFF']) as image:
-                if image.mode in ('I;16', 'I;16B', 'F') or (
-                        image.mode == 'I' and directory.format == _SIGNED):
+                if image.mode in ('I;16', 'I;16B', 'I', 'F'):
                     pixels = np.array(image)
+                    if image.mode == 'I' and directory.format == _UNSIGNED:
+                        pixels = pixels.view(np.uint32)  # as which its bits are kept
         except PIL.UnidentifiedImageError:
             pass
     if pixels is None:

@@ -20,22 +20,26 @@ a video to be incomplete. Frame counts of variable rates and lengths of other st
 estimates, and the edit list of a trimmed MP4 hides frames that its index counts.
 """
 
-_DEEP_GREY = {bytes([*b'Y1\0', bits]) for bits in (10, 12, 14, 16)} | {
-    bytes([bits, 0, *b'1Y']) for bits in (10, 12, 14, 16)}
-"""FFmpeg's tags of grey pixel formats of more than 8 bits, little and big endian."""
+_DEEP_GREY = {tag: bits for bits in (9, 10, 12, 14, 16, 32)
+              for tag in (bytes([*b'Y1\0', bits]), bytes([bits, 0, *b'1Y']))}
+"""FFmpeg's tag of a grey pixel format, little and big endian -> its bits."""
 
 
 class Video:
     """A video file that has been opened."""
 
     def __init__(self, path: Path) -> None:
-        """Open the file; DataError if it is not a video that can be decoded."""
+        """Open the file; DataError if it is not a video that can be decoded, in full depth."""
         self._path = path
         self._container = read_container(path)
         self._capture = _open(path)
-        pixels = int(self._capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT))
-        if (pixels & 0xffffffff).to_bytes(4, 'little') in _DEEP_GREY:
+        pixels = int(self._capture.get(cv2.CAP_PROP_CODEC_PIXEL_FORMAT)) & 0xffffffff
+        bits = _DEEP_GREY.get(pixels.to_bytes(4, 'little'), 8)
+        if bits == 16:
             self._capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
+        elif bits > 8:
+            raise DataError(f'{path}: has grey pixels of {bits} bits, of which OpenCV would '
+                            'return 8; convert it to 16 bits (ffmpeg -pix_fmt gray16le)')
         announced = int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT))
         self.count = announced if announced > 0 else None
         """Number of frames that the file announces, often an estimate; None if unknown."""

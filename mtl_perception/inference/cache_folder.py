@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from mtl_perception.files import expanded
 from mtl_perception.inference.runtime import Say
 
 _PACKAGE = 'mtl_perception'
@@ -18,7 +19,7 @@ def cache_folder(chosen: Path | None, kind: str) -> Path | None:
     not set (XDG Base Directory Specification). Returns None if the user has no home folder.
     """
     if chosen is not None:
-        return chosen.expanduser() / kind
+        return expanded(chosen) / kind
     base = Path(os.environ.get('XDG_CACHE_HOME', ''))
     if base.is_absolute():  # as the specification requires
         return base / _PACKAGE / kind

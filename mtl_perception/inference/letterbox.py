@@ -50,12 +50,12 @@ class Letterbox:
         """Network pixels per source pixel along x and y."""
         return self.size[0] / self.source[0], self.size[1] / self.source[1]
 
-    def to_network(self, boxes: np.ndarray) -> np.ndarray:
-        """Return `boxes` [N, 4] (x0, y0, x1, y1) of the source image in network pixels."""
-        return (boxes * np.array(self.scale * 2)).astype(np.float32)
-
     def to_source(self, boxes: np.ndarray) -> np.ndarray:
-        """Return `boxes` [N, 4] of the network in pixels of the source image, clipped to it."""
+        """
+        Return `boxes` [N, 4] of the network in pixels of the source image, clipped to it.
+
+        Both are x0, y0, x1, y1.
+        """
         width, height = self.source
         mapped = (boxes / np.array(self.scale * 2)).astype(np.float32)
         return np.clip(mapped, 0, np.array([width, height, width, height], np.float32), out=mapped)

@@ -10,9 +10,9 @@ import time
 
 import numpy as np
 
+from mtl_perception.encodings import MAX_SIDE
 from mtl_perception.errors import ConfigError, DataError
 from mtl_perception.graph_contract import RawOutputs
-from mtl_perception.images.header import MAX_SIDE
 from mtl_perception.inference.batches import choose_batch
 from mtl_perception.inference.letterbox import Canvas, Letterbox, Scratch
 from mtl_perception.inference.nms import suppress

@@ -13,6 +13,7 @@ from importlib import import_module
 from pathlib import Path
 
 from mtl_perception.errors import ConfigError, ModelError, one_line, StartError
+from mtl_perception.files import expanded
 from mtl_perception.inference.machine import CUDA_DRIVER, has_cuda_driver, may_compute_bf16
 from mtl_perception.inference.model_file import check_model_file
 from mtl_perception.inference.onnx_file import read_onnx_header
@@ -111,7 +112,7 @@ def open_runtime(path: str | Path, options: RuntimeOptions | None = None,
     is loaded.
     """
     options = options or RuntimeOptions()
-    path = Path(path).expanduser()
+    path = expanded(path)
     rejected: list[Rejection] = []
     for choice in choices(path, options):
         try:
@@ -135,7 +136,7 @@ def read_spec(path: str | Path) -> ModelSpec:
     Raises ModelError if it is not a model, StartError if it is a checkpoint and torch is
     missing.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     first = choices(path, RuntimeOptions())[0]
     if ENTRIES[first.runtime].suffix == ONNX:
         return read_onnx_header(path).spec

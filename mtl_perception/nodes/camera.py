@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from pathlib import Path
 import threading
 import time
 import traceback
@@ -15,6 +14,7 @@ from rclpy.duration import Duration
 from std_msgs.msg import Header
 
 from mtl_perception.errors import MtlError
+from mtl_perception.files import expanded
 from mtl_perception.nodes.camera_diagnostics import camera_diagnostics, CameraReport
 from mtl_perception.nodes.camera_info import load_calibration
 from mtl_perception.nodes.camera_output import CameraOutput
@@ -57,7 +57,7 @@ class CameraNode(AcceptsSameValues):
         self._settings = declare(self, CameraParameters)
         calibration = None
         if self._settings.calibration:
-            calibration = load_calibration(Path(self._settings.calibration).expanduser())
+            calibration = load_calibration(expanded(self._settings.calibration))
         self._source = open_source(self._settings, self._warn, self._inform)
         self._output = CameraOutput(self, self._settings, calibration)
         self._activity = _WAITING

@@ -25,8 +25,8 @@ class CameraParameters:
     encoding: str = parameter(
         'bgr8', 'encoding of the published images', choices=('bgr8', 'rgb8'))
     black_hot: bool = parameter(
-        False, 'whether high values of grey images of more than 8 bits, in a folder or video, are '
-        'black instead of white')
+        False, 'whether high values of grey images of more than 8 bits, of a folder, video or '
+        'device, are black instead of white')
     output: str = parameter(
         'raw', 'what is published: raw images on `image`, compressed ones on `image/compressed`, '
         'or both', choices=('raw', 'compressed', 'both'))

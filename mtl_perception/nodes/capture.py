@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 
 from mtl_perception.nodes.newest_frames import NewestFrames
+from mtl_perception.stretch import SmoothStretch
 
 CONNECTING, STREAMING, BROKEN = 'connecting', 'streaming', 'broken'
 """States of a live source."""
@@ -35,6 +36,9 @@ _CLOSE = 0.3
 """Seconds that the end waits for the image that is being read."""
 
 _THREAD = 'capture'
+
+_DEEP_GREY = (b'Y10 ', b'Y12 ', b'Y16 ')
+"""Grey pixel formats of V4L2 with more than 8 bits, of which OpenCV would return the high byte."""
 
 MOST_AGE = 5.0
 """Seconds: a capture time that is older is of another clock."""
@@ -121,12 +125,14 @@ class LiveSource:
 
     def __init__(
             self, name: str, target: str | int, backend: int, timeout: float,
-            warn: Callable[[str], object], inform: Callable[[str], object]) -> None:
+            warn: Callable[[str], object], inform: Callable[[str], object],
+            black_hot: bool = False) -> None:
         """
         Store what to open; nothing is opened yet.
 
         `name` is its name in logs, without secrets. Without an image for `timeout` seconds it is
-        broken. `warn` receives each break and `inform` each return, in one line.
+        broken. `warn` receives each break and `inform` each return, in one line. High values of
+        images of more than 8 bits are white, or black if `black_hot`.
         """
         self.name = name
         self.state = LiveState()
@@ -135,6 +141,7 @@ class LiveSource:
         self._timeout = timeout
         self._warn = warn
         self._inform = inform
+        self._black_hot = black_hot
         self._newest: NewestFrames[str, LiveFrame] = NewestFrames()
         self._ended = threading.Event()
         self._backoff = Backoff()
@@ -195,6 +202,9 @@ class LiveSource:
         if not isinstance(self._target, str) or is_v4l2:
             # Frames that wait in the driver only grow old.
             capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        if is_v4l2 and _pixel_format(capture) in _DEEP_GREY:
+            capture.set(cv2.CAP_PROP_CONVERT_RGB, 0)
+        stretch = SmoothStretch()
         bad = 0
         while not self._ended.is_set():
             begin = time.monotonic()
@@ -210,6 +220,10 @@ class LiveSource:
             bad = 0
             captured = plausible_capture_time(
                 capture.get(cv2.CAP_PROP_POS_MSEC), arrived) if is_v4l2 else None
+            if pixels.dtype != np.uint8:
+                pixels = stretch.frame(pixels, round(arrived * 1e9), self._black_hot)
+            if pixels.ndim == 2:
+                pixels = cv2.cvtColor(pixels, cv2.COLOR_GRAY2BGR)
             self._tell_return(pixels)
             self._newest.put(self.name, LiveFrame(pixels, arrived, captured))
         return ''
@@ -244,3 +258,9 @@ class LiveSource:
         what = 'is back' if back else 'is available'
         self._inform(f'{self.name} {what} after {time.monotonic() - self._since:.1f} s, '
                      f'images of {pixels.shape[1]}x{pixels.shape[0]}')
+
+
+def _pixel_format(capture: cv2.VideoCapture) -> bytes:
+    """Return V4L2's four characters of the format of the driver's pixels."""
+    code = capture.get(cv2.CAP_PROP_FOURCC)
+    return int(code).to_bytes(4, 'little') if 0 <= code < 1 << 32 else b''

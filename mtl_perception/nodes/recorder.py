@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
 import socket
 import time
 from typing import Any
@@ -26,6 +25,7 @@ from mtl_perception.bags.metadata import (
 from mtl_perception.bags.recording import Recording, RecordingLimits, Source
 from mtl_perception.bags.writer import BagWriter, SplitRule
 from mtl_perception.errors import ConfigError, MtlError, one_line
+from mtl_perception.files import expanded
 from mtl_perception.nodes import qos
 from mtl_perception.nodes.bag_types import empty_typestore, message_class, register_type
 from mtl_perception.nodes.diagnostics import present
@@ -80,7 +80,7 @@ class RecorderNode(AcceptsSameValues):
         if not settings.output:
             raise ConfigError('parameter output is empty: name the folder of the bag')
         self._topics = [self._topic(text) for text in settings.topics]
-        self._path = Path(settings.output).expanduser()
+        self._path = expanded(settings.output)
         self._types = empty_typestore()
         for topic in self._topics:
             if topic.type:

@@ -13,6 +13,7 @@ import numpy as np
 
 from mtl_perception.data.synthetic import SyntheticFlight
 from mtl_perception.errors import ConfigError, DataError
+from mtl_perception.files import expanded
 from mtl_perception.images.inputs import is_video_name, VIDEO_SUFFIXES
 from mtl_perception.images.listing import list_images
 from mtl_perception.images.reading import read_image
@@ -74,7 +75,7 @@ def open_source(
         if not _has(cv2.CAP_FFMPEG):
             raise ConfigError('this OpenCV is built without FFmpeg; use a GStreamer pipeline')
         return LiveSource(name, text, cv2.CAP_FFMPEG, parameters.timeout, warn, inform)
-    path = Path(text).expanduser()
+    path = expanded(text)
     if path.is_dir():
         return FolderSource(path, warn, parameters.black_hot)
     if path.is_file():
@@ -100,7 +101,7 @@ def _device(
                         + (f'are {", ".join(there)}' if there else 'is no video device at all'))
     # By the path, because a number may mean one of several backends.
     backend = cv2.CAP_V4L2 if _has(cv2.CAP_V4L2) else cv2.CAP_ANY
-    return LiveSource(name, path, backend, parameters.timeout, warn, inform)
+    return LiveSource(name, path, backend, parameters.timeout, warn, inform, parameters.black_hot)
 
 
 def _has(backend: int) -> bool:

@@ -13,7 +13,7 @@ import onnx
 from mtl_perception import __version__
 from mtl_perception.data.manifest import load_manifest
 from mtl_perception.errors import ConfigError, ModelError, one_line
-from mtl_perception.files import make_folder, replacing
+from mtl_perception.files import expanded, make_folder, replacing
 from mtl_perception.images.listing import spread
 from mtl_perception.inference.model_file import check_model_file
 from mtl_perception.inference.onnx_file import read_onnx_header
@@ -113,7 +113,7 @@ def quantize_model(config: QuantizeConfig, progress: Progress) -> QuantizeResult
     Raises MtlError if the model is unsuitable, an option is invalid, an image or data set
     cannot be read, or the file cannot be written.
     """
-    path = config.model.expanduser()
+    path = expanded(config.model)
     check_model_file(path)
     header = read_onnx_header(path)
     if header.precision != 'fp32':

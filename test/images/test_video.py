@@ -130,6 +130,15 @@ def test_grey_video_of_16_bits_is_stretched(tmp_path):
     assert np.array_equal(black, 255 - frames[0])
 
 
+@pytest.mark.parametrize('bits', [10, 12])
+def test_grey_video_of_other_depths_is_named(bits, tmp_path):
+    counts = np.full((120, 160), 7200, np.uint16)
+    path = write_video(tmp_path / 'deep.mkv', 'ffv1', frames=2, pixels=f'gray{bits}le',
+                       make=lambda _: av.VideoFrame.from_ndarray(counts, format='gray16le'))
+    with pytest.raises(DataError, match=rf'deep\.mkv: has grey pixels of {bits} bits'):
+        Video(path)
+
+
 def test_name_that_is_not_utf8(videos, tmp_path):
     path = Path(os.fsdecode(os.fsencode(tmp_path) + b'/caf\xe9.avi'))
     path.write_bytes(videos['a.avi'].read_bytes())

@@ -137,6 +137,7 @@ import time
 import cv2, numpy
 
 class VideoCapture:
+    taken = 0.0
     def __init__(self, *_): pass
     def isOpened(self): return True
     def set(self, *_): pass
@@ -167,3 +168,37 @@ def test_stamps_are_capture_times_if_driver_reports_them(stamp, age, start_node,
         arrived = int.from_bytes(pixels[0, :8, 0].tobytes(), 'little')
         stamped = image.header.stamp.sec * 10**9 + image.header.stamp.nanosec
         assert abs((arrived - stamped) / 1e9 - age) < 0.03
+
+
+class ThermalDevice:
+    """A V4L2 device of 16-bit grey, as OpenCV returns it: the high byte, or all if asked for."""
+
+    def __init__(self, *_):
+        self._converts = True
+
+    def isOpened(self):  # noqa: N802
+        return True
+
+    def read(self):
+        counts = np.array([[7200, 7700, 8200]], np.uint16)
+        return True, np.dstack([(counts >> 8).astype(np.uint8)] * 3) if self._converts else counts
+
+    def get(self, key):
+        return float(cv2.VideoWriter.fourcc(*'Y16 ')) if key == cv2.CAP_PROP_FOURCC else 0.0
+
+    def set(self, key, value):
+        if key == cv2.CAP_PROP_CONVERT_RGB:
+            self._converts = bool(value)
+
+    def release(self):
+        pass
+
+
+@pytest.mark.parametrize(('black_hot', 'expected'), [
+    (False, [0, 128, 255]), (True, [255, 127, 0])])
+def test_thermal_device_is_stretched(monkeypatch, black_hot, expected):
+    monkeypatch.setattr(cv2, 'VideoCapture', ThermalDevice)
+    source = LiveSource('camera x', '/dev/x', cv2.CAP_V4L2, 1.0, print, print, black_hot)
+    frame = next(source.frames())
+    source.close()
+    assert frame.pixels.shape == (1, 3, 3) and frame.pixels[0, :, 0].tolist() == expected

@@ -41,11 +41,11 @@ def lie(data, rng):
     """Return the data with another size in the header, which may be one of up to 2**32."""
     spoilt = bytearray(data)
     if data.startswith(b'\x89PNG'):
-        sides = rng.choice([0, 1, 4096, 16384, 16385, 2**31 - 1, 2**32 - 1], 2)
+        sides = rng.choice([0, 1, 4096, 32766, 32767, 2**31 - 1, 2**32 - 1], 2)
         spoilt[16:24] = b''.join(int(side).to_bytes(4, 'big') for side in sides)
     else:
         at = spoilt.find(b'\xff\xc0')
-        sides = rng.choice([0, 1, 4096, 16384, 16385, 65535], 2)
+        sides = rng.choice([0, 1, 4096, 32766, 32767, 65535], 2)
         spoilt[at + 5:at + 9] = b''.join(int(side).to_bytes(2, 'big') for side in sides)
     return bytes(spoilt)
 

@@ -44,7 +44,9 @@ def test_folder_of_16_bits_is_stretched_as_one_stream(tmp_path):
     assert first[0, :, 0].tolist() == [255, 127, 0]
 
 
-def test_video_that_is_cut_off_is_told_after_its_images(tmp_path):
+def test_video_that_is_cut_off_is_told_after_its_images(tmp_path, monkeypatch):
+    # A live source sets it for its process.
+    monkeypatch.delenv('OPENCV_FFMPEG_CAPTURE_OPTIONS', raising=False)
     path = tmp_path / 'flight.avi'
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*'MJPG'), 10, (64, 48))
     for value in range(20):
