@@ -89,6 +89,6 @@ def test_monitor_sees_who_subscribes(environment, peer):
 
 def test_monitor_restores_the_environment(environment):
     before = dict(os.environ)
-    with Monitor(environment, TOPICS, TOPICS.segmentation):
-        assert os.environ['ROS_DOMAIN_ID'] == environment['ROS_DOMAIN_ID']
+    with Monitor(environment | {'ROS_DOMAIN_ID': '77'}, TOPICS, TOPICS.segmentation):
+        assert os.environ['ROS_DOMAIN_ID'] == '77'
     assert dict(os.environ) == before
