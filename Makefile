@@ -63,7 +63,7 @@ help:
 	@echo 'make demo            a flight through camera, perception and recorder; results in out/demo'
 	@echo '                     FLIGHT=folder|video|bag of your own, ARGS="more options of mtl demo"'
 	@echo 'make test            style, types and all tests'
-	@echo 'make test-fast       without training and slow tests (2.5 minutes)'
+	@echo 'make test-fast       without training and slow tests (under a minute)'
 	@echo 'make test-jazzy      what needs ROS 2, on wheels of ROS 2 Jazzy in .venv-wheels-jazzy'
 	@echo 'make lint            style and types only'
 	@echo 'make clean           remove all that git ignores here: environments, builds, out/, runs/'

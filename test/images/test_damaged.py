@@ -3,6 +3,7 @@
 import io
 
 import cv2
+from fuzzing import damaged, fuzz_examples
 from hypothesis import given, settings
 from hypothesis import strategies as st
 import numpy as np
@@ -11,9 +12,10 @@ import pytest
 
 from mtl_perception.errors import DataError
 from mtl_perception.images.reading import image_size, read_image, read_index_image
-from test.fuzzing import damaged, fuzz_examples
 from test.images.png_files import GREY, GREY_ALPHA, PALETTE, png, RGB
 from test.images.tiff_files import tiff
+
+pytestmark = pytest.mark.slow
 
 RNG = np.random.default_rng(5)
 SMOOTH = cv2.resize(RNG.integers(0, 256, (6, 8, 3), np.uint8), (32, 24))

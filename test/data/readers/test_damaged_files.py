@@ -18,6 +18,8 @@ from mtl_perception.data.readers import open_set
 from mtl_perception.data.set_spec import Manifest
 from mtl_perception.errors import ConfigError, DataError
 
+pytestmark = pytest.mark.slow
+
 WIDTH, HEIGHT = 40, 30
 
 VOC = """<?xml version="1.0" encoding="UTF-8"?>
