@@ -13,7 +13,6 @@ from mtl_perception.errors import DataError
 MAX_TEXT_BYTES = 16 << 20
 """Maximum size of a list, or of the annotation of one image."""
 
-
 _MARKS = (
     # The mark of UTF-32 begins with that of UTF-16.
     (codecs.BOM_UTF32_LE, 'utf-32'), (codecs.BOM_UTF32_BE, 'utf-32'),

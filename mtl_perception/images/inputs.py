@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -11,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mtl_perception.errors import DataError
-from mtl_perception.images.listing import is_image_name, list_images, SUFFIXES
+from mtl_perception.images.listing import distinct_stems, is_image_name, list_images, SUFFIXES
 from mtl_perception.images.reading import read_image
 from mtl_perception.images.video import Video
 from mtl_perception.stretch import stretched
@@ -53,9 +52,10 @@ def open_images(path: Path, black_hot: bool = False) -> InputImages:
     stretch = partial(stretched, black_hot=black_hot)
     if path.is_dir():
         files = list_images(path)
+        names = distinct_stems([file.name for file in files])
         return InputImages(len(files), (
             InputImage(name, file.name, partial(read_image, file, 'bgr', stretch))
-            for name, file in zip(_names(files), files, strict=True)))
+            for name, file in zip(names, files, strict=True)))
     if not path.exists():
         raise DataError(f'{path}: no such file or folder; give an image, a folder or a video')
     if not path.is_file():
@@ -74,13 +74,6 @@ def open_images(path: Path, black_hot: bool = False) -> InputImages:
 def is_video_name(path: Path) -> bool:
     """Return whether the suffix is that of a video."""
     return path.suffix.lower() in VIDEO_SUFFIXES
-
-
-def _names(files: list[Path]) -> list[str]:
-    """Return a unique name for each file of a folder: its stem if that is no other's name."""
-    stems, names = Counter(file.stem for file in files), {file.name for file in files}
-    return [file.name if stems[file.stem] > 1 or file.stem in names else file.stem
-            for file in files]
 
 
 def _frames(path: Path, frames: Iterator[np.ndarray]) -> Iterator[InputImage]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from mtl_perception.errors import DataError
 from mtl_perception.files import is_file
@@ -85,6 +86,19 @@ def in_any_case(path: Path) -> Path:
         return path
     return next((other for other in others if other.stem == path.stem
                  and other.suffix.lower() == path.suffix.lower()), path)
+
+
+def distinct_stems(names: Sequence[str]) -> list[str]:
+    """
+    Return each name without its suffix, or with it where that is another name or its stem.
+
+    >>> distinct_stems(['a.jpg', 'b.jpg', 'b.png'])
+    ['a', 'b.jpg', 'b.png']
+    """
+    stems = [str(PurePosixPath(name).with_suffix('')) for name in names]
+    counts, known = Counter(stems), set(names)
+    return [stem if counts[stem] == 1 and stem not in known else name
+            for name, stem in zip(names, stems, strict=True)]
 
 
 def spread(count: int, most: int | None) -> Sequence[int]:

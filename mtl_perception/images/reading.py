@@ -23,8 +23,7 @@ def image_size(path: Path) -> tuple[int, int]:
     """
     Return width and height in pixels, upright by the EXIF orientation, from the file's header.
 
-    Raises DataError if it is not an image or exceeds a limit of
-    `images.header`.
+    Raises DataError if it is not an image or exceeds a limit of `images.header`.
     """
     try:
         with path.open('rb') as file:

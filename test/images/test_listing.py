@@ -2,6 +2,7 @@ import pytest
 
 from mtl_perception.errors import DataError
 from mtl_perception.images.listing import (
+    distinct_stems,
     find_image,
     in_any_case,
     list_images,
@@ -83,3 +84,13 @@ def test_suffix_in_another_case_is_found(tmp_path):
     assert in_any_case(tmp_path / 'a.PNG') == tmp_path / 'a.PNG'
     for name in ('A.png', 'a.jpg', 'b.png', 'gone/a.png'):
         assert in_any_case(tmp_path / name) == tmp_path / name
+
+
+@pytest.mark.parametrize(('names', 'stems'), [
+    (['a.jpg', 'b/c.png'], ['a', 'b/c']),
+    (['a.jpg', 'a.png', 'b.png'], ['a.jpg', 'a.png', 'b']),
+    (['a.jpg', 'a.jpg.png', 'a.bmp'], ['a.jpg', 'a.jpg.png', 'a.bmp']),
+    (['a', 'a.jpg'], ['a', 'a.jpg']),
+])
+def test_stems_are_distinct(names: list[str], stems: list[str]) -> None:
+    assert distinct_stems(names) == stems

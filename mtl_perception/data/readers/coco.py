@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from mtl_perception.data.readers.boxes import BoxList
-from mtl_perception.data.readers.lists import distinct_stems, inside, portable, split_file
+from mtl_perception.data.readers.lists import inside, portable, split_file
 from mtl_perception.data.readers.numbers import real_number, truth_value, whole_number
 from mtl_perception.data.readers.registry import register_reader
 from mtl_perception.data.readers.shapes import (
@@ -29,6 +29,7 @@ from mtl_perception.data.set_spec import SetSpec
 from mtl_perception.data.yaml_file import brief
 from mtl_perception.errors import DataError
 from mtl_perception.files import read_text
+from mtl_perception.images.listing import distinct_stems
 from mtl_perception.images.reading import read_image
 from mtl_perception.rotated_boxes import upright_hull
 

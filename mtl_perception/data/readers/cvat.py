@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mtl_perception.data.readers.boxes import BoxList
-from mtl_perception.data.readers.lists import distinct_stems, inside, portable, split_file
+from mtl_perception.data.readers.lists import inside, portable, split_file
 from mtl_perception.data.readers.registry import register_reader
 from mtl_perception.data.readers.shapes import (
     MaskPainter,
@@ -24,6 +24,7 @@ from mtl_perception.data.readers.xml import Element, read_xml
 from mtl_perception.data.samples import BoxTruth, Sample
 from mtl_perception.data.set_spec import SetSpec
 from mtl_perception.errors import DataError
+from mtl_perception.images.listing import distinct_stems
 from mtl_perception.images.reading import read_image
 from mtl_perception.rotated_boxes import Corners, upright_hull
 

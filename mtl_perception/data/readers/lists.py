@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -32,19 +30,6 @@ def inside(folder: Path, name: str, where: str) -> Path:
             or PureWindowsPath(name).is_absolute() or '..' in path.parts or not _fits(path):
         raise DataError(f'{where}: {name!r:.80} is not a name inside {folder}')
     return folder / name
-
-
-def distinct_stems(names: Sequence[str]) -> list[str]:
-    """
-    Return each name without its suffix, or with it where that is another name or its stem.
-
-    >>> distinct_stems(['a.jpg', 'b.jpg', 'b.png'])
-    ['a', 'b.jpg', 'b.png']
-    """
-    stems = [str(PurePosixPath(name).with_suffix('')) for name in names]
-    counts, known = Counter(stems), set(names)
-    return [stem if counts[stem] == 1 and stem not in known else name
-            for name, stem in zip(names, stems, strict=True)]
 
 
 def _fits(path: PurePosixPath) -> bool:

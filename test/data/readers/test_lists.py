@@ -39,13 +39,3 @@ def test_list_of_windows(tmp_path: Path, encoding: str) -> None:
     path = tmp_path / 'list.txt'
     path.write_bytes('a \r\nsub\\gr\u00fcn\t\r\n'.encode(encoding))
     assert [item.name for item in lists.read_list(path)] == ['a', 'sub/gr\u00fcn']
-
-
-@pytest.mark.parametrize(('names', 'stems'), [
-    (['a.jpg', 'b/c.png'], ['a', 'b/c']),
-    (['a.jpg', 'a.png', 'b.png'], ['a.jpg', 'a.png', 'b']),
-    (['a.jpg', 'a.jpg.png', 'a.bmp'], ['a.jpg', 'a.jpg.png', 'a.bmp']),
-    (['a', 'a.jpg'], ['a', 'a.jpg']),
-])
-def test_stems_are_distinct(names: list[str], stems: list[str]) -> None:
-    assert lists.distinct_stems(names) == stems
