@@ -163,6 +163,15 @@ def _add_batches(group: argparse._ArgumentGroup) -> None:
         help='train on the first N images of each set only, always the same crop of them, to test '
         'whether the network can memorise them; 0: on all (default: %(default)s)')
     group.add_argument(
+        '--drawn-labels-only', action='store_true',
+        help='images drawn for their boxes come without masks, images drawn for their masks '
+        'without boxes: networks for one task and for both then see the same labels (default: '
+        'all labels of each image)')
+    group.add_argument(
+        '--no-boxes-as-masks', action='store_false', dest='boxes_as_masks',
+        help='derive no labels of pixels from boxes (default: where the manifest has '
+        '`boxes_as_masks`)')
+    group.add_argument(
         '--workers', type=int, default=BatchOptions.workers, metavar='N',
         help='processes that prepare batches; 0: the training process itself '
         '(default: %(default)s)')

@@ -8,7 +8,7 @@ step alone, so a run that is resumed at a step sees exactly what it would have s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -60,11 +60,14 @@ def draw_schedule(weights: Sequence[float], sizes: Sequence[int], draws: int,
     shares = np.asarray(weights, float) * (np.asarray(sizes) > 0)
     if shares.sum() <= 0:
         raise ConfigError('no set of the manifest has training images with labels of the task')
-    numbers = random.choice(len(shares), size=draws, p=shares / shares.sum())
+    # Sets that are never drawn do not change the draws: a network for one task sees the same ones.
+    drawn = np.flatnonzero(shares)
+    numbers = drawn[random.choice(len(drawn), size=draws, p=shares[drawn] / shares.sum())]
     schedule = np.stack((numbers, np.zeros_like(numbers)), axis=1)
-    for number, size in enumerate(sizes):
+    for number in drawn.tolist():
         places = np.flatnonzero(numbers == number)
-        passes = [random.permutation(size) for _ in range(-(-len(places) // max(size, 1)))]
+        size = sizes[number]
+        passes = [random.permutation(size) for _ in range(-(-len(places) // size))]
         if passes:
             schedule[places, 1] = np.concatenate(passes)[:len(places)]
     return schedule
@@ -86,6 +89,7 @@ class Batches(Dataset[Batch]):
         self.seed = seed
         self.group = group
         self.same_crops = bool(options.overfit)
+        self.drawn_labels_only = options.drawn_labels_only
         self.augmentation = AugmentOptions(crop_size=options.crop_size)
         self.class_sets = ClassSets(
             samples.manifest) if samples.manifest.segmentation else None
@@ -101,6 +105,9 @@ class Batches(Dataset[Batch]):
         if not halves:
             raise ConfigError('a step needs at least one image')
         self.schedule = np.concatenate(halves, axis=1)
+        self.slots = [(task, slot) for task, images in enumerate(
+            (options.detection_images, options.segmentation_images)) for slot in range(images)]
+        """Of each image of a step: whether it is drawn for its mask (1), and its number there."""
         self.images = self.schedule.shape[1]
         """Images of a step, over all processes."""
         smallest = group.smallest_share(self.images)
@@ -117,13 +124,15 @@ class Batches(Dataset[Batch]):
 
     def __getitem__(self, step: int) -> Batch:
         images, truths, labels = [], [], []
-        for slot, (number, index) in self.group.share(list(enumerate(
-                self.schedule[step].tolist()))):
+        for (task, slot), (number, index) in self.group.share(list(zip(
+                self.slots, self.schedule[step].tolist(), strict=True))):
             spec = self.samples.sets[number].spec
-            random = np.random.default_rng(
-                (self.seed, 3, number, index) if self.same_crops else (self.seed, 2, step, slot))
-            crop = augment(
-                self.samples.read(number, index), spec.scale, self.augmentation, random)
+            random = np.random.default_rng((self.seed, 3, number, index) if self.same_crops
+                                           else (self.seed, 2, step, task, slot))
+            sample = self.samples.read(number, index)
+            if self.drawn_labels_only:
+                sample = replace(sample, boxes=None) if task else replace(sample, mask=None)
+            crop = augment(sample, spec.scale, self.augmentation, random)
             images.append(torch.from_numpy(np.ascontiguousarray(crop.image)))
             truths.append(self._truth(spec, crop))
             labels.append(torch.from_numpy(self._labels(spec, crop)))

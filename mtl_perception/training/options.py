@@ -33,6 +33,13 @@ class BatchOptions:
     Train on the first N images of each set, always the same crop of them, to test whether the
     network can memorise them; 0: on all.
     """
+    drawn_labels_only: bool = False
+    """
+    An image that is drawn for its boxes has no mask, one that is drawn for its mask no boxes,
+    so that networks for one task and for both see the same labels.
+    """
+    boxes_as_masks: bool = True
+    """Derive labels of pixels from boxes where the manifest says how."""
     workers: int = 1
     """Processes that prepare batches; 0 prepares them in the training process."""
     cache_gib: float = 6.0

@@ -62,7 +62,8 @@ def train(config: TrainConfig, announce: Report = _silent, warn: Report = _silen
     `progress` shows bars on stderr. Where torchrun started several processes, only the first one
     reports and returns a result. Raises ConfigError, DataError or ModelError.
     """
-    manifest = _for_tasks(load_manifest(config.manifest, config.data), config.tasks)
+    manifest = for_tasks(load_manifest(config.manifest, config.data), config.tasks,
+                         config.training.batches.boxes_as_masks)
     config = replace(config, training=_for_manifest(config.training, manifest))
     spec = _network_spec(config, manifest)
     state_path = config.output / STATE_FILE
@@ -191,8 +192,16 @@ def _network_spec(config: TrainConfig, manifest: Manifest) -> ModelSpec:
         'detection': manifest.detection, 'segmentation': manifest.segmentation, **given})
 
 
-def _for_tasks(manifest: Manifest, tasks: str) -> Manifest:
-    """Return the manifest without the label set and the sets of a task that is switched off."""
+def for_tasks(manifest: Manifest, tasks: str, boxes_as_masks: bool = True) -> Manifest:
+    """
+    Return the manifest without the label set and the sets of a task that is switched off.
+
+    Without `boxes_as_masks`, boxes tell nothing about pixels. Raises DataError where no task with
+    classes is left.
+    """
+    if not boxes_as_masks:
+        manifest = replace(manifest, sets=tuple(
+            replace(spec, box_class_pixels={}) for spec in manifest.sets))
     if tasks == 'detection':
         manifest = replace(manifest, segmentation=None, sets=tuple(
             replace(spec, masks=None, segmentation_weight=0.0, box_class_pixels={})

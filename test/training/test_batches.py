@@ -9,6 +9,7 @@ from mtl_perception.errors import ConfigError  # noqa: E402
 from mtl_perception.training.batches import Batches, draw_schedule  # noqa: E402
 from mtl_perception.training.options import BatchOptions  # noqa: E402
 from mtl_perception.training.process_group import ProcessGroup  # noqa: E402
+from mtl_perception.training.train import for_tasks  # noqa: E402
 
 
 @pytest.fixture(scope='module')
@@ -70,3 +71,60 @@ def test_sets_are_drawn_by_weight_and_their_images_in_passes():
     first = schedule[schedule[:, 0] == 0, 1]
     for start in range(0, 100, 10):
         assert sorted(first[start:start + 10]) == list(range(10))
+
+
+MIXED = """
+detection: {names: [car, large_vehicle]}
+segmentation: {names: [building, road, vegetation, water, ground, vehicle]}
+sets:
+  masks_only: &synthetic
+    reader: synthetic
+    splits: {train: {first_seed: 5, flights: 1, frames: 2}}
+    options: {width: 160, height: 120}
+    masks: {building: building, road: road, vegetation: vegetation, water: water, ground: ground,
+            vehicle: vehicle}
+  boxes_only:
+    reader: synthetic
+    splits: {train: {first_seed: 6, flights: 1, frames: 2}}
+    options: {width: 160, height: 120}
+    boxes: &boxes {classes: {car: car, large_vehicle: large_vehicle}, complete: [car]}
+    boxes_as_masks: {car: vehicle}
+  both:
+    <<: *synthetic
+    boxes: *boxes
+"""
+
+
+def open_mixed(tmp_path, tasks='both', **others):
+    path = tmp_path / 'mixed.yaml'
+    path.write_text(MIXED)
+    manifest = for_tasks(load_manifest(path), tasks, **others)
+    return TrainingSamples(manifest, 'train', 1 << 30)
+
+
+def test_drawn_labels_of_a_network_for_both_tasks_are_those_of_networks_for_one(tmp_path):
+    only = {'drawn_labels_only': True}
+    both = Batches(open_mixed(tmp_path, boxes_as_masks=False), 8, options(3, 2, **only), 0)
+    detection = Batches(open_mixed(tmp_path, 'detection'), 8, options(3, 0, **only), 0)
+    segmentation = Batches(open_mixed(tmp_path, 'segmentation'), 8, options(0, 2, **only), 0)
+    for step in range(8):
+        batch, boxes, masks = both[step], detection[step], segmentation[step]
+        assert torch.equal(batch.images, torch.cat((boxes.images, masks.images)))
+        assert torch.equal(batch.labels[3:], masks.labels) and (batch.labels[:3] == 255).all()
+        for truth, alone in zip(batch.truths[:3], boxes.truths, strict=True):
+            assert all(map(torch.equal, truth, alone))
+        assert not any(truth.labelled.any() or len(truth.boxes) for truth in batch.truths[3:])
+
+
+def test_all_labels_of_an_image_count_by_default(tmp_path):
+    batches = Batches(open_mixed(tmp_path), 8, options(3, 2), 0)
+    specs = [[batches.samples.sets[number].spec.name for number, _ in step]
+             for step in batches.schedule.tolist()]
+    seen = set()
+    for step, names in enumerate(specs):
+        batch = batches[step]
+        for name, truth, labels in zip(names, batch.truths, batch.labels, strict=True):
+            assert truth.labelled[0].item() == (name != 'masks_only')
+            assert (labels != 255).any()
+            seen.add(name)
+    assert seen == {'masks_only', 'boxes_only', 'both'}
