@@ -160,6 +160,7 @@ class SetSection(Section):
     masks: OptionalKey[dict[str, MaskClasses]] = None
     colors: OptionalKey[dict[str, MaskColor]] = None
     boxes_as_masks: OptionalKey[dict[str, str]] = None
+    masks_as_background: OptionalKey[dict[str, ClassNames]] = None
     weight: OptionalKey[dict[str, Weight]] = None
     path: OptionalKey[str] = None
     splits: dict[str, Any]

@@ -7,6 +7,7 @@ import sys
 
 from tqdm import tqdm
 
+from mtl_perception.data.background import BackgroundSet
 from mtl_perception.data.broken import Broken, read_good
 from mtl_perception.data.crops import CroppedSet, FileSet
 from mtl_perception.data.readers import DataSet, open_set
@@ -19,12 +20,13 @@ def open_training_set(spec: SetSpec, manifest: Manifest) -> DataSet:
     """
     Return the set that `spec` of `manifest` describes, cut as its `crops` specify.
 
+    Where its masks tell of which classes there is no object, its samples have ignore regions.
     Raises DataError where the set's files are missing or contradict the manifest.
     """
     data_set = open_set(spec, manifest)
     if spec.crops is not None and isinstance(data_set, FileSet):
-        return CroppedSet(data_set, spec.crops)
-    return data_set
+        data_set = CroppedSet(data_set, spec.crops)
+    return BackgroundSet(data_set) if spec.background else data_set
 
 
 class TrainingSamples:

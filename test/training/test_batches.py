@@ -128,3 +128,54 @@ def test_all_labels_of_an_image_count_by_default(tmp_path):
             assert (labels != 255).any()
             seen.add(name)
     assert seen == {'masks_only', 'boxes_only', 'both'}
+
+
+BACKGROUND = """
+detection: {names: [car, large_vehicle, person]}
+segmentation: {names: [building, road, vegetation, water, ground, vehicle]}
+sets:
+  town:
+    reader: synthetic
+    splits: {train: {first_seed: 5, flights: 1, frames: 2}}
+    options: {width: 160, height: 120}
+    masks: {building: building, road: road, vegetation: vegetation, water: water, ground: ground,
+            vehicle: vehicle}
+    masks_as_background: {vehicle: [car, large_vehicle]}
+    weight: {detection: 1, segmentation: 1}
+"""
+
+
+@pytest.mark.parametrize('tasks, others, of_boxes, of_masks', [
+    ('both', {}, (True, True), (True, True)),
+    ('both', {'drawn_labels_only': True}, (True, False), (False, True)),
+    ('detection', {}, (True, False), None), ('segmentation', {}, None, (False, True))])
+def test_masks_as_background_count_for_detection(tmp_path, tasks, others, of_boxes, of_masks):
+    path = tmp_path / 'background.yaml'
+    path.write_text(BACKGROUND)
+    samples = TrainingSamples(for_tasks(load_manifest(path), tasks), 'train', 1 << 30)
+    drawn = [(detection, pixels) for detection, pixels in filter(None, (of_boxes, of_masks))]
+    images = int(of_boxes is not None), int(of_masks is not None)
+    batch = Batches(samples, 1, options(*images, **others), 0)[0]
+    assert len(batch.truths) == len(drawn)
+    for truth, labels, (detection, pixels) in zip(batch.truths, batch.labels, drawn, strict=True):
+        assert truth.labelled.tolist() == (
+            [] if tasks == 'segmentation' else [detection, detection, False])
+        assert not len(truth.boxes)
+        assert (labels != 255).any().item() == pixels
+
+
+def test_vehicles_in_masks_as_background_have_no_loss(tmp_path):
+    path = tmp_path / 'background.yaml'
+    path.write_text(BACKGROUND)
+    samples = TrainingSamples(load_manifest(path), 'train', 1 << 30)
+    batches = Batches(samples, 20, options(1, 0), 0)
+    vehicle = samples.manifest.segmentation.index('vehicle')
+    seen = 0
+    for step in range(20):
+        batch = batches[step]
+        x0, y0, x1, y1 = batch.truths[0].ignore.T[:, None]
+        rows, columns = (batch.labels[0] == vehicle).nonzero().T[..., None]
+        inside = (columns >= x0) & (columns < x1) & (rows >= y0) & (rows < y1)
+        assert inside.any(dim=1).all()
+        seen += len(rows)
+    assert seen
