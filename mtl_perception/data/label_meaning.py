@@ -100,6 +100,19 @@ def box_class_pixels(section: Mapping[str, str], boxes: BoxLabels, detection: La
     return pixels
 
 
+def pasted_classes(section: Mapping[str, float], boxes: BoxLabels, detection: LabelSet,
+                   place: Place) -> dict[int, float]:
+    """Return class -> mean number of pasted objects; `place` is the key `paste` of the set."""
+    pasted = {}
+    for name, rate in section.items():
+        index = class_index(name, detection, place / name)
+        if index not in boxes.complete:
+            raise (place / name).error(
+                'is not in `boxes.complete`, the classes that the set labels exhaustively')
+        pasted[index] = rate
+    return pasted
+
+
 def background_classes(section: Mapping[str, list[Any]], masks: MaskLabels, detection: LabelSet,
                        segmentation: LabelSet, place: Place) -> dict[int, tuple[int, ...]]:
     """

@@ -18,6 +18,7 @@ from mtl_perception.data.label_meaning import (
     class_indices,
     colored,
     mask_labels,
+    pasted_classes,
 )
 from mtl_perception.data.manifest_model import (
     DetectionSection,
@@ -126,6 +127,11 @@ def _set(name: str, section: SetSection, root: Path, labels: dict[str, LabelSet 
             raise at.error('needs masks, a detection label set, and a set without boxes')
         background = background_classes(
             section.masks_as_background, masks, detection, segmentation, at)
+    paste: dict[int, float] = {}
+    if section.paste is not None:
+        if boxes is None or masks is not None or detection is None:
+            raise (place / 'paste').error('needs boxes, and a set without masks')
+        paste = pasted_classes(section.paste, boxes, detection, place / 'paste')
     section.options.check_labels(masks, place / 'options')
     weights = _weights(section, place / 'weight')
     folder = name if section.path is None else section.path
@@ -135,7 +141,7 @@ def _set(name: str, section: SetSection, root: Path, labels: dict[str, LabelSet 
         detection_weight=weights['detection'], segmentation_weight=weights['segmentation'],
         scale=section.scale, box_class_pixels=pixels, options=section.options,
         crops=Crops(section.crops.side, section.crops.overlap) if section.crops else None,
-        black_hot=section.black_hot, background=background)
+        black_hot=section.black_hot, background=background, paste=paste)
 
 
 def _weights(section: SetSection, place: Place) -> dict[str, float]:

@@ -126,6 +126,11 @@ class SetSpec:
     class: the masks of a set without boxes train these classes as background elsewhere. Empty
     where masks tell nothing about objects.
     """
+    paste: dict[int, float] = field(default_factory=dict)
+    """
+    Our box class -> mean number of its objects that training pastes into an image, from other
+    images of the set; see `pasting`.
+    """
 
     @property
     def complete(self) -> tuple[int, ...]:

@@ -129,7 +129,7 @@ class Batches(Dataset[Batch]):
             spec = self.samples.sets[number].spec
             random = np.random.default_rng((self.seed, 3, number, index) if self.same_crops
                                            else (self.seed, 2, step, task, slot))
-            sample = self.samples.read(number, index)
+            sample = self.samples.pasted(number, index, random)
             if self.drawn_labels_only:
                 sample = replace(sample, boxes=None) if task else replace(sample, mask=None)
             crop = augment(sample, spec.scale, self.augmentation, random)

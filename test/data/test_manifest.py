@@ -154,6 +154,12 @@ def test_masks_as_background_are_drawn_for_detection_where_a_weight_says_so(
     assert (spec.detection_weight, spec.segmentation_weight) == expected
 
 
+def test_pasted_classes(load: Loader) -> None:
+    content = changed('sets', 'boxed', 'paste', value={'bus': 0.5, 'car': 1})
+    assert load(content).set_named('boxed').paste == {1: 0.5, 0: 1}
+    assert load(MANIFEST).set_named('boxed').paste == {}
+
+
 def test_root_is_taken_from_argument_then_variable_then_file(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / 'm.yaml'
@@ -251,6 +257,13 @@ def test_unknown_set_lists_the_known(load: Loader) -> None:
      'masks_as_background needs masks, a detection label set, and a set without boxes'),
     (changed('sets', 'masked', 'weight', value={'detection': 1, 'segmentation': 1}),
      'masked.weight.detection is not a known key'),
+    (changed('sets', 'boxed', 'paste', value={'sea': 1}), "boxed.paste.sea names no class: 'sea'"),
+    (changed('sets', 'boxed', 'paste', value={'person': 1}),
+     'boxed.paste.person is not in `boxes.complete`, the classes .* labels exhaustively'),
+    (changed('sets', 'boxed', 'paste', value={'car': 0}), 'paste.car is a mean number of objects'),
+    (changed('sets', 'boxed', 'paste', value={'car': 11}), 'paste.car is a mean number of'),
+    (changed('sets', 'masked', 'paste', value={'car': 1}), 'paste needs boxes, and a set without'),
+    (changed('sets', 'drawn', 'paste', value={'car': 1}), 'paste needs boxes, and a set without'),
     (changed('sets', 'masked', 'masks', 'odd', value='grass'),
      'sets.masked.masks.odd shares the class grass with ground'),
     (changed('sets', 'masked', 'masks', 'odd', value=None), 'odd is a list of class names'),

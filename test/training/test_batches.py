@@ -179,3 +179,35 @@ def test_vehicles_in_masks_as_background_have_no_loss(tmp_path):
         assert inside.any(dim=1).all()
         seen += len(rows)
     assert seen
+
+
+def test_pasted_objects_follow_from_seed_and_step(tmp_path):
+    path = tmp_path / 'boxes.yaml'
+    path.write_text("""
+detection: {names: [car, large_vehicle]}
+sets:
+  town:
+    reader: synthetic
+    splits: {train: {first_seed: 5, flights: 1, frames: 3}}
+    options: {width: 320, height: 240}
+    boxes: {classes: {car: car, large_vehicle: large_vehicle}, complete: [car, large_vehicle]}
+    paste: {car: 5}
+""")
+    plain = tmp_path / 'plain.yaml'
+    plain.write_text(path.read_text().replace('    paste: {car: 5}\n', ''))
+    samples, unchanged = (TrainingSamples(load_manifest(file), 'train', 1 << 28)
+                          for file in (path, plain))
+    batches = Batches(unchanged, 9, options(4, 0), 1)
+    added = [len(samples.pasted(0, index, np.random.default_rng(index)).boxes.boxes)
+             - len(samples.read(0, index).boxes.boxes) for index in range(3)]
+    assert min(added) >= 0 and sum(added) > 0
+    first, again = (Batches(samples, 9, options(4, 0), 1) for _ in range(2))
+    assert (first.schedule == batches.schedule).all()
+    for step in (8, 2, 5):
+        assert torch.equal(first[step].images, again[step].images)
+        assert not torch.equal(first[step].images, batches[step].images)
+        for truth, other in zip(first[step].truths, again[step].truths, strict=True):
+            assert all(map(torch.equal, truth, other))
+    # The next image and its entry are found after some have been left out.
+    samples.restrict([[0, 2]])
+    assert samples.pasted(0, 1, np.random.default_rng(0)).name == samples.read(0, 1).name
