@@ -27,4 +27,4 @@ def run(args: argparse.Namespace) -> None:
     # Flushed, so that it stands before the output of the process that is started next.
     result = run_experiment(
         ExperimentConfig(args.config, args.output, args.data), partial(print, flush=True))
-    print(f'\n{result.table}\n{result.path}')
+    print(f'\n{result.tables}\n{result.path}')
