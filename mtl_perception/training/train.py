@@ -103,7 +103,7 @@ def _start(config: TrainConfig, spec: ModelSpec, fabric: Fabric,
     torch.manual_seed(config.training.seed)
     network = build_model(spec)
     if config.start and not config.resume:
-        transfer = transfer_weights(network, spec, config.start)
+        transfer = transfer_weights(network, spec, config.start, config.like)
         announce(f'starting from {config.start}: {transfer}')
     elif not config.resume:
         load_backbone_weights(network.backbone, spec.backbone, config.weights)
