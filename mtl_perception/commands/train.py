@@ -224,7 +224,8 @@ def _add_losses(group: argparse._ArgumentGroup) -> None:
         '--balance', choices=tuple(LOSS_WEIGHTINGS), dest='weighting',
         default=LossOptions.weighting,
         help="loss weighting: fixed sums the tasks' losses, uncertainty learns their weights, "
-        'pcgrad removes conflicting gradients (default: %(default)s)')
+        'pcgrad removes conflicting gradients, normalized gives them the same norm in shared '
+        'layers (default: %(default)s)')
     group.add_argument(
         '--segmentation-weight', type=float, default=LossOptions.segmentation_weight,
         metavar='WEIGHT',
