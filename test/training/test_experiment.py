@@ -61,6 +61,16 @@ def test_experiment_trains_and_compares_and_reuses_what_is_complete(config, tmp_
         run_experiment(experiment)
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_run_that_used_its_minutes_is_complete(config, tmp_path):
+    text = config.read_text().replace('steps: 1,', 'steps: 5000, minutes: 0.01,')
+    config.write_text(text.replace('  distilled: {detection_teacher: detection}\n', ''))
+    result = run_experiment(ExperimentConfig(config, tmp_path / 'out'), run=run_here)
+    assert '| detection | AP50 |' in result.table
+    assert (tmp_path / 'out' / 'detection-seed3' / 'done').exists()
+
+
 def test_commands_run_as_processes_and_their_failure_is_an_error(capfd):
     run_command('info', ['--help'])
     assert 'usage: mtl info' in capfd.readouterr().out
