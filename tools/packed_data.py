@@ -8,6 +8,7 @@ set's own labels. COCO's areas of objects are lost: sizes of objects are then th
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
@@ -49,7 +50,7 @@ _COPIED = ('.jpg', '.jpeg', '.webp')
 
 @dataclass(frozen=True)
 class Source:
-    """A manifest and the folder of its data sets; None: `$MTL_DATA`, else the manifest's `root`."""
+    """A manifest and the folder of its data sets (None: `$MTL_DATA`, else its `root`)."""
 
     manifest: Path
     data: Path | None = None
@@ -113,13 +114,13 @@ def estimated_bytes(source: Source, names: Sequence[str], quality: int) -> int:
 
 
 def choose_quality(source: Source, names: Sequence[str], most: int) -> int:
-    """Return the best quality with which the sets have at most `most` bytes; ConfigError if none."""
-    for quality in QUALITIES:
-        found = estimated_bytes(source, names, quality)
-        if found <= most:
-            return quality
-    raise ConfigError(f'{source.manifest}: its sets have about {found >> 20} MiB at a quality of '
-                      f'{QUALITIES[-1]}, above {most >> 20}; pack fewer sets or allow more')
+    """Return the best quality at which the sets have at most `most` bytes, or ConfigError."""
+    place = bisect_left(QUALITIES, True, key=lambda quality: estimated_bytes(
+        source, names, quality) <= most)
+    if place == len(QUALITIES):
+        raise ConfigError(f'{source.manifest}: its sets have more than {most >> 20} MiB even at a '
+                          f'quality of {QUALITIES[-1]}; pack fewer sets or allow more')
+    return QUALITIES[place]
 
 
 def factor_of(spec: SetSpec, split: str) -> float:
