@@ -38,7 +38,7 @@ MANIFEST_FILE, EXPERIMENT_FILE, WEIGHTS_FILE = 'data.yaml', 'experiment.yaml', '
 
 PACKAGES = ('annotated-types', 'apsw', 'backports.zstd', 'lightning-fabric', 'lz4', 'pycocotools',
             'pydantic', 'pydantic-core', 'rosbags', 'ruamel.yaml', 'simplejpeg',
-            'typing-inspection')
+            'typing-extensions', 'typing-inspection')
 """What training and evaluation import besides; of rosbags, all that it needs."""
 
 PLATFORMS = ('manylinux_2_28_x86_64', 'manylinux_2_27_x86_64', 'manylinux_2_17_x86_64',

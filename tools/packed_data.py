@@ -39,7 +39,7 @@ LOSSLESS = 101
 QUALITIES = (95, 90, 85, 80, 70, 60, 50, 40, 30, 20)
 """Qualities of WebP that are tried, the best first."""
 
-ESTIMATED_IMAGES = 24
+ESTIMATED_IMAGES = 12
 """Images of each split of a set that are encoded to estimate the size of all."""
 
 CHUNK = 8

@@ -23,28 +23,28 @@ def collect(runs: Path, single: Sequence[Path], output: Path) -> list[str]:
     `models-1.tar` and so on, and pages of evaluations into `pages.tar.gz` where there is room.
     """
     output.mkdir(parents=True, exist_ok=True)
+    written = 0
     for path in single:
         if path.is_file():
             shutil.copy(path, output / path.name)
-    left_out = []
-    logs = sorted(path for path in runs.rglob('*') if path.name in KEPT)
-    if logs and not _archive(output / 'logs.tar.gz', runs, logs):
-        left_out += [str(path.relative_to(runs)) for path in logs]
-    models = sorted(runs.glob('*/model.pt'))
-    for number, group in enumerate(_groups(models), 1):
-        if len(list(output.iterdir())) >= MAX_FILES:
-            left_out += [str(path.relative_to(runs)) for path in group]
+            written += 1
+    archives = [('logs.tar.gz', sorted(p for p in runs.rglob('*') if p.name in KEPT)),
+                *((f'models-{number}.tar', group) for number, group in enumerate(
+                    _groups(sorted(runs.glob('*/model.pt'))), 1)),
+                ('pages.tar.gz', sorted(runs.rglob('report.html')))]
+    left_out: list[str] = []
+    for name, files in archives:
+        if not files:
+            continue
+        if written < MAX_FILES and _archive(output / name, runs, files):
+            written += 1
         else:
-            _archive(output / f'models-{number}.tar', runs, group)
-    pages = sorted(runs.rglob('report.html'))
-    if pages and (len(list(output.iterdir())) >= MAX_FILES
-                  or not _archive(output / 'pages.tar.gz', runs, pages)):
-        left_out += [str(path.relative_to(runs)) for path in pages]
+            left_out += [str(path.relative_to(runs)) for path in files]
     return left_out
 
 
 def _groups(paths: Sequence[Path]) -> list[list[Path]]:
-    """Return the files in groups of at most `MAX_BYTES` as an archive; larger ones are in none."""
+    """Return the files in groups that fit into an archive each; a larger one is alone."""
     groups: list[list[Path]] = []
     used = MAX_BYTES + 1
     for path in paths:

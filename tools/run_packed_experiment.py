@@ -27,12 +27,15 @@ from typing import Any, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mtl_perception.training.experiment_file import Experiment
-    from tools.time_plan import Plan, RunSpeed
+    from tools.time_plan import EvaluationTime, Plan, RunSpeed
 
 ROOT = Path(__file__).resolve().parents[1]
 WORK_FOLDER, SITE_FOLDER = 'work', 'site'
 PROBE_SHARE = 0.03
 """Share of the budget for which each network is trained to measure its speed."""
+
+MAX_PROBE_STEPS = 20_000
+"""More than the time for them allows."""
 
 PROBE_IMAGES = 4
 """Images of each set that an evaluation is timed on."""
@@ -78,6 +81,8 @@ def prepare(packed: Path, threads: int) -> None:
     sys.path[:0] = paths
     before = os.environ.get('PYTHONPATH')
     os.environ['PYTHONPATH'] = os.pathsep.join([*paths, *([before] if before else [])])
+    # It would replace the folder that the manifests name.
+    os.environ.pop('MTL_DATA', None)
     # Several processes at a time would otherwise have as many threads each as there are cores.
     os.environ['OMP_NUM_THREADS'] = os.environ['OPENCV_FOR_THREADS_NUM'] = str(threads)
 
@@ -154,7 +159,7 @@ class Probe:
         from mtl_perception.training.experiment_file import load_experiment
         from tools.time_plan import generations
         small = {'overfit': STARTED_IMAGES}
-        train = {'steps': 1_000_000, 'minutes': seconds / 60, 'save_every': 1_000_000}
+        train = {'steps': MAX_PROBE_STEPS, 'minutes': seconds / 60, 'save_every': MAX_PROBE_STEPS}
         later = len(experiment.counts) - 1
         path = experiment.write('probe.yaml', train, [{}, *[small] * later],
                                 {'limit': PROBE_IMAGES})
@@ -186,16 +191,18 @@ class Probe:
             self.runner.folder(*part) for part in self.parts[0])]
         return by_generation, max(starts), speeds
 
-    def evaluate(self, images: int) -> tuple[float, float, int]:
-        """Return the fixed time of an evaluation, that of an image of each set, and `images`."""
+    def evaluate(self, sizes: tuple[int, ...]) -> EvaluationTime:
+        """Return the time of evaluations of sets of these sizes, from that of a few images."""
+        from tools.time_plan import EvaluationTime
         self.runner.evaluate()
         fixed, per_image = 0.0, 0.0
+        images = sum(min(size, PROBE_IMAGES) for size in sizes)
         for folder in self._output.glob('evaluation-*'):
             if folder.is_dir():
                 seconds = json.loads((folder / 'metrics.json').read_text('utf-8'))['seconds']
                 fixed = max(fixed, self.took[folder.name] - seconds)
-                per_image = max(per_image, seconds / PROBE_IMAGES)
-        return fixed, per_image, images
+                per_image = max(per_image, seconds / images)
+        return EvaluationTime(fixed, per_image, sizes)
 
 
 def _first_seed(experiment: Experiment) -> Experiment:
@@ -217,18 +224,19 @@ def read_speeds(experiment: Experiment, output: Path) -> dict[str, RunSpeed]:
             for task in ('detection', 'segmentation') if network.has(task))
         for seed in network.seeds:
             folder = output / f'{network.name}-seed{seed}'
-            if (folder / 'log.csv').is_file():
-                found[folder.name] = read_speed(folder, images)
+            speed = read_speed(folder, images) if (folder / 'log.csv').is_file() else None
+            if speed is not None:
+                found[folder.name] = speed
     return found
 
 
-def largest_set(manifest: Path) -> int:
-    """Return the number of validation images of the largest set."""
+def val_sizes(manifest: Path) -> tuple[int, ...]:
+    """Return the number of validation images of each set that has some."""
     from mtl_perception.data.manifest import load_manifest
     from mtl_perception.data.readers import open_set
     loaded = load_manifest(manifest)
-    return max(len(open_set(spec, loaded).stems('val')) for spec in loaded.sets
-               if 'val' in spec.splits)
+    return tuple(len(open_set(spec, loaded).stems('val')) for spec in loaded.sets
+                 if 'val' in spec.splits)
 
 
 def run_whole(path: Path, runs: Path, jobs: int, seconds: float) -> bool:
@@ -286,6 +294,8 @@ def run(packed: Path, output: Path, seconds: float, jobs: int) -> int:
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     prepare(packed, max(1, cores // (jobs or cores)))
+    from dataclasses import asdict
+
     from tools.packed_results import collect
     from tools.time_plan import make_plan
     clock.lap('installing wheels')
@@ -296,10 +306,10 @@ def run(packed: Path, output: Path, seconds: float, jobs: int) -> int:
     probe = Probe(experiment, PROBE_SHARE * seconds)
     step_seconds, start, probed = probe.train()
     clock.lap('timing of steps')
-    evaluation = probe.evaluate(largest_set(manifest))
+    evaluation = probe.evaluate(val_sizes(manifest))
     clock.lap('timing of an evaluation')
     (work / 'probe.json').write_text(json.dumps({
-        'step_seconds': step_seconds, 'start_seconds': start, 'evaluation': evaluation,
+        'step_seconds': step_seconds, 'start_seconds': start, 'evaluation': asdict(evaluation),
         'wait_shares': {name: speed.wait_share for name, speed in probed.items()}}, indent=2))
     print((work / 'probe.json').read_text(), flush=True)
     plan = make_plan(clock.left(), seconds, experiment.counts, experiment.jobs, step_seconds,

@@ -54,10 +54,28 @@ class Plan:
     """Time that is set aside for evaluations."""
 
 
-def read_speed(folder: Path, images: int) -> RunSpeed:
-    """Return the speed of the run in `folder`, whose steps have `images` images."""
+@dataclass(frozen=True)
+class EvaluationTime:
+    """What an evaluation takes, besides the others that run at the same time."""
+
+    fixed: float
+    """Seconds besides its images."""
+    per_image: float
+    """Seconds of an image of any set, for all networks that are compared."""
+    sizes: tuple[int, ...]
+    """Validation images of each set."""
+
+    def seconds(self, limit: int) -> float:
+        """Return the seconds for at most `limit` images of each set."""
+        return self.fixed + self.per_image * sum(min(size, limit) for size in self.sizes)
+
+
+def read_speed(folder: Path, images: int) -> RunSpeed | None:
+    """Return the speed of the run in `folder`, whose steps have `images` images; None: no step."""
     with (folder / LOG_FILE).open(newline='') as file:
         rows = list(csv.DictReader(file))
+    if not rows:
+        return None
     speeds = np.array([float(row['images_per_second']) for row in rows])
     seconds = images / np.maximum(speeds, 1e-3)
     return RunSpeed(
@@ -83,20 +101,18 @@ def rounds(counts: Sequence[int], jobs: int) -> list[int]:
 
 def make_plan(seconds: float, budget: float, counts: Sequence[int], jobs: int,
               step_seconds: Sequence[float], start_seconds: float,
-              evaluation: tuple[float, float, int]) -> Plan | None:
+              evaluation: EvaluationTime) -> Plan | None:
     """
     Return what fits into `seconds`, the rest of a `budget`; None where that is not one step.
 
     `counts` and `step_seconds` are by generation: runs, of which `jobs` at a time, and the time of
-    a step. `start_seconds` is a run's time besides its steps. `evaluation` is the fixed time of an
-    evaluation, that of an image of each set, and how many images the largest set has.
+    a step. `start_seconds` is a run's time besides its steps.
     """
-    fixed, per_image, images = evaluation
-    room = EVALUATION_SHARE * budget
-    limit = None
-    if EVALUATION_MARGIN * (fixed + per_image * images) > room:
-        limit = max(1, int((room / EVALUATION_MARGIN - fixed) / per_image))
-    aside = EVALUATION_MARGIN * (fixed + per_image * (images if limit is None else limit))
+    most = max(evaluation.sizes)
+    room = EVALUATION_SHARE * budget / EVALUATION_MARGIN
+    limit = next((images for images in range(most, 1, -1)
+                  if evaluation.seconds(images) <= room), 1)
+    aside = EVALUATION_MARGIN * evaluation.seconds(limit)
     times = rounds(counts, jobs)
     window = (seconds - aside - CLOSING_SECONDS - CLOSING_SHARE * budget
               - start_seconds * sum(times))
@@ -104,7 +120,8 @@ def make_plan(seconds: float, budget: float, counts: Sequence[int], jobs: int,
     steps = int(window / (MARGIN * one_step))
     if steps < 1:
         return None
-    return Plan(steps, tuple(MARGIN * steps * each / 60 for each in step_seconds), limit, aside)
+    return Plan(steps, tuple(MARGIN * steps * each / 60 for each in step_seconds),
+                None if limit == most else limit, aside)
 
 
 def medians(speeds: Mapping[str, RunSpeed]) -> tuple[float, float]:
