@@ -17,6 +17,7 @@ from mtl_perception.training.config import (
     MODEL_FILE,
     NetworkOptions,
     NO_BETTER,
+    OUT_OF_TIME,
     STATE_FILE,
     STOPPED,
     TASKS,
@@ -86,6 +87,11 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         '--steps', type=int, default=TrainingOptions.steps, metavar='N',
         help='number of optimiser steps (default: %(default)s)')
+    group.add_argument(
+        '--minutes', type=float, default=TrainingOptions.minutes, metavar='N',
+        help='end the run after N minutes of training, those before --resume included, if not all '
+        'steps are taken before; reading the data and evaluations do not count; 0: no limit '
+        '(default: %(default)s)')
     group.add_argument(
         '--seed', type=int, default=TrainingOptions.seed, metavar='N',
         help='seed of all random numbers: initial weights, draws of images, augmentation '
@@ -282,6 +288,7 @@ def print_result(result: TrainResult | None, output: Path) -> None:
     if result is None:
         return
     after = {NO_BETTER: '; the score did not improve',
+             OUT_OF_TIME: '; the minutes of training are used',
              STOPPED: f'; stopped early, continue with --resume --output {output}'}
     print(f'{result.model}: the model after {result.steps} steps{after.get(result.reason, "")}')
     if result.best_step:

@@ -19,8 +19,11 @@ BEST_FILE = 'best.pt'
 STATE_FILE = 'last.pt'
 """The run's whole state, from which it is resumed."""
 
-FINISHED, STOPPED, NO_BETTER = 'finished', 'stopped', 'no better'
-"""Why a run ended: all steps were taken, a signal came, or the score did not improve."""
+FINISHED, STOPPED, NO_BETTER, OUT_OF_TIME = 'finished', 'stopped', 'no better', 'out of time'
+"""
+Why a run ended: all steps were taken, a signal came, the score did not improve, or the minutes of
+the options were used. All but one that a signal stopped are complete.
+"""
 
 Report = Callable[[str], None]
 """Takes a line of text for the user."""

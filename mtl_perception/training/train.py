@@ -43,7 +43,7 @@ class TrainResult:
     steps: int
     """Optimiser steps that were taken."""
     reason: str
-    """`config.FINISHED`, `STOPPED` or `NO_BETTER`."""
+    """`config.FINISHED`, `STOPPED`, `NO_BETTER` or `OUT_OF_TIME`."""
     best_score: float
     best_step: int
     """The best score of an evaluation and the step after which it was; 0: no evaluation."""
@@ -145,8 +145,11 @@ def read_samples(config: TrainConfig, manifest: Manifest, fabric: Fabric, warn: 
 
 def _save_model(state: TrainingState, finish: Finish, output: Path) -> TrainResult:
     steps = f'{finish.steps} of {state.spec.provenance["steps"]}'
+    limit = state.options.minutes
     spec = replace(state.spec, provenance={
-        **state.spec.provenance, 'steps': steps, 'ended': finish.reason})
+        **state.spec.provenance, 'steps': steps,
+        **({'minutes': f'{state.seconds / 60:.1f} of {limit:g}'} if limit else {}),
+        'ended': finish.reason})
     save_checkpoint(state.average.module, spec, output / MODEL_FILE)
     return TrainResult(output / MODEL_FILE, finish.steps, finish.reason, state.best_score,
                        state.best_step)

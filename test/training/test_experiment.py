@@ -2,6 +2,8 @@
 
 from dataclasses import replace
 import json
+from pathlib import Path
+import threading
 
 import cv2
 import numpy as np
@@ -18,6 +20,7 @@ from mtl_perception.training.experiment import (
     FIGURE_FILE,
     run_command,
     run_experiment,
+    Runner,
 )
 from mtl_perception.training.experiment_figure import figure_png
 from mtl_perception.training.experiment_file import load_experiment, Network
@@ -43,7 +46,7 @@ def config(manifest_path, tmp_path):
     return path
 
 
-def run_here(command, arguments):
+def run_here(command, arguments, printed=None):
     """Run a command in this process, which has its modules imported."""
     assert main([command, *arguments]) == 0
 
@@ -77,12 +80,70 @@ def test_experiment_trains_and_compares_and_reuses_what_is_complete(config, tmp_
         run_experiment(experiment)
 
 
-def test_commands_run_as_processes_and_their_failure_is_an_error(capfd):
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_run_that_used_its_minutes_is_complete(config, tmp_path):
+    text = config.read_text().replace('steps: 1,', 'steps: 5000, minutes: 0.01,')
+    config.write_text(text.replace('  distilled: {detection_teacher: detection}\n', ''))
+    result = run_experiment(ExperimentConfig(config, tmp_path / 'out'), run=run_here)
+    assert '| detection | AP50 |' in result.tables
+    assert (tmp_path / 'out' / 'detection-seed3' / 'done').exists()
+
+
+def test_networks_run_side_by_side_and_after_their_teachers(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(Runner, '_check_finished', lambda self, folder: None)
+    text = config.read_text().replace('seeds: [3]', 'seeds: [3, 4]')
+    config.write_text(text.replace('  distilled:', '  plain: {}\n  distilled:'))
+    at_a_time = threading.Barrier(3, timeout=30)
+    lock = threading.Lock()
+    events = []
+
+    def run(command, arguments, printed):
+        name = Path(arguments[arguments.index('--output') + 1]).name
+        with lock:
+            events.append(('begin', name))
+        if command == 'train' and name != 'plain-seed4':
+            at_a_time.wait()  # Broken if fewer than three run at a time.
+        assert printed == tmp_path / 'out' / name / 'printed.txt'
+        printed.parent.mkdir(parents=True)
+        with lock:
+            events.append(('end', name))
+
+    announced = []
+    runner = Runner(load_experiment(config), tmp_path / 'out', None, announced.append, run, 3)
+    runner.train()
+    assert sorted(announced)[:2] == ['1 of 6: detection, seed 3', '2 of 6: plain, seed 3']
+    for seed in (3, 4):
+        assert events.index(('end', f'detection-seed{seed}')) \
+            < events.index(('begin', f'distilled-seed{seed}'))
+
+
+def test_run_that_fails_beside_others_is_an_error_and_no_more_are_started(config, tmp_path):
+    config.write_text(config.read_text().replace('seeds: [3]', 'seeds: [3, 4, 5, 6]'))
+    started = []
+
+    def run(command, arguments, printed):
+        started.append(command)
+        raise ModelError('it failed')
+
+    runner = Runner(load_experiment(config), tmp_path / 'out', None, print, run, 2)
+    with pytest.raises(ModelError, match='it failed'):
+        runner.train()
+    assert set(started) == {'train'}
+    with pytest.raises(ConfigError, match='--jobs 0'):
+        ExperimentConfig(config, tmp_path, jobs=0)
+
+
+def test_commands_run_as_processes_and_their_failure_is_an_error(capfd, tmp_path):
     run_command('info', ['--help'])
     assert 'usage: mtl info' in capfd.readouterr().out
     with pytest.raises(ModelError, match='mtl info failed'):
         run_command('info', ['nowhere.onnx'])
     assert 'nowhere.onnx' in capfd.readouterr().err
+    printed = tmp_path / 'run' / 'printed.txt'
+    with pytest.raises(ModelError, match=r'run/printed\.txt'):
+        run_command('info', ['nowhere.onnx'], printed)
+    assert 'nowhere.onnx' in printed.read_text() and not capfd.readouterr().err
 
 
 def test_options_become_arguments():
