@@ -222,11 +222,12 @@ def for_tasks(manifest: Manifest, tasks: str, boxes_as_masks: bool = True) -> Ma
             replace(spec, box_class_pixels={}) for spec in manifest.sets))
     if tasks == 'detection':
         manifest = replace(manifest, segmentation=None, sets=tuple(
-            replace(spec, masks=None, segmentation_weight=0.0, box_class_pixels={})
-            for spec in manifest.sets if spec.boxes))
+            replace(spec, masks=spec.masks if spec.background else None,
+                    segmentation_weight=0.0, box_class_pixels={})
+            for spec in manifest.sets if spec.boxes or spec.background))
     elif tasks == 'segmentation':
         manifest = replace(manifest, detection=None, sets=tuple(
-            replace(spec, boxes=None, detection_weight=0.0, box_class_pixels={})
+            replace(spec, boxes=None, detection_weight=0.0, box_class_pixels={}, background={})
             for spec in manifest.sets if spec.masks))
     if manifest.detection is None and manifest.segmentation is None:
         raise DataError('the manifest names no classes for the tasks to train')
