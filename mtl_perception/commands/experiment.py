@@ -18,6 +18,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--output', required=True, metavar='DIR', type=Path,
         help='folder of the runs and evaluations, made if missing; completed ones are reused')
     add_data_argument(parser)
+    parser.add_argument(
+        '--jobs', type=int, default=1, metavar='N',
+        help='train or evaluate N networks at a time, such as on a GPU that one does not use up; '
+        'what they print is then in their folders (default: %(default)s)')
 
 
 def run(args: argparse.Namespace) -> None:
@@ -26,5 +30,6 @@ def run(args: argparse.Namespace) -> None:
 
     # Flushed, so that it stands before the output of the process that is started next.
     result = run_experiment(
-        ExperimentConfig(args.config, args.output, args.data), partial(print, flush=True))
-    print(f'\n{result.table}\n{result.path}')
+        ExperimentConfig(args.config, args.output, args.data, args.jobs),
+        partial(print, flush=True))
+    print(f'\n{result.tables}\n{result.path}')

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TYPE_CHECKING, TypeVar
 
-from mtl_perception.commands.arguments import add_data_argument, say
+from mtl_perception.commands.arguments import add_data_argument, pairs, say
 from mtl_perception.image_size import parse_size
 from mtl_perception.models.backbones import BACKBONES, NO_WEIGHTS
 from mtl_perception.models.network import ARCHITECTURES
@@ -17,6 +17,7 @@ from mtl_perception.training.config import (
     MODEL_FILE,
     NetworkOptions,
     NO_BETTER,
+    OUT_OF_TIME,
     STATE_FILE,
     STOPPED,
     TASKS,
@@ -63,6 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--from', type=Path, dest='start', metavar='MODEL',
         help='start from the weights of this checkpoint (.pt), as far as they fit; the network '
         'options are then those of the checkpoint unless given (default: start from --weights)')
+    parser.add_argument(
+        '--like', metavar='NEW=OLD,...',
+        help="with --from, start a class from another one's predictor, such as vehicle=car "
+        '(default: from that of the same name, else random)')
     start.add_argument(
         '--weights', default=TrainConfig.weights, metavar='FILE|NAME',
         help="initial weights of the backbone: a state dict of torchvision's model, torchvision's "
@@ -82,6 +87,11 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         '--steps', type=int, default=TrainingOptions.steps, metavar='N',
         help='number of optimiser steps (default: %(default)s)')
+    group.add_argument(
+        '--minutes', type=float, default=TrainingOptions.minutes, metavar='N',
+        help='end the run after N minutes of training, those before --resume included, if not all '
+        'steps are taken before; reading the data and evaluations do not count; 0: no limit '
+        '(default: %(default)s)')
     group.add_argument(
         '--seed', type=int, default=TrainingOptions.seed, metavar='N',
         help='seed of all random numbers: initial weights, draws of images, augmentation '
@@ -220,7 +230,8 @@ def _add_losses(group: argparse._ArgumentGroup) -> None:
         '--balance', choices=tuple(LOSS_WEIGHTINGS), dest='weighting',
         default=LossOptions.weighting,
         help="loss weighting: fixed sums the tasks' losses, uncertainty learns their weights, "
-        'pcgrad removes conflicting gradients (default: %(default)s)')
+        'pcgrad removes conflicting gradients, normalized gives them the same norm in shared '
+        'layers (default: %(default)s)')
     group.add_argument(
         '--segmentation-weight', type=float, default=LossOptions.segmentation_weight,
         metavar='WEIGHT',
@@ -248,7 +259,8 @@ def config_of(args: argparse.Namespace, teachers: TeacherPaths | None = None) ->
     size = parse_size(args.input_size, '--input-size') if args.input_size is not None else None
     return TrainConfig(
         manifest=args.config, output=args.output, data=args.data, skip_bad=args.skip_bad,
-        resume=args.resume, tasks=args.tasks, start=args.start, weights=args.weights,
+        resume=args.resume, tasks=args.tasks, start=args.start,
+        like=pairs(args.like, '--like') if args.like is not None else {}, weights=args.weights,
         network=_options(NetworkOptions, args, input_size=size), device=args.device,
         training=_options(
             TrainingOptions, args, batches=_options(BatchOptions, args),
@@ -276,6 +288,7 @@ def print_result(result: TrainResult | None, output: Path) -> None:
     if result is None:
         return
     after = {NO_BETTER: '; the score did not improve',
+             OUT_OF_TIME: '; the minutes of training are used',
              STOPPED: f'; stopped early, continue with --resume --output {output}'}
     print(f'{result.model}: the model after {result.steps} steps{after.get(result.reason, "")}')
     if result.best_step:

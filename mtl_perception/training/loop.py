@@ -22,6 +22,7 @@ from mtl_perception.training.config import (
     BEST_FILE,
     FINISHED,
     NO_BETTER,
+    OUT_OF_TIME,
     STATE_FILE,
     STOPPED,
 )
@@ -42,7 +43,7 @@ class Finish:
 
     steps: int
     reason: str
-    """`config.FINISHED`, `STOPPED` or `NO_BETTER`."""
+    """`config.FINISHED`, `STOPPED`, `NO_BETTER` or `OUT_OF_TIME`."""
 
 
 class Trainer:
@@ -96,27 +97,27 @@ class Trainer:
         """
         Run the steps that are left, logging and saving into the output folder.
 
-        Ends early, saved, on SIGINT or SIGTERM and where the score does not improve. Raises
-        ModelError where a loss is not finite.
+        Ends early, saved, on SIGINT or SIGTERM, where the score does not improve and where the
+        minutes of the options are used. Raises ModelError where a loss is not finite.
         """
         state, options = self.state, self.options
         state.network.train()
         freeze_modules(state.network, options.optimizer.freeze)
         workers = options.batches.workers
         loader = DataLoader(
-            self.batches, batch_size=None, sampler=range(state.step, options.steps),
+            self.batches, batch_size=None, sampler=self._steps_left(),
             num_workers=workers, worker_init_fn=ignore_interrupts,
             prefetch_factor=3 if workers else None)
         bar = tqdm(total=options.steps, initial=state.step, desc='training', unit='step',
                    disable=not self.progress, smoothing=0.05)
-        reason = FINISHED
+        reason = OUT_OF_TIME if state.is_out_of_time() else FINISHED
         with stop_requests() as stopped, bar, contextlib.ExitStack() as files:
             log = files.enter_context(RunLog(self.output, state.step, self.losses)
                                       ) if self.group.is_first else None
             began = time.perf_counter()
             for batch in loader:
                 waited = time.perf_counter() - began
-                rate = learning_rate(state.step, options)
+                rate = learning_rate(state.step, options, state.seconds)
                 values = self._step(batch, rate)
                 seconds = time.perf_counter() - began
                 speed = self.batches.images / seconds
@@ -125,16 +126,29 @@ class Trainer:
                     bar.set_postfix({**{k: f'{v:.3f}' for k, v in values.items()},
                                      'images/s': f'{speed:.1f}'}, refresh=False)
                     bar.update()
+                state.seconds += self._common(seconds)
+                late = state.is_out_of_time()
                 stop = self.group.any(stopped(), self.fabric.device)
-                better = self._evaluate(log, bar) if not stop else True
+                better = self._evaluate(log, bar, late) if not stop else True
                 if state.step % options.save_every == 0:
                     self._save()
-                if stop or not better:
-                    reason = STOPPED if stop else NO_BETTER
+                if late or stop or not better:
+                    reason = OUT_OF_TIME if late else STOPPED if stop else NO_BETTER
                     break
                 began = time.perf_counter()
         self._save()
         return Finish(state.step, reason if state.step < options.steps else FINISHED)
+
+    def _steps_left(self) -> range:
+        return range(self.state.step, self.state.step if self.state.is_out_of_time()
+                     else self.options.steps)
+
+    def _common(self, seconds: float) -> float:
+        """Return the mean of the processes' `seconds`, so that all have one learning rate."""
+        if self.group.size == 1 or not self.options.minutes:
+            return seconds
+        value = torch.tensor(seconds, dtype=torch.float64, device=self.fabric.device)
+        return float(self.group.sum(value)) / self.group.size
 
     def _step(self, batch: Batch, rate: float) -> dict[str, float]:
         """Take one optimiser step and return its losses."""
@@ -173,11 +187,11 @@ class Trainer:
         values = self.group.sum(torch.stack(list(losses.values()))) / self.group.size
         return dict(zip(losses, values.tolist(), strict=True))
 
-    def _evaluate(self, log: RunLog | None, bar: tqdm) -> bool:
+    def _evaluate(self, log: RunLog | None, bar: tqdm, late: bool) -> bool:
         """Evaluate where it is due; return False where the run should end early."""
         state, options = self.state, self.options
-        if not options.evaluate_every or (
-                state.step % options.evaluate_every and state.step != options.steps):
+        last = late or state.step == options.steps
+        if not options.evaluate_every or (state.step % options.evaluate_every and not last):
             return True
         # The others wait without a time limit: an evaluation may take longer than a collective.
         with self.fabric.rank_zero_first():
@@ -189,9 +203,9 @@ class Trainer:
                 if scores.score > state.best_score:
                     state.best_score, state.best_step = scores.score, state.step
                     save_checkpoint(state.average.module, state.spec, self.output / BEST_FILE)
-        late = state.step - state.best_step >= options.patience * options.evaluate_every
+        worse = state.step - state.best_step >= options.patience * options.evaluate_every
         return not self.group.any(bool(
-            options.patience and self.group.is_first and late), self.fabric.device)
+            options.patience and self.group.is_first and worse), self.fabric.device)
 
     def _save(self) -> None:
         with self.fabric.rank_zero_first():

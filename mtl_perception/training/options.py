@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+import math
 
 from mtl_perception.errors import ConfigError
 
@@ -117,6 +118,12 @@ class TrainingOptions:
 
     steps: int = 3000
     """Optimiser steps."""
+    minutes: float = 0.0
+    """
+    The run ends when it has trained for this long, if not all steps are taken before; 0: no limit.
+    Steps count from the wait for their batch to their end, those before a run was resumed
+    included; reading the data at the start, evaluations and saving do not count.
+    """
     seed: int = 0
     """Seed of all random numbers."""
     precision: str = 'auto'
@@ -136,6 +143,8 @@ class TrainingOptions:
     def __post_init__(self) -> None:
         _require_at_least(self, 1, 'steps', 'save_every')
         _require_at_least(self, 0, 'seed', 'evaluate_every', 'evaluate_images', 'patience')
+        if not 0 <= self.minutes < math.inf:
+            raise ConfigError(f'minutes is {self.minutes}; it must be a time, or 0 for no limit')
         if self.patience and not self.evaluate_every:
             raise ConfigError('patience counts evaluations: give evaluate_every too')
 

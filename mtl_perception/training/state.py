@@ -49,15 +49,22 @@ def _average(decay: float, means: list[Tensor], values: list[Tensor], count: Ten
             mean.copy_(value)
 
 
-def learning_rate(step: int, options: TrainingOptions) -> float:
-    """Return the heads' learning rate at `step` (from 0): linear warm-up, then a cosine."""
+def learning_rate(step: int, options: TrainingOptions, seconds: float = 0.0) -> float:
+    """
+    Return the heads' learning rate at `step` (from 0): linear warm-up, then a cosine.
+
+    Where the minutes of training are limited, the cosine follows the larger share: of the steps
+    after the warm-up, or of the minutes, of which `seconds` are used. So it is at its end
+    whichever limit ends the run.
+    """
     peak = options.optimizer.peak_rate(options.batches.images)
     warmup = options.optimizer.warmup_steps
-    if step < warmup:
-        return peak * (step + 1) / warmup
-    progress = (step - warmup) / max(1, options.steps - warmup)
+    progress = max(0.0, (step - warmup) / max(1, options.steps - warmup))
+    if options.minutes:
+        progress = max(progress, seconds / (60 * options.minutes))
     cosine = (1 + math.cos(math.pi * min(progress, 1))) / 2
-    return peak * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
+    rate = peak * (FINAL_RATE + (1 - FINAL_RATE) * cosine)
+    return min(rate, peak * (step + 1) / warmup) if step < warmup else rate
 
 
 def freeze_modules(network: nn.Module, names: tuple[str, ...]) -> None:
@@ -111,15 +118,22 @@ class TrainingState:
         self.precision: dict[str, Any] = {}
         """State of the engine's precision: the scale of FP16 gradients; empty in others."""
         self.step = 0
+        self.seconds = 0.0
+        """Time that was spent on the steps; see `TrainingOptions.minutes`."""
         self.best_score, self.best_step = -1.0, 0
         """Best score of an evaluation so far, and the step that it was after."""
+
+    def is_out_of_time(self) -> bool:
+        """Return whether the minutes of the options are used."""
+        return 0 < 60 * self.options.minutes <= self.seconds
 
     def save(self, path: Path) -> None:
         """Write the state to `path`, all at once."""
         save_atomically({
             METADATA_KEY: self.spec.to_json(), 'format': STATE_FORMAT, 'step': self.step,
-            'options': asdict(self.options), 'network': self.network.state_dict(),
-            'average': self.average.state_dict(), 'weighting': self.weighting.state_dict(),
+            'seconds': self.seconds, 'options': asdict(self.options),
+            'network': self.network.state_dict(), 'average': self.average.state_dict(),
+            'weighting': self.weighting.state_dict(),
             'optimizer': self.optimizer.state_dict(), 'precision': self.precision,
             'best': [self.best_score, self.best_step], 'random': torch.get_rng_state()}, path)
 
@@ -143,6 +157,8 @@ class TrainingState:
             self.precision = dict(content['precision'])
             self.best_score, self.best_step = content['best']
             self.step = int(content['step'])
+            # States of before there was a limit of time have none.
+            self.seconds = float(content.get('seconds', 0))
             torch.set_rng_state(content['random'])
         except Exception as error:  # load_state_dict raises what the content leads to
             raise _not_resumable(path, error) from None

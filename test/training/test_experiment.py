@@ -1,7 +1,12 @@
 """Experiments: a small real one, the file that describes one, and the table of scores."""
 
+from dataclasses import replace
 import json
+from pathlib import Path
+import threading
 
+import cv2
+import numpy as np
 import pytest
 
 from mtl_perception.errors import ConfigError, DataError, ModelError
@@ -12,11 +17,15 @@ pytest.importorskip('torch')
 from mtl_perception.training.experiment import (
     as_arguments,
     ExperimentConfig,
+    FIGURE_FILE,
     run_command,
     run_experiment,
+    Runner,
 )
-from mtl_perception.training.experiment_file import load_experiment
-from mtl_perception.training.experiment_table import format_table, Score
+from mtl_perception.training.experiment_figure import figure_png
+from mtl_perception.training.experiment_file import load_experiment, Network
+from mtl_perception.training.experiment_scores import Difference, read_scores, Score
+from mtl_perception.training.experiment_table import format_tables
 
 EXPERIMENT = """
 manifest: {manifest}
@@ -37,7 +46,7 @@ def config(manifest_path, tmp_path):
     return path
 
 
-def run_here(command, arguments):
+def run_here(command, arguments, printed=None):
     """Run a command in this process, which has its modules imported."""
     assert main([command, *arguments]) == 0
 
@@ -51,22 +60,90 @@ def test_experiment_trains_and_compares_and_reuses_what_is_complete(config, tmp_
     assert announced == [
         '1 of 2: detection, seed 3', '2 of 2: distilled, seed 3',
         'evaluation of detection, seed 3', 'evaluation of segmentation, seed 3']
-    assert result.path.read_text() == result.table
-    assert [line.split(' | ')[:2] for line in result.table.splitlines()[2:]] == [
+    assert result.path.read_text() == result.tables
+    lines = result.tables.splitlines()
+    assert [line.split(' | ')[:2] for line in lines[2:5]] == [
         ['| detection', 'AP50'], ['| distilled', 'AP50'], ['| distilled', 'mIoU']]
+    assert lines[6] == '| AP50, mean over the seeds | detection | distilled |'
+    assert lines[8].startswith('| **synthetic** | ') and lines[8].count('(') == 1
+    assert cv2.imread(str(tmp_path / 'out' / FIGURE_FILE)) is not None
     announced.clear()
     assert run_experiment(experiment, announced.append, run_here) == result and not announced
-    (tmp_path / 'out' / 'evaluation-detection-seed3' / 'metrics.json').write_text('{}')
+    # An evaluation of fewer networks than there are now is done again.
+    metrics = tmp_path / 'out' / 'evaluation-detection-seed3' / 'metrics.json'
+    values = json.loads(metrics.read_text())
+    metrics.write_text(json.dumps({**values, 'models': values['models'][:1]}))
+    assert run_experiment(experiment, announced.append, run_here) == result
+    assert announced == ['evaluation of detection, seed 3']
+    metrics.write_text(json.dumps({**values, 'bootstrap': {}}))
     with pytest.raises(DataError, match=r'metrics\.json'):
         run_experiment(experiment)
 
 
-def test_commands_run_as_processes_and_their_failure_is_an_error(capfd):
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_run_that_used_its_minutes_is_complete(config, tmp_path):
+    text = config.read_text().replace('steps: 1,', 'steps: 5000, minutes: 0.01,')
+    config.write_text(text.replace('  distilled: {detection_teacher: detection}\n', ''))
+    result = run_experiment(ExperimentConfig(config, tmp_path / 'out'), run=run_here)
+    assert '| detection | AP50 |' in result.tables
+    assert (tmp_path / 'out' / 'detection-seed3' / 'done').exists()
+
+
+def test_networks_run_side_by_side_and_after_their_teachers(config, tmp_path, monkeypatch):
+    monkeypatch.setattr(Runner, '_check_finished', lambda self, folder: None)
+    text = config.read_text().replace('seeds: [3]', 'seeds: [3, 4]')
+    config.write_text(text.replace('  distilled:', '  plain: {}\n  distilled:'))
+    at_a_time = threading.Barrier(3, timeout=30)
+    lock = threading.Lock()
+    events = []
+
+    def run(command, arguments, printed):
+        name = Path(arguments[arguments.index('--output') + 1]).name
+        with lock:
+            events.append(('begin', name))
+        if command == 'train' and name != 'plain-seed4':
+            at_a_time.wait()  # Broken if fewer than three run at a time.
+        assert printed == tmp_path / 'out' / name / 'printed.txt'
+        printed.parent.mkdir(parents=True)
+        with lock:
+            events.append(('end', name))
+
+    announced = []
+    runner = Runner(load_experiment(config), tmp_path / 'out', None, announced.append, run, 3)
+    runner.train()
+    assert sorted(announced)[:2] == ['1 of 6: detection, seed 3', '2 of 6: plain, seed 3']
+    for seed in (3, 4):
+        assert events.index(('end', f'detection-seed{seed}')) \
+            < events.index(('begin', f'distilled-seed{seed}'))
+
+
+def test_run_that_fails_beside_others_is_an_error_and_no_more_are_started(config, tmp_path):
+    config.write_text(config.read_text().replace('seeds: [3]', 'seeds: [3, 4, 5, 6]'))
+    started = []
+
+    def run(command, arguments, printed):
+        started.append(command)
+        raise ModelError('it failed')
+
+    runner = Runner(load_experiment(config), tmp_path / 'out', None, print, run, 2)
+    with pytest.raises(ModelError, match='it failed'):
+        runner.train()
+    assert set(started) == {'train'}
+    with pytest.raises(ConfigError, match='--jobs 0'):
+        ExperimentConfig(config, tmp_path, jobs=0)
+
+
+def test_commands_run_as_processes_and_their_failure_is_an_error(capfd, tmp_path):
     run_command('info', ['--help'])
     assert 'usage: mtl info' in capfd.readouterr().out
     with pytest.raises(ModelError, match='mtl info failed'):
         run_command('info', ['nowhere.onnx'])
     assert 'nowhere.onnx' in capfd.readouterr().err
+    printed = tmp_path / 'run' / 'printed.txt'
+    with pytest.raises(ModelError, match=r'run/printed\.txt'):
+        run_command('info', ['nowhere.onnx'], printed)
+    assert 'nowhere.onnx' in printed.read_text() and not capfd.readouterr().err
 
 
 def test_options_become_arguments():
@@ -96,11 +173,62 @@ def test_experiment_without_networks_is_rejected(config):
         load_experiment(config)
 
 
-def test_table_has_means_spreads_and_intervals():
-    text = format_table([Score('both', 'detection', {0: 0.5, 1: 0.53}, {
-        0: (0.01, -0.02, 0.04), 1: (-0.005, -0.03, 0.02)})])
-    assert '| both | AP50 | 51.5 | 50.0, 53.0 | 3.0 | +1.0 (-2.0 .. +4.0), -0.5 (-3.0 .. +2.0) |' \
-        in text
+def scores_of(data_set, label, alone, both):
+    return [
+        Score('detection', data_set, label, 'detection', {0: alone, 1: alone}, {}),
+        Score('detection', data_set, label, 'both', {0: both, 1: both + 0.03}, {
+            0: Difference(both - alone, -0.02, 0.04),
+            1: Difference(both + 0.03 - alone, -0.03, 0.02)})]
+
+
+def test_tables_have_means_and_intervals():
+    text = format_tables([
+        *scores_of('', '', 0.49, 0.5), *scores_of('streets', '', 0.4, 0.5),
+        *scores_of('streets', 'car', float('nan'), float('nan'))])
+    assert ('| detection | AP50 | 0.490 | 0.490, 0.490 | - | - |\n'
+            '| both | AP50 | 0.515 | 0.500, 0.530 | +0.025 | +0.010 (-0.020 .. +0.040), '
+            '+0.040 (-0.030 .. +0.020) |\n') in text
+    assert ('| AP50, mean over the seeds | detection | both |\n|---|---|---|\n'
+            '| **streets** | 0.400 | 0.515 (+0.115) |\n| streets: car | - | - (-) |\n') in text
+
+
+def test_figure_has_a_panel_for_each_task_and_needs_no_scores():
+    scores = [*scores_of('', '', 0.49, 0.5), *scores_of('streets', '', 0.4, 0.5)]
+    one, two, none = (
+        cv2.imdecode(np.frombuffer(figure_png(found), np.uint8), cv2.IMREAD_COLOR)
+        for found in (
+            scores, [*scores, *(replace(item, task='segmentation') for item in scores)], []))
+    assert two.shape[1] == 2 * one.shape[1] and none is not None
+    # The blue of the first network's intervals.
+    assert (np.abs(one.astype(int) - (178, 114, 0)).max(axis=2) < 60).sum() > 200
+
+
+def test_scores_by_set_and_class_are_those_of_the_evaluation(tmp_path):
+    def row(label, mean, *values, name='ap50'):
+        interval = [{'value': value, 'low': value, 'high': None} for value in values]
+        return {'metric': {'task': 'detection', 'name': name, 'label': label, 'mean': mean},
+                'models': interval, 'differences': interval[1:]}
+
+    def rows(first):
+        return [row('car', '', first, 0.2), row('', 'classes', 0, 0), row('vehicle', '', 0.3, 0.4),
+                row('person', '', 0.5, 0.6), row('', 'groups', 0.7, 0.8),
+                row('', 'groups', 0, 0, name='ap')]
+
+    report = {'name': 'streets', 'groups': {'vehicle': ['car']},
+              'detection': dict.fromkeys(('car', 'person', 'vehicle'))}
+    (tmp_path / 'metrics.json').write_text(json.dumps({
+        'models': [{'sets': [report]}] * 2,
+        'bootstrap': {'overall': rows(None), 'sets': {'streets': rows(0.1)}}}))
+    networks = [Network(name, {}, {}, (5,)) for name in ('one', 'two')]
+    found = {(score.data_set, score.label, score.network): score
+             for score in read_scores('detection', {5: (tmp_path, networks)})}
+    assert {key: score.by_seed[5] for key, score in found.items()} == {
+        ('', '', 'one'): 0.7, ('', '', 'two'): 0.8,
+        ('streets', '', 'one'): 0.7, ('streets', '', 'two'): 0.8,
+        ('streets', 'vehicle', 'one'): 0.3, ('streets', 'vehicle', 'two'): 0.4,
+        ('streets', 'person', 'one'): 0.5, ('streets', 'person', 'two'): 0.6}
+    assert not found['', '', 'one'].differences
+    assert found['', '', 'two'].difference.value == 0.8
 
 
 def test_shipped_experiment_can_be_read(pytestconfig):

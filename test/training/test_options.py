@@ -12,6 +12,8 @@ from mtl_perception.training.options import (
 @pytest.mark.parametrize('kind, values, message', [
     (TrainingOptions, {'steps': 0}, 'steps is 0; it must be at least 1'),
     (TrainingOptions, {'seed': -1}, 'seed'),
+    (TrainingOptions, {'minutes': -0.5}, 'minutes is -0.5'),
+    (TrainingOptions, {'minutes': float('nan')}, 'minutes is nan'),
     (TrainingOptions, {'patience': 2}, 'evaluate_every'),
     (BatchOptions, {'crop_size': 62}, 'crop_size 62'),
     (BatchOptions, {'accumulate': 0}, 'accumulate'),

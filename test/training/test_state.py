@@ -51,12 +51,34 @@ def test_learning_rate_warms_up_and_falls_to_a_hundredth():
     assert (np.diff(rates[10:]) < 0).all()
 
 
+def test_learning_rate_follows_the_larger_share_of_steps_and_minutes():
+    optimizer = OptimizerOptions(warmup_steps=10, learning_rate=0.1)
+    without = TrainingOptions(steps=110, optimizer=optimizer)
+    limited = TrainingOptions(steps=110, minutes=2, optimizer=optimizer)
+    for step, seconds in ((0, 0), (4, 3), (60, 60), (60, 0), (109, 118)):
+        assert learning_rate(step, limited, seconds) == learning_rate(step, without), step
+    assert learning_rate(20, limited, 60) == learning_rate(60, without)
+    assert learning_rate(20, limited, 500) == learning_rate(110, without)
+    # Neither does the warm-up end at a rate that the time does not allow.
+    assert learning_rate(0, limited, 119) == pytest.approx(0.001, rel=0.05)
+
+
+def test_states_from_before_there_was_a_limit_of_time_are_restored(state, tmp_path):
+    state.save(tmp_path / 'last.pt')
+    content = torch.load(tmp_path / 'last.pt', weights_only=True)
+    del content['seconds']
+    torch.save(content, tmp_path / 'last.pt')
+    other = TrainingState(build_model(state.spec), state.spec, state.options)
+    other.restore(tmp_path / 'last.pt')
+    assert other.seconds == 0
+
+
 def test_a_saved_state_is_restored(state, tmp_path):
-    state.step, state.best_score, state.best_step = 7, 0.5, 6
+    state.step, state.best_score, state.best_step, state.seconds = 7, 0.5, 6, 12.5
     state.save(tmp_path / 'last.pt')
     other = TrainingState(build_model(state.spec), state.spec, state.options)
     other.restore(tmp_path / 'last.pt')
-    assert (other.step, other.best_score, other.best_step) == (7, 0.5, 6)
+    assert (other.step, other.best_score, other.best_step, other.seconds) == (7, 0.5, 6, 12.5)
     for name, value in state.network.state_dict().items():
         assert torch.equal(value, other.network.state_dict()[name]), name
 

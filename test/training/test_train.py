@@ -165,6 +165,32 @@ def test_best_model_is_kept_and_a_run_that_does_not_improve_ends(small_config, t
     assert list((tmp_path / 'tensorboard').glob('events*'))
 
 
+def test_run_ends_when_its_minutes_are_used_and_those_before_a_resume_count(
+        small_config, tmp_path):
+    def limited(minutes, **others):
+        return small_config(
+            tmp_path, training={'steps': 5000, 'minutes': minutes, 'evaluate_every': 5000},
+            batches={'crop_size': 96}, **others)
+
+    result = train(limited(0.05))
+    assert result.reason == 'out of time' and 1 <= result.steps < 5000
+    assert result.best_step == result.steps  # The last step is scored, whatever ends the run.
+    provenance = load_checkpoint(result.model)[0].provenance
+    assert (provenance['ended'], provenance['minutes']) == ('out of time', '0.1 of 0.05')
+    with (tmp_path / 'log.csv').open() as file:
+        rates = [float(row['learning_rate']) for row in csv.DictReader(file)]
+    assert rates[-1] < max(rates) / 2
+    seconds = torch.load(tmp_path / 'last.pt', weights_only=True)['seconds']
+    assert seconds >= 3
+
+    again = train(limited(0.05, resume=True))
+    assert (again.reason, again.steps) == ('out of time', result.steps)
+    longer = train(limited(0.1, resume=True))
+    assert longer.reason == 'out of time' and longer.steps > result.steps
+    taken = torch.load(tmp_path / 'last.pt', weights_only=True)['seconds'] - seconds
+    assert 6 - seconds <= taken < 6
+
+
 def test_distillation_adds_the_losses_of_the_teachers(trained, small_config, tmp_path):
     teachers = TeacherPaths(*(trained(tasks=task) / 'model.pt'
                               for task in ('detection', 'segmentation')))
