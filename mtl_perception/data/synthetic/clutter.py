@@ -15,7 +15,7 @@ from mtl_perception.data.synthetic.plan import Plan, rectangle
 CELLS_PER_METRE = 2.0
 """Of the grid that knows what is taken."""
 
-_AREA_PER_TRY = 42.0
+_AREA_PER_TRY = 55.0
 """Square metres of the town for which one place is tried; most are on roofs or streets."""
 
 
@@ -99,10 +99,11 @@ def place_clutter(rng: np.random.Generator, ground: Ground, to_sun: np.ndarray
     centres = np.array([item.centre for item in ground.plan.buildings]).reshape(-1, 2)
     headings = [item.heading for item in ground.plan.buildings] or [0.0]
     places = rng.uniform(0, side, (int(side * side / _AREA_PER_TRY), 2))
-    found, taken = ground.at(places)
-    for place, material in zip(places[~taken], found[~taken].tolist(), strict=True):
+    found, _ = ground.at(places)
+    around = _free_around(ground, places)
+    for place, material in zip(places[around], found[around].tolist(), strict=True):
         for materials, kinds in clutter_shapes.KINDS:
-            if material not in materials:
+            if material not in materials or (material == textures.WATER and rng.random() < 0.6):
                 continue
             # Mostly in line with the house next to it.
             near = int(np.argmin(((centres - place) ** 2).sum(1))) if len(centres) else 0
@@ -110,6 +111,13 @@ def place_clutter(rng: np.random.Generator, ground: Ground, to_sun: np.ndarray
                        else rng.uniform(0, 2 * np.pi))
             put(place, float(heading), kinds, materials, 0.6)
     return objects
+
+
+def _free_around(ground: Ground, places: np.ndarray) -> np.ndarray:
+    """Return which `places` [N, 2] have room for the least of objects: of one material, free."""
+    ring = np.array([(0, 0), (-0.7, -0.7), (0.7, -0.7), (0.7, 0.7), (-0.7, 0.7)])
+    material, taken = ground.at(places[:, None] + ring)
+    return ~taken.any(1) & (material == material[:, :1]).all(1)
 
 
 def _any_of(rng: np.random.Generator, kinds: tuple[tuple[Maker, float], ...]) -> Maker:
@@ -124,6 +132,8 @@ def _along_kerbs(rng: np.random.Generator, ground: Ground, put: Callable[..., No
             along = np.arange(rng.uniform(0, 8), road.period, rng.uniform(6, 14))
             along = along[plan.clear_of_crossings(road, along, 6.0)]
             points, headings = road.place(along, way * (road.half + 1.1))
+            clear = ~ground.at(points)[1]
+            points, headings = points[clear], headings[clear]
             for place, heading in zip(points, headings.tolist(), strict=True):
                 put(place, heading + (np.pi if way < 0 else 0.0), clutter_shapes.KERB_SIDE,
                     (textures.PAVING, textures.GRASS), 0.0)

@@ -9,7 +9,7 @@ import numpy as np
 
 from mtl_perception.data.synthetic import textures
 
-Color = tuple[float, float, float] | np.ndarray
+Color = tuple[float, float, float]
 
 _VIVID = ((176, 46, 40), (38, 84, 150), (44, 110, 74), (206, 152, 40), (222, 222, 218),
           (128, 132, 136), (120, 70, 48), (66, 70, 76), (196, 96, 44), (92, 140, 168))
@@ -63,13 +63,13 @@ def _ellipse(x: float, y: float, radius_x: float, radius_y: float, count: int = 
     return np.stack([x + radius_x * np.cos(turn), y + radius_y * np.sin(turn)], 1)
 
 
-def _pick(rng: np.random.Generator, colors: tuple[Color, ...], spread: float = 0.1) -> np.ndarray:
-    color = np.asarray(colors[rng.integers(len(colors))], float)
-    return _lit(color, rng.uniform(1 - spread, 1 + spread))
+def _pick(rng: np.random.Generator, colors: tuple[Color, ...], spread: float = 0.1) -> Color:
+    return _lit(colors[rng.integers(len(colors))], rng.uniform(1 - spread, 1 + spread))
 
 
-def _lit(color: Color, factor: float, lift: float = 0.0) -> np.ndarray:
-    return np.clip(np.asarray(color, float) * factor + lift, 0, 255)
+def _lit(color: Color, factor: float, lift: float = 0.0) -> Color:
+    red, green, blue = (min(max(channel * factor + lift, 0.0), 255.0) for channel in color)
+    return red, green, blue
 
 
 def _slats(x: float, y: float, length: float, width: float, pitch: float, share: float,
@@ -128,7 +128,7 @@ def skip(rng: np.random.Generator, light: Light) -> Shape:
     """Return an open skip with rubble, wood or nothing in it."""
     length, color = rng.uniform(3.0, 4.6), _pick(rng, _VIVID)
     content = _pick(rng, ((120, 106, 90), (96, 92, 88), (150, 124, 90), (74, 70, 66)))
-    lumps = [(_ellipse(*rng.uniform((-length / 3, -0.5), (length / 3, 0.5)),
+    lumps = [(_ellipse(rng.uniform(-length / 3, length / 3), rng.uniform(-0.5, 0.5),
                        rng.uniform(0.15, 0.5), rng.uniform(0.1, 0.35), 7),
               _lit(content, rng.uniform(0.7, 1.35))) for _ in range(int(rng.integers(2, 9)))]
     hole = _rect(0, 0, length - 0.5, 1.45)
@@ -158,13 +158,13 @@ def planter(rng: np.random.Generator, light: Light) -> Shape:
     faces = [(outline, stone), (outline * (1 - 0.26 / np.array([length, width])),
                                 _lit(green, 0.62))]
     for _ in range(int(4 + 3 * length)):
-        spot = rng.uniform(-0.33, 0.33, 2) * (length, width)
-        faces.append((_ellipse(*spot, rng.uniform(0.12, 0.3), rng.uniform(0.12, 0.26), 8),
-                      _lit(green, rng.uniform(0.8, 1.4))))
+        u, v = rng.uniform(-0.33, 0.33, 2).tolist()
+        faces.append((_ellipse(u * length, v * width, rng.uniform(0.12, 0.3),
+                               rng.uniform(0.12, 0.26), 8), _lit(green, rng.uniform(0.8, 1.4))))
     if rng.random() < 0.35:
         flower = _pick(rng, ((210, 60, 80), (226, 190, 70), (190, 110, 190), (238, 236, 230)))
-        faces += [(_ellipse(*(rng.uniform(-0.3, 0.3, 2) * (length, width)), 0.09, 0.09, 6),
-                   flower) for _ in range(6)]
+        faces += [(_ellipse(u * length, v * width, 0.09, 0.09, 6), flower)
+                  for u, v in rng.uniform(-0.3, 0.3, (6, 2)).tolist()]
     return Shape(length, width, (Part(outline, 0.75, tuple(faces)),))
 
 
@@ -230,7 +230,7 @@ def pallets(rng: np.random.Generator, light: Light) -> Shape:
     parts = []
     for i in range(columns):
         for j in range(rows):
-            if rng.random() < 0.2:
+            if parts and rng.random() < 0.2:
                 continue
             x, y = (i - (columns - 1) / 2) * 1.3, (j - (rows - 1) / 2) * 0.92
             wood = _pick(rng, _WOOD)
@@ -271,15 +271,14 @@ def parasols(rng: np.random.Generator, light: Light) -> Shape:
         for j in range(rows):
             spot = ((i - (columns - 1) / 2) * pitch, (j - (rows - 1) / 2) * pitch)
             rim = _ellipse(*spot, radius, radius, 8)
-            faces = []
-            for k in range(8):
-                middle = (rim[k] + rim[(k + 1) % 8]) / 2 - spot
-                slope = 1 + 0.2 * float(middle @ light) / radius
-                faces.append((np.array([rim[k], rim[(k + 1) % 8], spot]),
-                              _lit((cloth, other)[k % 2], slope)))
+            slopes = 1 + 0.2 * (rim + np.roll(rim, -1, 0) - np.array(spot) * 2) @ light \
+                / (2 * radius)
+            faces = [(np.array([rim[k], rim[(k + 1) % 8], spot]),
+                      _lit((cloth, other)[k % 2], float(slopes[k]))) for k in range(8)]
             for turn in rng.uniform(0, 2 * np.pi, 3):  # chairs that look out from under it
-                seat = np.add(spot, (radius * 0.98) * np.array([np.cos(turn), np.sin(turn)]))
-                parts.append(_box(*seat, 0.5, 0.5, 0.8, (112, 96, 80), rim=0.08))
+                seat = _rect(spot[0] + 0.98 * radius * np.cos(turn),
+                             spot[1] + 0.98 * radius * np.sin(turn), 0.5, 0.5)
+                parts.append(Part(seat, 0.8, ((seat, (112, 96, 80)),)))
             parts.append(Part(rim, 2.4, tuple(faces), raised=True))
     return Shape(columns * pitch, rows * pitch, tuple(parts))
 
@@ -291,7 +290,8 @@ def pool(rng: np.random.Generator, light: Light) -> Shape:
         radius = rng.uniform(1.3, 2.5)
         rim = _pick(rng, ((214, 222, 228), (70, 110, 160), (150, 150, 148)))
         outline, inner = (_ellipse(0, 0, size, size) for size in (radius, radius - 0.2))
-        depth = _ellipse(*(-light * 0.1 * radius), radius * 0.8, radius * 0.8)
+        u, v = (-0.1 * radius * light).tolist()
+        depth = _ellipse(u, v, radius * 0.8, radius * 0.8)
         return Shape(2 * radius, 2 * radius, (Part(outline, 1.1, (
             (outline, rim), (inner, _lit(water, 0.75)), (depth, water))),), 'water')
     length, width = rng.uniform(4.5, 8.0), rng.uniform(2.4, 4.0)
@@ -299,9 +299,9 @@ def pool(rng: np.random.Generator, light: Light) -> Shape:
     faces: list[tuple[np.ndarray, Color]] = [
         (_rect(0, 0, length + 1.4, width + 1.4), stone), (_rect(0, 0, length, width), water),
         (_rect(-length / 2 + 0.4, 0, 0.7, width * 0.5), _lit(water, 1.15, 10))]
-    for _ in range(3):  # light that the waves gather
-        faces.append((_ellipse(*(rng.uniform(-0.35, 0.35, 2) * (length, width)),
-                               rng.uniform(0.4, 1.1), 0.09, 8), _lit(water, 1.05, 20)))
+    for u, v in rng.uniform(-0.35, 0.35, (3, 2)).tolist():  # light that the waves gather
+        faces.append((_ellipse(u * length, v * width, rng.uniform(0.4, 1.1), 0.09, 8),
+                      _lit(water, 1.05, 20)))
     return Shape(length + 1.4, width + 1.4,
                  (Part(_rect(0, 0, length, width), 0.0, tuple(faces)),), 'water')
 

@@ -25,7 +25,7 @@ from mtl_perception.data.synthetic.painting import (
     VEHICLE,
     WATER,
 )
-from mtl_perception.data.synthetic.persons import Look, person_shadow, person_sprite
+from mtl_perception.data.synthetic.person_images import Pose
 from mtl_perception.data.synthetic.plan import rectangle
 from mtl_perception.data.synthetic.vehicles import make_fleet, OVERSAMPLING
 from mtl_perception.errors import ConfigError
@@ -69,16 +69,6 @@ class SyntheticFrame:
     """float32 [N]: where each nose points, in radians from the x towards the y axis."""
 
 
-@dataclass(frozen=True)
-class _Person:
-    """A person in one frame."""
-
-    look: Look
-    place: np.ndarray          # [2], in the town's pixels
-    heading: float             # in radians in the town
-    stride: float              # how far the right foot is ahead, in metres
-
-
 class SyntheticFlight:
     """
     A seeded flight of `frames` frames; `flight[k]` always has the same bytes.
@@ -118,10 +108,10 @@ class SyntheticFlight:
         self._plan_path(rng)
         self._optics = Optics(rng, self.seed, self.width, self.height, self._yaw)
         if chance is not None:
-            # A camera that does not look straight down sees heads beside feet; in pixels of the
-            # frame per pixel of height, in its middle and what comes to it on the way outwards.
+            # A camera sees the heads beside the feet of persons that are not straight below it:
+            # by these shares of their height in the middle of the frame, and more outwards.
             angle = chance.uniform(0, 2 * np.pi)
-            self._tilt = chance.uniform(0.1, 0.45) * np.array([np.cos(angle), np.sin(angle)])
+            self._tilt = chance.uniform(0.2, 0.6) * np.array([np.cos(angle), np.sin(angle)])
             self._spread = chance.uniform(0.15, 0.5)
 
     @property
@@ -244,7 +234,7 @@ class SyntheticFlight:
         mask &= CROWN - 1
         mask[drawn] = VEHICLE
         for number, person in enumerate(persons, len(models) + 1):
-            region, area = self._draw_person(image, ids, hidden, mask, camera, person, number)
+            region, area = self._draw_person(image, ids, hidden, mask, person, number)
             regions.append(region)
             areas.append(area)
         if persons:
@@ -254,9 +244,9 @@ class SyntheticFlight:
         kinds = np.array([self._fleet.models[model].kind for model in models]
                          + [PERSON] * len(persons), np.int32)
         turn = math.atan2(camera[1, 0], camera[0, 0])
-        noses = np.concatenate([headings, [person.heading for person in persons]])
+        noses = np.concatenate([headings + turn, [person.heading for person in persons]])
         return SyntheticFrame(self._optics.expose(image, light, index), boxes, kinds[shown], mask,
-                              (noses[shown] + turn).astype(np.float32))
+                              noses[shown].astype(np.float32))
 
     def _ground(self, camera: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the cut of the town in the frame: albedo, mask with crowns, light."""
@@ -293,18 +283,28 @@ class SyntheticFlight:
         place, near = self._seen(np.concatenate(places), camera, 12.0)
         return model[near], place[near], heading[near]
 
-    def _persons(self, time: float, camera: np.ndarray) -> list[_Person]:
+    def _persons(self, time: float, camera: np.ndarray) -> list[Pose]:
         """Return the persons that the camera may see."""
         if self._town.persons is None:
             return []
         places, headings, strides = self._town.persons.at(time)
         place, near = self._seen(places, camera, 5.0)
-        return [_Person(self._town.persons.looks[k], place[k], float(headings[k]),
-                        float(strides[k])) for k in np.flatnonzero(near)]
+        seen = np.flatnonzero(near)
+        size = np.array([self.width, self.height])
+        scale = self._town.ppm * math.sqrt(abs(np.linalg.det(camera[:, :2])))
+        turn = math.atan2(camera[1, 0], camera[0, 0])
+        feet = place[seen] @ camera[:, :2].T + camera[:, 2]
+        leans = (self._tilt + self._spread * (2 * feet - size) / size.max()) * scale
+        looks = self._town.persons.looks
+        return [Pose(looks[k], foot, heading + turn, stride, lean * looks[k].height, scale)
+                for k, foot, heading, stride, lean in zip(
+                    seen, feet, headings[seen].tolist(), strides[seen].tolist(), leans,
+                    strict=True)]
 
     def _seen(self, places: np.ndarray, camera: np.ndarray, margin: float
               ) -> tuple[np.ndarray, np.ndarray]:
-        """Return `places` (metres) in the town's pixels, and which are `margin` m from the frame.
+        """
+        Return `places` (metres) in the town's pixels, and which are at most `margin` m off frame.
 
         Of all the period's copies of a place the one nearest to the camera is returned.
         """
@@ -320,7 +320,7 @@ class SyntheticFlight:
 
     def _cast_shadows(self, light: np.ndarray, mask: np.ndarray, camera: np.ndarray,
                       models: np.ndarray, places: np.ndarray, headings: np.ndarray,
-                      persons: list[_Person]) -> None:
+                      persons: list[Pose]) -> None:
         ppm = self._town.ppm
         fallen = np.zeros(light.shape, np.uint8)
         for model, place, heading in zip(models, places, headings, strict=True):
@@ -333,12 +333,10 @@ class SyntheticFlight:
             rim = rectangle(place, heading, item.length * ppm + 0.2 * ppm,
                             item.width * ppm + 0.2 * ppm) @ camera[:, :2].T + camera[:, 2]
             cv2.fillConvexPoly(fallen, np.round(rim * 16).astype(np.int32), 255, cv2.LINE_AA, 4)
-        scale = ppm * math.sqrt(abs(np.linalg.det(camera[:, :2])))
+        sun = camera[:, :2] @ self._town.sun * ppm
         for person in persons:
-            feet = camera[:, :2] @ person.place + camera[:, 2]
-            outline = person_shadow(person.look, feet, camera[:, :2] @ self._town.sun * ppm, scale)
-            cv2.fillConvexPoly(fallen, np.round(outline * 16).astype(np.int32), 255, cv2.LINE_AA,
-                               4)
+            cv2.fillConvexPoly(fallen, np.round(person.shadow(sun) * 16).astype(np.int32), 255,
+                               cv2.LINE_AA, 4)
         fallen = np.asarray(cv2.blur(fallen, (3, 3)))
         depth = 1 - self._town.haze
         table = np.clip(255 - depth * np.arange(256), 0, 255).astype(np.uint8)
@@ -367,47 +365,38 @@ class SyntheticFlight:
         warp = np.concatenate([linear, (origin - (x0, y0))[:, None]], 1)
         part = cv2.warpAffine(sprite, warp, (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR)
         roi = (slice(int(y0), int(y1)), slice(int(x0), int(x1)))
-        cover = part[..., 3].copy()
-        cover[hidden[roi]] = 0
-        part[hidden[roi]] = 0
-        view = image[roi]
-        keep = cv2.merge([255 - cover] * 3)
-        view[:] = cv2.add(cv2.multiply(view, keep, scale=1 / 255), part[..., :3])
-        ids[roi][cover >= 128] = number
+        self._lay(image, ids, hidden, part, roi, number)
         return roi, area
 
     def _draw_person(self, image: np.ndarray, ids: np.ndarray, hidden: np.ndarray,
-                     mask: np.ndarray, camera: np.ndarray, person: _Person, number: int
+                     mask: np.ndarray, person: Pose, number: int
                      ) -> tuple[tuple[slice, slice] | None, float]:
         """Draw one person; return where in the frame it may be seen and its whole area."""
-        feet = camera[:, :2] @ person.place + camera[:, 2]
-        pixel = np.floor(feet).astype(int)
-        column, row = np.clip(pixel, 0, (self.width - 1, self.height - 1))
+        x, y = (int(side) for side in person.feet)
         # Nobody stands in a house, in water or under a car.
-        if mask[row, column] in (BUILDING, WATER, VEHICLE):
+        if mask[min(max(y, 0), self.height - 1), min(max(x, 0), self.width - 1)] in (
+                BUILDING, WATER, VEHICLE):
             return None, 0.0
-        scale = self._town.ppm * math.sqrt(abs(np.linalg.det(camera[:, :2])))
-        outwards = (feet - (self.width / 2, self.height / 2)) / max(self.width, self.height) * 2
-        lean = (self._tilt + self._spread * outwards) * person.look.height * scale
-        turn = math.atan2(camera[1, 0], camera[0, 0])
-        sprite, low = person_sprite(person.look, person.heading + turn, person.stride, lean,
-                                    scale, feet - pixel)
-        area = float(np.count_nonzero(sprite[..., 3] >= 128))
-        x0, y0 = (int(value) for value in np.maximum(pixel + low, 0))
-        left, top = (int(value) for value in (x0, y0) - pixel - low)
-        x1 = min(x0 - left + sprite.shape[1], self.width)
-        y1 = min(y0 - top + sprite.shape[0], self.height)
+        part, left, top = person.image()
+        area = float(np.count_nonzero(part[..., 3] >= 128))
+        x0, x1 = max(left, 0), min(left + part.shape[1], self.width)
+        y0, y1 = max(top, 0), min(top + part.shape[0], self.height)
         if x0 >= x1 or y0 >= y1:
             return None, area
-        part = sprite[top:top + y1 - y0, left:left + x1 - x0]
         roi = (slice(y0, y1), slice(x0, x1))
+        self._lay(image, ids, hidden, part[y0 - top:y1 - top, x0 - left:x1 - left], roi, number)
+        return roi, area
+
+    @staticmethod
+    def _lay(image: np.ndarray, ids: np.ndarray, hidden: np.ndarray, part: np.ndarray,
+             roi: tuple[slice, slice], number: int) -> None:
+        """Lay `part` (RGB times coverage, and coverage), less what is hidden, over the frame."""
         part[hidden[roi]] = 0
         cover = part[..., 3]
         view = image[roi]
         keep = cv2.merge([255 - cover] * 3)
         view[:] = cv2.add(cv2.multiply(view, keep, scale=1 / 255), part[..., :3])
         ids[roi][cover >= 128] = number
-        return roi, area
 
     @staticmethod
     def _boxes(ids: np.ndarray, regions: list[tuple[slice, slice] | None], areas: list[float]

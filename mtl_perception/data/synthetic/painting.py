@@ -13,8 +13,8 @@ from mtl_perception.data.synthetic import textures
 from mtl_perception.data.synthetic.clutter import Ground, GroundObject, place_clutter
 from mtl_perception.data.synthetic.persons import Persons
 from mtl_perception.data.synthetic.plan import BAY, Building, LANE, Plan, Point, rectangle, Road
-from mtl_perception.data.synthetic.rooftops import furnish_roof
 from mtl_perception.data.synthetic.roofs import roof_texture
+from mtl_perception.data.synthetic.rooftops import furnish_roof
 
 BUILDING, ROAD, VEGETATION, WATER, GROUND, VEHICLE = range(6)
 """Classes of the mask."""
@@ -101,7 +101,7 @@ class _Painter:
             ground = Ground(self.plan, self.material)
             for item in place_clutter(self.clutter, ground, self.to_sun):
                 self._object(item)
-            persons = Persons(self.clutter, ground)
+            persons = Persons(self.clutter, ground, self.ppm)
         self._shadows()
         for building in sorted(self.plan.buildings, key=lambda item: item.height):
             self._roof(building)
@@ -281,22 +281,27 @@ class _Painter:
     def _object(self, item: GroundObject) -> None:
         """Paint what stands on the ground, with its shadow; later ones lie on top."""
         forward = np.array([np.cos(item.heading), np.sin(item.heading)])
-        turn = np.array([forward, (-forward[1], forward[0])])
-        for part in item.shape.parts:
-            base = item.place + part.outline @ turn
-            top = base + self.sun * part.height
-            shadow = top if part.raised else np.concatenate([base, top])
-            self.fill(self.light, cv2.convexHull(shadow.astype(np.float32))[:, 0], self.shadow)
-        for part in item.shape.parts:
-            base = item.place + part.outline @ turn
-            self.fill(self.light, base, 255)
-            if item.shape.label:
-                self.fill(self.mask, base, _OWN_LABELS[item.shape.label])
-            for polygon, color in part.faces:
-                # A polygon's corners are between pixels, OpenCV's whole coordinates in them.
-                for pixels in self._wrapped(item.place + polygon @ turn):
-                    cv2.fillPoly(self.albedo, [np.round((pixels - 0.5) * 16).astype(np.int32)],
-                                 np.asarray(color, float).tolist(), cv2.LINE_AA, 4)
+        turn = np.array([forward, (-forward[1], forward[0])]) * self.ppm
+        parts, sun = item.shape.parts, self.sun * self.ppm
+        reach = np.hypot(item.shape.length, item.shape.width) + max(
+            part.height for part in parts) * np.hypot(*self.sun)
+        for place in self._wrapped(np.array([item.place]), float(reach) * self.ppm):
+            # A polygon's corners are between pixels, OpenCV's whole coordinates in them.
+            place = place[0] - 0.5
+            bases = [place + part.outline @ turn for part in parts]
+            for part, base in zip(parts, bases, strict=True):
+                top = base + sun * part.height
+                shadow = top if part.raised else np.concatenate([base, top])
+                hull = cv2.convexHull(np.round(shadow * 16).astype(np.int32))
+                cv2.fillConvexPoly(self.light, hull, self.shadow, cv2.LINE_8, 4)
+            for part, base in zip(parts, bases, strict=True):
+                outline = [np.round(base * 16).astype(np.int32)]
+                cv2.fillPoly(self.light, outline, 255, cv2.LINE_8, 4)
+                if item.shape.label:
+                    cv2.fillPoly(self.mask, outline, _OWN_LABELS[item.shape.label], cv2.LINE_8, 4)
+                for polygon, color in part.faces:
+                    pixels = np.round((place + polygon @ turn) * 16).astype(np.int32)
+                    cv2.fillPoly(self.albedo, [pixels], color, cv2.LINE_AA, 4)
 
     def _shadows(self) -> None:
         sun = self.sun

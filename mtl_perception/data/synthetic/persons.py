@@ -1,21 +1,16 @@
-"""Persons of a synthetic town: where they walk or stand, and their images from above."""
+"""Persons of a synthetic town: who they are, and where they walk or stand."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 import math
 
-import cv2
 import numpy as np
 
 from mtl_perception.data.synthetic import textures
 from mtl_perception.data.synthetic.clutter import Ground
+from mtl_perception.data.synthetic.person_images import Look
 from mtl_perception.data.synthetic.plan import Road
-
-SHOULDERS = 0.5
-"""Width of a person in metres."""
-
-_OVERSAMPLING = 4
 
 _SHIRTS = ((232, 232, 230), (34, 34, 38), (170, 40, 44), (52, 84, 150), (216, 186, 70),
            (70, 120, 80), (204, 130, 150), (128, 130, 132), (190, 172, 140), (40, 50, 80),
@@ -28,19 +23,9 @@ _OPEN = (textures.GRASS, textures.MEADOW, textures.DIRT, textures.PAVING, textur
          textures.SAND, textures.OLD_ASPHALT)
 
 
-@dataclass(frozen=True)
-class Look:
-    """One person: size and RGB colours."""
-
-    height: float              # in metres
-    shirt: tuple[float, float, float]
-    trousers: tuple[float, float, float]
-    hair: tuple[float, float, float]
-
-
 @dataclass
 class _March:
-    """Persons that walk along one pavement, `speed` metres per second towards growing along."""
+    """Persons on one road's pavements that walk `speed` metres per second along it."""
 
     road: Road
     along: np.ndarray
@@ -51,11 +36,16 @@ class _March:
 class Persons:
     """The persons of a town; each has an index, the same in every frame."""
 
-    def __init__(self, rng: np.random.Generator, ground: Ground) -> None:
-        """Place them on pavements, crossings and open ground from `rng`."""
-        self._marches = [_march(rng, ground, road, way) for road in ground.plan.roads
-                         for way in (-1, 1)]
-        start, heading, span, speed = _strolls(rng, ground)
+    def __init__(self, rng: np.random.Generator, ground: Ground, ppm: float) -> None:
+        """
+        Place them on pavements, crossings and open ground from `rng`.
+
+        The more ground a frame shows, at few pixels per metre (`ppm`), the fewer there are on a
+        square metre: a frame then has about as many at any scale.
+        """
+        crowd = rng.uniform(0.5, 1.3) * min(1.0, (ppm / 13) ** 1.5)
+        self._marches = [_march(rng, ground, road, crowd) for road in ground.plan.roads]
+        start, heading, span, speed = _strolls(rng, ground, crowd)
         self._start, self._heading, self._span, self._speed = start, heading, span, speed
         count = sum(len(march.along) for march in self._marches) + len(start)
         self.looks = [_look(rng) for _ in range(count)]
@@ -93,22 +83,24 @@ class Persons:
         return np.concatenate(places), np.concatenate(headings), strides
 
 
-def _march(rng: np.random.Generator, ground: Ground, road: Road, way: int) -> _March:
+def _march(rng: np.random.Generator, ground: Ground, road: Road, crowd: float) -> _March:
     along, aside, speed = [], [], []
-    at, gap = rng.uniform(0, 20), rng.uniform(7, 26)
-    while at < road.period - 2:
-        pace = rng.uniform(0.8, 1.7) * rng.choice((-1, 1)) if rng.random() < 0.85 else 0.0
-        walk = rng.uniform(1.45, max(1.5, ground.plan.walk - 0.35))
-        for _ in range(1 if rng.random() < 0.65 else int(rng.integers(2, 5))):
-            along.append(at + rng.normal(0, 0.5))
-            aside.append(way * (road.half + np.clip(walk + rng.normal(0, 0.5), 0.4,
+    for way in (-1, 1):
+        gap = rng.uniform(9, 30) / crowd
+        at = rng.exponential(gap)
+        while at < road.period:
+            pace = rng.uniform(0.8, 1.7) * rng.choice((-1, 1)) if rng.random() < 0.85 else 0.0
+            walk = rng.uniform(1.45, max(1.5, ground.plan.walk - 0.35))
+            for _ in range(1 if rng.random() < 0.65 else int(rng.integers(2, 5))):
+                along.append(at + rng.normal(0, 0.5))
+                aside.append(way * (road.half + min(max(walk + rng.normal(0, 0.5), 0.4),
                                                     ground.plan.walk - 0.2)))
-            speed.append(pace)
-        at += rng.exponential(gap) + 1.0
+                speed.append(pace)
+            at += rng.exponential(gap) + 1.0
     return _March(road, np.array(along, float), np.array(aside, float), np.array(speed, float))
 
 
-def _strolls(rng: np.random.Generator, ground: Ground
+def _strolls(rng: np.random.Generator, ground: Ground, crowd: float
              ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Return starts [N, 2], headings [N], lengths [N] and speeds [N] of ways on open ground."""
     starts, headings, spans, speeds = [], [], [], []
@@ -120,8 +112,8 @@ def _strolls(rng: np.random.Generator, ground: Ground
         speeds.append(speed)
 
     side = ground.plan.side
-    places = rng.uniform(0, side, (int(side * side / 170), 2))
-    for place in places:
+    places = rng.uniform(0, side, (int(side * side / 200 * crowd), 2))
+    for place in places[~ground.at(places)[1]]:
         heading = rng.uniform(0, 2 * np.pi)
         walks = rng.random() < 0.5
         span = rng.uniform(3, 14) if walks else 0.0
@@ -140,7 +132,7 @@ def _strolls(rng: np.random.Generator, ground: Ground
     for road in ground.plan.roads:
         for at, other in ground.plan.crossings(road):
             for sign in (-1, 1):
-                for _ in range(rng.poisson(0.5)):  # on their way over the zebra
+                for _ in range(rng.poisson(0.5 * crowd)):  # on their way over the zebra
                     along = at + sign * (other.half + rng.uniform(1.2, 3.8))
                     reach = road.half + 0.8
                     ends = road.place(along, np.array([-reach, reach]))[0]
@@ -166,69 +158,3 @@ def _look(rng: np.random.Generator) -> Look:
     return Look(float(rng.uniform(1.5, 1.9)) if rng.random() < 0.88
                 else float(rng.uniform(1.0, 1.4)),
                 pick(_SHIRTS), pick(_TROUSERS), pick(_HAIR))
-
-
-def person_sprite(look: Look, heading: float, stride: float, lean: np.ndarray, scale: float,
-                  fraction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """
-    Return the image of a person and where its upper left pixel lies from the feet's pixel.
-
-    Args:
-        look: the person.
-        heading: where it walks, in radians in the frame.
-        stride: how far the right foot is ahead, in metres.
-        lean: [2] pixels by which the crown of the head is seen beside the feet.
-        scale: pixels per metre.
-        fraction: [2], 0..1: where in their pixel the feet are.
-
-    The image is uint8 [h, w, 4]: RGB times coverage, and coverage.
-
-    """
-    # A child's shoulders are narrower, too.
-    scale = scale * (0.35 + 0.65 * look.height / 1.7)
-    reach = 0.62 * scale
-    low = np.floor(np.minimum(0, lean) - reach).astype(int)
-    high = np.ceil(np.maximum(0, lean) + reach).astype(int) + 2
-    size = high - low
-    canvas = np.zeros((int(size[1]) * _OVERSAMPLING, int(size[0]) * _OVERSAMPLING, 4), np.uint8)
-    forth, right = _unit(heading) * scale, _unit(heading + np.pi / 2) * scale
-
-    def point(level: float, ahead: float = 0.0, aside: float = 0.0) -> np.ndarray:
-        return ((lean * level + forth * ahead + right * aside + fraction - low)
-                * _OVERSAMPLING)
-
-    def fill(polygon: np.ndarray, color: tuple[float, float, float], factor: float = 1.0
-             ) -> None:
-        hull = cv2.convexHull(np.round(polygon * 16).astype(np.int32))
-        red, green, blue = (min(255.0, channel * factor) for channel in color)
-        cv2.fillConvexPoly(canvas, hull, (red, green, blue, 255), cv2.LINE_8, 4)
-
-    for way in (-1, 1):
-        foot = point(0.0, way * stride + 0.05, 0.1 * way) + _BOOT * (scale * _OVERSAMPLING)
-        hip = point(0.5, 0.0, 0.09 * way) + _BOOT * (scale * _OVERSAMPLING)
-        fill(np.concatenate([foot, hip]), look.trousers, 0.9)
-        hand = point(0.5, -0.8 * way * stride + 0.04, 0.27 * way)
-        arm = point(0.8, 0.0, 0.22 * way)
-        fill(np.concatenate([part + 0.8 * _BOOT * (scale * _OVERSAMPLING)
-                             for part in (hand, arm)]), look.shirt, 0.78)
-    shoulders = point(0.82) + _RING * 0.5 @ np.array([forth * 0.3, right * SHOULDERS]) \
-        * _OVERSAMPLING
-    hips = point(0.5) + _RING * 0.5 @ np.array([forth * 0.26, right * 0.38]) * _OVERSAMPLING
-    fill(np.concatenate([shoulders, hips]), look.shirt, 0.85)
-    fill(shoulders, look.shirt)
-    fill(point(0.95, 0.04) + _RING * 0.115 * scale * _OVERSAMPLING, look.hair)
-    sprite = cv2.resize(canvas, (int(size[0]), int(size[1])), interpolation=cv2.INTER_AREA)
-    return np.asarray(sprite), low
-
-
-_TURN = np.linspace(0, 2 * np.pi, 14, endpoint=False)
-_RING = np.stack([np.cos(_TURN), np.sin(_TURN)], 1)
-_BOOT = 0.085 * _RING[::2]
-
-
-def person_shadow(look: Look, feet: np.ndarray, sun: np.ndarray, scale: float) -> np.ndarray:
-    """Return the outline [N, 2] of a person's shadow; `sun` in pixels per metre of height."""
-    ring = _RING * scale
-    return np.asarray(cv2.convexHull(np.concatenate([
-        feet + 0.14 * ring, feet + sun * 0.8 * look.height + 0.2 * ring,
-        feet + sun * look.height + 0.1 * ring]).astype(np.float32))[:, 0])

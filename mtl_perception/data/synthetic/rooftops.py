@@ -7,7 +7,7 @@ import numpy as np
 
 from mtl_perception.data.synthetic.plan import Building
 
-Color = tuple[float, float, float] | np.ndarray
+Color = tuple[float, float, float]
 
 _BRIGHT = ((236, 235, 230), (226, 226, 224), (206, 204, 198), (186, 190, 192), (240, 238, 232),
            (150, 156, 160), (216, 200, 176))
@@ -26,8 +26,8 @@ class _Roof:
         self.to_sun = -sun / length
 
     def fill(self, polygon: np.ndarray, color: Color, factor: float = 1.0) -> None:
-        rgb = np.clip(np.asarray(color, float) * factor, 0, 255)
-        cv2.fillPoly(self.rgb, [self._pixels(polygon)], tuple(rgb.tolist()), cv2.LINE_AA, 4)
+        red, green, blue = (min(channel * factor, 255.0) for channel in color)
+        cv2.fillPoly(self.rgb, [self._pixels(polygon)], (red, green, blue), cv2.LINE_AA, 4)
 
     def shade(self, polygon: np.ndarray) -> None:
         """Darken a convex polygon."""
@@ -82,7 +82,7 @@ def _pitched(rng: np.random.Generator, roof: _Roof, length: float, width: float,
              hip: bool) -> None:
     margin = (width / 2 if hip else 1.0) + 1.2
     slope = width / 2
-    bright = np.array(_BRIGHT[rng.integers(len(_BRIGHT))], float)
+    bright = _BRIGHT[rng.integers(len(_BRIGHT))]
     dormers = slope > 2.6 and rng.random() < 0.65
     style, broad = rng.integers(3), rng.uniform(1.4, 3.4)
     step = broad + rng.uniform(0.9, 3.0)
@@ -101,7 +101,7 @@ def _pitched(rng: np.random.Generator, roof: _Roof, length: float, width: float,
         u = rng.uniform(min(margin, length / 2), max(length - margin, length / 2))
         v = width / 2 + rng.uniform(-0.3, 0.3) * slope
         size = rng.uniform(0.5, 1.3), rng.uniform(0.5, 0.8)
-        color = np.array(((128, 84, 70), (176, 172, 164), (96, 92, 90))[rng.integers(3)])
+        color = ((128, 84, 70), (176, 172, 164), (96, 92, 90))[rng.integers(3)]
         roof.box(u, v, *size, rng.uniform(0.8, 1.8), color)
         roof.fill(box_corners(u, v, size[0] * 0.5, size[1] * 0.4), (40, 38, 38))
     if not dormers and rng.random() < 0.4 and length > 2 * margin + 3:
@@ -111,7 +111,7 @@ def _pitched(rng: np.random.Generator, roof: _Roof, length: float, width: float,
 
 
 def _dormer(roof: _Roof, u: float, ridge: float, front: float, back: float, broad: float,
-            bright: np.ndarray, style: int) -> None:
+            bright: Color, style: int) -> None:
     """Stand a dormer from `back` to `front`, both metres from the ridge down the slope."""
     out = 1.0 if front > 0 else -1.0
     left, right = u - broad / 2, u + broad / 2
@@ -148,7 +148,7 @@ def _skylights(rng: np.random.Generator, roof: _Roof, length: float, width: floa
                margin: float, side: int) -> None:
     if length < 2 * margin + 1 or rng.random() < 0.4:
         return
-    glass = np.array(((52, 66, 84), (96, 116, 136), (206, 216, 224))[rng.integers(3)])
+    glass = ((52, 66, 84), (96, 116, 136), (206, 216, 224))[rng.integers(3)]
     v = width / 2 + side * width / 2 * rng.uniform(0.35, 0.65)
     for u in rng.uniform(margin, length - margin, int(rng.integers(1, 5))):
         roof.fill(box_corners(u, v, 0.95, 1.35), (88, 86, 84))
@@ -162,11 +162,11 @@ def _panels(roof: _Roof, u: float, v: float, length: float, width: float) -> Non
     corners = box_corners(u, v, wide, deep)
     roof.shade(corners + roof.sun * 0.12)
     roof.fill(corners, (126, 134, 148))
-    for i in range(columns):
-        for j in range(rows):
-            roof.fill(box_corners(u + (i + 0.5) * 1.05 - wide / 2,
-                                  v + (j + 0.5) * deep / rows - deep / 2, 0.97,
-                                  deep / rows - 0.08), (36, 46, 74))
+    roof.fill(box_corners(u, v, wide - 0.08, deep - 0.08), (36, 46, 74))
+    for i in range(1, columns):
+        roof.fill(box_corners(u + i * 1.05 - wide / 2, v, 0.08, deep), (126, 134, 148))
+    for j in range(1, rows):
+        roof.fill(box_corners(u, v + (j / rows - 0.5) * deep, wide, 0.08), (126, 134, 148))
 
 
 def _flat(rng: np.random.Generator, roof: _Roof, length: float, width: float,
@@ -188,8 +188,7 @@ def _flat(rng: np.random.Generator, roof: _Roof, length: float, width: float,
             if max(long, wide) > spread - 2:
                 continue
             v = rng.uniform(1 + wide / 2, width - 1 - wide / 2)
-        color = np.array(_BRIGHT[rng.integers(len(_BRIGHT))]) * rng.uniform(0.7, 1.0)
-        roof.box(u, v, long, wide, rng.uniform(0.5, 2.4), color)
+        roof.box(u, v, long, wide, rng.uniform(0.5, 2.4), _BRIGHT[rng.integers(len(_BRIGHT))])
         if rng.random() < 0.6:  # the fans of a machine
             step = min(long, wide)
             turn = np.linspace(0, 2 * np.pi, 12, endpoint=False)
