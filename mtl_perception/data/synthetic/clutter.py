@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
+from itertools import accumulate
 
 import cv2
 import numpy as np
@@ -15,7 +17,7 @@ from mtl_perception.data.synthetic.plan import Plan, rectangle
 CELLS_PER_METRE = 2.0
 """Of the grid that knows what is taken."""
 
-_AREA_PER_TRY = 55.0
+_AREA_PER_TRY = 65.0
 """Square metres of the town for which one place is tried; most are on roofs or streets."""
 
 
@@ -50,12 +52,12 @@ class Ground:
     def take(self, polygon: np.ndarray) -> None:
         """Mark a convex polygon [N, 2] in metres as built upon."""
         points = polygon * self._scale
-        low, high = points.min(0), points.max(0)
-        for nx in (-1, 0, 1):
-            for ny in (-1, 0, 1):
-                step = np.array([nx, ny]) * self._cells
-                if (high + step > 0).all() and (low + step < self._cells).all():
-                    cv2.fillConvexPoly(self.taken, np.round((points + step) * 16).astype(
+        (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
+        size = self._cells
+        for x in (-size, 0, size):
+            for y in (-size, 0, size):
+                if right + x > 0 and bottom + y > 0 and left + x < size and top + y < size:
+                    cv2.fillConvexPoly(self.taken, np.round((points + (x, y)) * 16).astype(
                         np.int32), 1, cv2.LINE_8, 4)
 
     def at(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -67,7 +69,7 @@ class Ground:
     def free(self, points: np.ndarray, materials: tuple[int, ...]) -> bool:
         """Return whether all `points` are on `materials` and not taken."""
         material, taken = self.at(points)
-        return bool(np.isin(material, materials).all()) and not taken.any()
+        return not taken.any() and bool(_among(material, materials).all())
 
 
 def place_clutter(rng: np.random.Generator, ground: Ground, to_sun: np.ndarray
@@ -85,11 +87,10 @@ def place_clutter(rng: np.random.Generator, ground: Ground, to_sun: np.ndarray
         forward = np.array([np.cos(heading), np.sin(heading)])
         light = np.array([to_sun @ forward, to_sun @ (-forward[1], forward[0])])
         shape = _any_of(rng, kinds)(rng, light)
-        size = np.array([shape.length, shape.width]) + margin
-        steps = [np.linspace(-0.5, 0.5, max(3, int(side * CELLS_PER_METRE) + 1)) * side
-                 for side in size]
-        grid = np.stack(np.meshgrid(*steps), -1)
-        points = place + grid @ np.array([forward, (-forward[1], forward[0])])
+        size = (shape.length + margin, shape.width + margin)
+        columns, rows = (max(3, int(side * CELLS_PER_METRE) + 1) for side in size)
+        points = place + _grid(columns, rows) * size @ np.array(
+            [forward, (-forward[1], forward[0])])
         if ground.free(points, materials):
             objects.append(GroundObject((float(place[0]), float(place[1])), heading, shape))
             ground.take(rectangle(place, heading, *size))
@@ -113,6 +114,13 @@ def place_clutter(rng: np.random.Generator, ground: Ground, to_sun: np.ndarray
     return objects
 
 
+def _among(material: np.ndarray, materials: tuple[int, ...]) -> np.ndarray:
+    # Ten times as fast as np.isin for so few.
+    table = np.zeros(256, bool)
+    table[list(materials)] = True
+    return table[material]
+
+
 def _free_around(ground: Ground, places: np.ndarray) -> np.ndarray:
     """Return which `places` [N, 2] have room for the least of objects: of one material, free."""
     ring = np.array([(0, 0), (-0.7, -0.7), (0.7, -0.7), (0.7, 0.7), (-0.7, 0.7)])
@@ -120,16 +128,24 @@ def _free_around(ground: Ground, places: np.ndarray) -> np.ndarray:
     return ~taken.any(1) & (material == material[:, :1]).all(1)
 
 
+@lru_cache
+def _grid(columns: int, rows: int) -> np.ndarray:
+    """Return points [columns * rows, 2] spread evenly over a square around 0 of side 1."""
+    x, y = np.meshgrid(np.linspace(-0.5, 0.5, columns), np.linspace(-0.5, 0.5, rows))
+    return np.stack([x.ravel(), y.ravel()], 1)
+
+
 def _any_of(rng: np.random.Generator, kinds: tuple[tuple[Maker, float], ...]) -> Maker:
-    weights = np.array([weight for _, weight in kinds])
-    return kinds[int(rng.choice(len(kinds), p=weights / weights.sum()))][0]
+    chance = rng.random() * sum(weight for _, weight in kinds)
+    sums = accumulate(weight for _, weight in kinds)
+    return next(maker for (maker, _), total in zip(kinds, sums, strict=True) if chance < total)
 
 
 def _along_kerbs(rng: np.random.Generator, ground: Ground, put: Callable[..., None]) -> None:
     plan = ground.plan
     for road in plan.roads:
         for way in (-1, 1):
-            along = np.arange(rng.uniform(0, 8), road.period, rng.uniform(6, 14))
+            along = np.arange(rng.uniform(0, 9), road.period, rng.uniform(9, 20))
             along = along[plan.clear_of_crossings(road, along, 6.0)]
             points, headings = road.place(along, way * (road.half + 1.1))
             clear = ~ground.at(points)[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -53,14 +54,21 @@ Light = np.ndarray
 Maker = Callable[[np.random.Generator, Light], Shape]
 
 
+_SQUARE = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
+
+
+@lru_cache
+def _circle(count: int) -> np.ndarray:
+    turn = np.linspace(0, 2 * np.pi, count, endpoint=False)
+    return np.stack([np.cos(turn), np.sin(turn)], 1)
+
+
 def _rect(x: float, y: float, length: float, width: float) -> np.ndarray:
-    corners = np.array([(-1, -1), (1, -1), (1, 1), (-1, 1)]) / 2
-    return corners * (length, width) + (x, y)
+    return _SQUARE * (length, width) + (x, y)
 
 
 def _ellipse(x: float, y: float, radius_x: float, radius_y: float, count: int = 20) -> np.ndarray:
-    turn = np.linspace(0, 2 * np.pi, count, endpoint=False)
-    return np.stack([x + radius_x * np.cos(turn), y + radius_y * np.sin(turn)], 1)
+    return _circle(count) * (radius_x, radius_y) + (x, y)
 
 
 def _pick(rng: np.random.Generator, colors: tuple[Color, ...], spread: float = 0.1) -> Color:
@@ -227,7 +235,7 @@ def bench(rng: np.random.Generator, light: Light) -> Shape:
 def pallets(rng: np.random.Generator, light: Light) -> Shape:
     """Return stacks of pallets, some loaded or wrapped."""
     columns, rows = int(rng.integers(1, 5)), int(rng.integers(1, 4))
-    parts = []
+    parts: list[Part] = []
     for i in range(columns):
         for j in range(rows):
             if parts and rng.random() < 0.2:

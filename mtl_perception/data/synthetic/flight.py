@@ -288,7 +288,7 @@ class SyntheticFlight:
         if self._town.persons is None:
             return []
         places, headings, strides = self._town.persons.at(time)
-        place, near = self._seen(places, camera, 5.0)
+        place, near = self._seen(places, camera, 4.0)
         seen = np.flatnonzero(near)
         size = np.array([self.width, self.height])
         scale = self._town.ppm * math.sqrt(abs(np.linalg.det(camera[:, :2])))
@@ -372,10 +372,13 @@ class SyntheticFlight:
                      mask: np.ndarray, person: Pose, number: int
                      ) -> tuple[tuple[slice, slice] | None, float]:
         """Draw one person; return where in the frame it may be seen and its whole area."""
-        x, y = (int(side) for side in person.feet)
+        x, y = person.feet.tolist()
+        reach = person.scale + float(np.abs(person.lean).max())
+        if not (-reach < x < self.width + reach and -reach < y < self.height + reach):
+            return None, 0.0
         # Nobody stands in a house, in water or under a car.
-        if mask[min(max(y, 0), self.height - 1), min(max(x, 0), self.width - 1)] in (
-                BUILDING, WATER, VEHICLE):
+        row, column = min(max(int(y), 0), self.height - 1), min(max(int(x), 0), self.width - 1)
+        if mask[row, column] in (BUILDING, WATER, VEHICLE):
             return None, 0.0
         part, left, top = person.image()
         area = float(np.count_nonzero(part[..., 3] >= 128))

@@ -286,8 +286,6 @@ class _Painter:
         reach = np.hypot(item.shape.length, item.shape.width) + max(
             part.height for part in parts) * np.hypot(*self.sun)
         for place in self._wrapped(np.array([item.place]), float(reach) * self.ppm):
-            # A polygon's corners are between pixels, OpenCV's whole coordinates in them.
-            place = place[0] - 0.5
             bases = [place + part.outline @ turn for part in parts]
             for part, base in zip(parts, bases, strict=True):
                 top = base + sun * part.height

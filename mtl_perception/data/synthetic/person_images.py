@@ -67,7 +67,9 @@ class Pose:
         x0, y0 = (int(side) for side in np.floor(points.min(0)))
         x1, y1 = (int(side) + 2 for side in points.max(0))
         canvas = np.zeros(((y1 - y0) * _OVERSAMPLING, (x1 - x0) * _OVERSAMPLING, 4), np.uint8)
-        pixels = np.round((points - (x0, y0)) * (16 * _OVERSAMPLING)).astype(np.int32)
+        # The middles of pixels have whole coordinates, in the frame and in the canvas.
+        pixels = np.round((((points - (x0, y0) + 0.5) * _OVERSAMPLING) - 0.5) * 16).astype(
+            np.int32)
         look = self.look
         for start, end, (red, green, blue), factor in (
                 (0, 14, look.trousers, 0.9), (14, 28, look.trousers, 0.9),

@@ -51,8 +51,7 @@ class _Roof:
         self.fill(box_corners(u, v, length - 0.16, width - 0.16), color)
 
     def _pixels(self, polygon: np.ndarray) -> np.ndarray:
-        # A pixel's middle has whole coordinates in OpenCV.
-        return np.round((polygon * self.ppm - 0.5) * 16).astype(np.int32)
+        return np.round(polygon * (16 * self.ppm)).astype(np.int32)
 
 
 def box_corners(u: float, v: float, length: float, width: float) -> np.ndarray:
@@ -177,17 +176,13 @@ def _flat(rng: np.random.Generator, roof: _Roof, length: float, width: float,
         for v in np.arange(1.6, width - 1.4, 2.2):
             _panels(roof, length * part / 2 + 0.8, v, length * part - 1.6, 1.2)
         return
-    for _ in range(rng.poisson(min(10.0, area / 90)) + 1):
-        long, wide = rng.uniform(1.2, 5.0), rng.uniform(1.0, 2.4)
-        if long > length - 2 or wide > width - 2:
-            continue
+    room = 0.4 * min(length, width)
+    for _ in range(rng.poisson(min(8.0, area / 130)) + 1):
+        long, wide = min(rng.uniform(1.2, 5.0), room), min(rng.uniform(1.0, 2.4), room)
+        if rng.random() < 0.5:
+            long, wide = wide, long
         u = rng.uniform(1 + long / 2, length - 1 - long / 2)
         v = rng.uniform(1 + wide / 2, width - 1 - wide / 2)
-        if rng.random() < 0.5:
-            long, wide, spread = wide, long, min(length, width)
-            if max(long, wide) > spread - 2:
-                continue
-            v = rng.uniform(1 + wide / 2, width - 1 - wide / 2)
         roof.box(u, v, long, wide, rng.uniform(0.5, 2.4), _BRIGHT[rng.integers(len(_BRIGHT))])
         if rng.random() < 0.6:  # the fans of a machine
             step = min(long, wide)
