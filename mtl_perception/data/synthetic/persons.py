@@ -43,7 +43,7 @@ class Persons:
         The more ground a frame shows, at few pixels per metre (`ppm`), the fewer there are on a
         square metre: a frame then has about as many at any scale.
         """
-        crowd = rng.uniform(0.3, 0.9) * min(1.0, (ppm / 13) ** 1.5)
+        crowd = rng.uniform(0.4, 1.0) * min(1.0, (ppm / 13) ** 2)
         self._marches = [_march(rng, ground, road, crowd) for road in ground.plan.roads]
         start, heading, span, speed = _strolls(rng, ground, crowd)
         self._start, self._heading, self._span, self._speed = start, heading, span, speed
