@@ -17,7 +17,7 @@ from mtl_perception.data.synthetic.plan import Plan, rectangle
 CELLS_PER_METRE = 2.0
 """Of the grid that knows what is taken."""
 
-_AREA_PER_TRY = 65.0
+_AREA_PER_TRY = 75.0
 """Square metres of the town for which one place is tried; most are on roofs or streets."""
 
 

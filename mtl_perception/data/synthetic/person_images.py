@@ -10,7 +10,8 @@ import numpy as np
 SHOULDERS = 0.5
 """Width of a grown person in metres."""
 
-_OVERSAMPLING = 4
+_OVERSAMPLING = 3
+"""Pixels of the canvas, each way, per pixel of the image that is made of it."""
 
 Color = tuple[float, float, float]
 

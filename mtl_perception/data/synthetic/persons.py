@@ -43,7 +43,7 @@ class Persons:
         The more ground a frame shows, at few pixels per metre (`ppm`), the fewer there are on a
         square metre: a frame then has about as many at any scale.
         """
-        crowd = rng.uniform(0.4, 1.0) * min(1.0, (ppm / 13) ** 2)
+        crowd = rng.uniform(0.35, 0.9) * min(1.0, (ppm / 13) ** 2)
         self._marches = [_march(rng, ground, road, crowd) for road in ground.plan.roads]
         start, heading, span, speed = _strolls(rng, ground, crowd)
         self._start, self._heading, self._span, self._speed = start, heading, span, speed
@@ -91,10 +91,10 @@ def _march(rng: np.random.Generator, ground: Ground, road: Road, crowd: float) -
         while at < road.period:
             pace = rng.uniform(0.8, 1.7) * rng.choice((-1, 1)) if rng.random() < 0.85 else 0.0
             walk = rng.uniform(1.45, max(1.5, ground.plan.walk - 0.35))
-            for _ in range(1 if rng.random() < 0.65 else int(rng.integers(2, 5))):
-                along.append(at + rng.normal(0, 0.5))
-                aside.append(way * (road.half + min(max(walk + rng.normal(0, 0.5), 0.4),
-                                                    ground.plan.walk - 0.2)))
+            # In twos, abreast.
+            for k in range(1 if rng.random() < 0.65 else int(rng.integers(2, 5))):
+                along.append(at + 0.9 * (k // 2) + rng.normal(0, 0.12))
+                aside.append(way * (road.half + walk - 0.65 * (k % 2) + rng.normal(0, 0.05)))
                 speed.append(pace)
             at += rng.exponential(gap) + 1.0
     return _March(road, np.array(along, float), np.array(aside, float), np.array(speed, float))
@@ -123,9 +123,10 @@ def _strolls(rng: np.random.Generator, ground: Ground, crowd: float
         if not ground.free(way, _OPEN):
             continue
         stroll(place, heading, span, speed)
-        for _ in range(0 if rng.random() < 0.6 else int(rng.integers(1, 5))):
-            # A group walks abreast, or stands and looks at each other.
-            offset = rng.uniform(0.5, 1.5) * _unit(rng.uniform(0, 2 * np.pi))
+        first = rng.uniform(0, 2 * np.pi)
+        for k in range(0 if rng.random() < 0.6 else int(rng.integers(1, 5))):
+            # Others walk along, or stand around and look at the one.
+            offset = rng.uniform(0.75, 1.3) * _unit(first + k * 1.25 + rng.uniform(0, 0.3))
             facing = heading if walks else math.atan2(-offset[1], -offset[0])
             if ground.free(way + offset, _OPEN):
                 stroll(place + offset, facing, span, speed)
