@@ -36,7 +36,7 @@ SPLITS = ('train', 'val')
 LOSSLESS = 101
 """Quality of images that must not change; cv2 takes it for lossless WebP."""
 
-QUALITIES = (95, 90, 85, 80, 70, 60, 50, 40, 30, 20)
+QUALITIES = (95, 90, 85, 80, 75, 70, 65, 60, 55, 50, 45, 40, 35, 30, 25, 20)
 """Qualities of WebP that are tried, the best first."""
 
 ESTIMATED_IMAGES = 12
@@ -54,6 +54,8 @@ class Source:
 
     manifest: Path
     data: Path | None = None
+    images: int = 0
+    """Most training images of each set, evenly spread over it; 0: all."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +106,9 @@ def estimated_bytes(source: Source, names: Sequence[str], quality: int) -> int:
         spec = manifest.set_named(name)
         data_set = open_set(spec, manifest)
         for split in _splits(spec):
-            count = len(data_set.stems(split))
-            some = spread(count, min(count, ESTIMATED_IMAGES))
+            indices = _indices(source, data_set, split)
+            count = len(indices)
+            some = [indices[place] for place in spread(count, min(count, ESTIMATED_IMAGES))]
             part = _Entries(source, name, split, some, Path(), factor_of(spec, split), quality)
             sizes = [sum(len(data) for data in _files(part, data_set, index).values())
                      for index in some]
@@ -151,10 +154,17 @@ def _parts(source: Source, manifest: Manifest, spec: SetSpec, output: Path,
            quality: int) -> Iterable[_Entries]:
     data_set = open_set(spec, manifest)
     for split in _splits(spec):
-        count = len(data_set.stems(split))
-        for start in range(0, count, CHUNK):
-            yield _Entries(source, spec.name, split, range(start, min(start + CHUNK, count)),
+        indices = _indices(source, data_set, split)
+        for start in range(0, len(indices), CHUNK):
+            yield _Entries(source, spec.name, split, indices[start:start + CHUNK],
                            output / spec.name, factor_of(spec, split), quality)
+
+
+def _indices(source: Source, data_set: DataSet, split: str) -> Sequence[int]:
+    """Return the indices of the entries that are packed."""
+    count = len(data_set.stems(split))
+    most = source.images if split == 'train' else 0
+    return spread(count, min(count, most or count))
 
 
 @lru_cache(maxsize=1)
