@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+import math
 
 import cv2
 import numpy as np
@@ -69,13 +70,12 @@ def _draw_boxes(canvas: np.ndarray, detections: Detections, label_set: LabelSet)
     line = max(2, round(1.6 * growth))
     corners = np.rint(detections.boxes).astype(int)
     # The best box is drawn last, over the others.
-    for (x0, y0, x1, y1), index in zip(
-            corners[::-1].tolist(), detections.classes[::-1].tolist(), strict=True):
-        # Nested one-pixel rectangles, since OpenCV's thick lines are wider than requested.
-        for k in range(line + 1):
-            color = label_set.colors[index] if k < line else _DARK
-            cv2.rectangle(canvas, (x0 - k, y0 - k), (max(x1 - 1, x0) + k, max(y1 - 1, y0) + k),
-                          color)
+    for number in reversed(range(len(detections))):
+        color = label_set.colors[detections.classes[number]]
+        if detections.oriented is not None and detections.oriented[number, 4]:
+            _draw_oriented(canvas, detections.oriented[number].tolist(), color, line)
+        else:
+            _draw_upright(canvas, corners[number].tolist(), color, line)
     names = [f'{label_set.names[index]} {score:.2f}' for index, score in zip(
         detections.classes.tolist(), detections.scores.tolist(), strict=True)]
     # Areas that a name must not cover: other boxes, and the names of better ones.
@@ -86,6 +86,23 @@ def _draw_boxes(canvas: np.ndarray, detections: Detections, label_set: LabelSet)
             canvas, corners[number].tolist(), name, label_set.colors[index], 0.4 * growth, line,
             occupied)
         occupied[number] = corners[number]
+
+
+def _draw_upright(canvas: np.ndarray, box: list[int], color: Color, line: int) -> None:
+    x0, y0, x1, y1 = box
+    # Nested one-pixel rectangles, since OpenCV's thick lines are wider than requested.
+    for k in range(line + 1):
+        cv2.rectangle(canvas, (x0 - k, y0 - k), (max(x1 - 1, x0) + k, max(y1 - 1, y0) + k),
+                      color if k < line else _DARK)
+
+
+def _draw_oriented(canvas: np.ndarray, box: list[float], color: Color, line: int) -> None:
+    x, y, length, width, angle = box
+    for outset, shade in ((line, _DARK), (line - 1, color)):
+        # The line lies outside the object, as that of an upright box does.
+        outline = cv2.boxPoints(((x, y), (length + outset, width + outset), math.degrees(angle)))
+        cv2.polylines(canvas, [np.rint(outline * 16 - 8).astype(np.int32)], True, shade,
+                      line + (shade is _DARK), cv2.LINE_AA, 4)
 
 
 def _draw_name(canvas: np.ndarray, box: list[int], text: str, color: Color, size: float,

@@ -18,7 +18,7 @@ from mtl_perception.labels import LabelSet
 METADATA_KEY = 'mtl_perception'
 """Key of the spec's JSON in an ONNX file's metadata and in a checkpoint."""
 
-FORMAT = 3
+FORMAT = 4
 """Version of the JSON; files of later versions are rejected."""
 
 MAX_INPUT_SIDE = 8192
@@ -64,6 +64,12 @@ class ModelSpec:
     """Number of boxes (K) in the outputs of the deployable graph, best first, before NMS."""
     label_stride: int = 4
     """Network pixels per pixel of the deployable graph's label map, one of `LABEL_STRIDES`."""
+    pixel_classes: dict[str, str] = field(default_factory=dict)
+    """
+    Detection class -> class of its pixels in the label map, of those that have one.
+
+    Oriented boxes of a class need it.
+    """
     provenance: dict[str, str] = field(default_factory=dict)
     """Provenance of the weights: data, steps, date, version; free text by key."""
 
@@ -91,6 +97,25 @@ class ModelSpec:
             if getattr(self, name) not in choices:
                 raise ModelError(
                     f'{name} {getattr(self, name)!r} is none of {", ".join(choices)}')
+
+        if self.detection is not None and self.segmentation is not None:
+            for name, known in (
+                    *((name, self.detection.names) for name in self.pixel_classes),
+                    *((name, self.segmentation.names) for name in self.pixel_classes.values())):
+                if name not in known:
+                    raise ModelError(f'pixel_classes: {name!r:.80} is none of {", ".join(known)}')
+
+    def pixel_class_of_each(self) -> list[int]:
+        """
+        Return `pixel_classes` by index of the detection class, -1 for those without one.
+
+        All are -1 where one of the tasks is disabled.
+        """
+        names = self.detection.names if self.detection else ()
+        if self.segmentation is None:
+            return [-1] * len(names)
+        return [self.segmentation.index(self.pixel_classes[name])
+                if name in self.pixel_classes else -1 for name in names]
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -137,6 +162,10 @@ class ModelSpec:
                 values[task] = LabelSet.from_dict(values[task])
         if isinstance(values.get('input_size'), list):
             values['input_size'] = tuple(values['input_size'])
+        pixels = values.get('pixel_classes', {})
+        if not isinstance(pixels, dict) or not all(
+                isinstance(name, str) for name in pixels.values()):
+            raise ModelError("pixel_classes of the model's spec do not map names to names")
         try:
             return cls(**values)
         except TypeError as error:

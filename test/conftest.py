@@ -86,7 +86,7 @@ def paint_spec(size=(96, 64), stride=4, detection=True, segmentation=True) -> Mo
     return ModelSpec(
         architecture='paint', detection=COLORS if detection else None,
         segmentation=LABELS if segmentation else None, input_size=size, label_stride=stride,
-        candidates=6)
+        candidates=6, pixel_classes={'red': 'red'} if detection and segmentation else {})
 
 
 def paint_graph(spec: ModelSpec) -> onnx.ModelProto:

@@ -3,11 +3,13 @@
 from pathlib import Path
 
 import numpy as np
+from pycocotools.mask import iou
 import pytest
 
 from mtl_perception.data.manifest import load_manifest
+from mtl_perception.data.synthetic.flight import SyntheticFlight
 from mtl_perception.evaluation.evaluate import evaluate
-from mtl_perception.inference.pipeline import Pipeline
+from mtl_perception.inference.pipeline import Pipeline, PipelineOptions
 from mtl_perception.inference.registry import open_runtime
 from mtl_perception.inference.runtime import RuntimeOptions
 from mtl_perception.resources import config_path, model_path
@@ -47,3 +49,28 @@ def test_checkpoint_and_onnx_agree():
     # The checkpoint's label map has the stride of training; only common outputs are compared.
     assert np.abs(onnx.scores - checkpoint.scores).max() < 1e-3
     assert np.abs(onnx.boxes[:, :20] - checkpoint.boxes[:, :20]).max() < 0.5
+
+
+@pytest.mark.slow
+def test_oriented_boxes_follow_the_headings_of_unseen_flights():
+    pipeline = Pipeline(model_path(), PipelineOptions(box_format='oriented'))
+    errors, upright = [], []
+    for seed in range(1, 5):
+        flight = SyntheticFlight(seed)
+        for frame in (flight[number] for number in (0, 100, 200)):
+            found = pipeline.run(frame.image).detections
+            assert found is not None and found.oriented is not None
+            if not len(found):
+                continue
+            overlap = iou(*(np.concatenate((boxes[:, :2], boxes[:, 2:] - boxes[:, :2]), axis=1)
+                            .astype(float) for boxes in (frame.boxes, found.boxes)),
+                          [False] * len(found))
+            for number in range(len(frame.boxes)):
+                best = overlap[number].argmax()
+                if frame.classes[number] == 0 and overlap[number, best] > 0.5 \
+                        and found.oriented[best, 2] > 25:
+                    heading = np.degrees(frame.headings[number])
+                    for angles, angle in ((errors, found.oriented[best, 4]), (upright, 0.0)):
+                        angles.append(abs((np.degrees(angle) - heading + 90) % 180 - 90))
+    assert len(errors) > 40
+    assert np.median(errors) < 5 < np.median(upright)

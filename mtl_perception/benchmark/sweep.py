@@ -161,7 +161,8 @@ def export_variant(checkpoint: Path, folder: Path, axis: str, value: int) -> Pat
     if axis == INPUT_SIZE:
         spec = replace(spec, input_size=(value, value))
     else:
-        spec = replace(spec, detection=LabelSet.of(*(f'class {index}' for index in range(value))))
+        spec = replace(spec, pixel_classes={}, detection=LabelSet.of(
+            *(f'class {index}' for index in range(value))))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = build_model(spec)

@@ -32,4 +32,4 @@ def run(args: argparse.Namespace) -> None:
     result = run_experiment(
         ExperimentConfig(args.config, args.output, args.data, args.jobs),
         partial(print, flush=True))
-    print(f'\n{result.table}\n{result.path}')
+    print(f'\n{result.tables}\n{result.path}')

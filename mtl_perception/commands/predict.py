@@ -15,7 +15,7 @@ from mtl_perception.commands.model_arguments import (
     runtime_options,
 )
 from mtl_perception.errors import DataError
-from mtl_perception.inference.pipeline import PipelineOptions
+from mtl_perception.inference.pipeline import BOX_FORMATS, PipelineOptions
 from mtl_perception.prediction.predict import predict, PredictConfig
 
 
@@ -40,6 +40,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
                         default=defaults.max_detections,
                         help='most detections of an image (default: %(default)s)')
     add_tiles_argument(parser)
+    parser.add_argument('--box-format', choices=BOX_FORMATS, default=defaults.box_format,
+                        help="upright, or oriented along the object's pixels in the label map "
+                             '(vehicles in the shipped model) (default: %(default)s)')
     add_black_hot_argument(parser)
     add_runtime_arguments(parser)
 
@@ -52,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     else:  # OpenCV 4.7
         cv2.setLogLevel(0)  # type: ignore[attr-defined]
     options = PipelineOptions(args.score_threshold, args.nms_threshold, args.max_detections,
-                              args.tiles)
+                              args.tiles, args.box_format)
     result = predict(
         PredictConfig(args.input, args.output, args.model, args.black_hot, options,
                       runtime_options(args)), say)

@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, TYPE_CHECKING, TypeVar
 
-from mtl_perception.commands.arguments import add_data_argument, say
+from mtl_perception.commands.arguments import add_data_argument, pairs, say
 from mtl_perception.image_size import parse_size
 from mtl_perception.models.backbones import BACKBONES, NO_WEIGHTS
 from mtl_perception.models.network import ARCHITECTURES
@@ -64,6 +64,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         '--from', type=Path, dest='start', metavar='MODEL',
         help='start from the weights of this checkpoint (.pt), as far as they fit; the network '
         'options are then those of the checkpoint unless given (default: start from --weights)')
+    parser.add_argument(
+        '--like', metavar='NEW=OLD,...',
+        help="with --from, start a class from another one's predictor, such as vehicle=car "
+        '(default: from that of the same name, else random)')
     start.add_argument(
         '--weights', default=TrainConfig.weights, metavar='FILE|NAME',
         help="initial weights of the backbone: a state dict of torchvision's model, torchvision's "
@@ -226,7 +230,8 @@ def _add_losses(group: argparse._ArgumentGroup) -> None:
         '--balance', choices=tuple(LOSS_WEIGHTINGS), dest='weighting',
         default=LossOptions.weighting,
         help="loss weighting: fixed sums the tasks' losses, uncertainty learns their weights, "
-        'pcgrad removes conflicting gradients (default: %(default)s)')
+        'pcgrad removes conflicting gradients, normalized gives them the same norm in shared '
+        'layers (default: %(default)s)')
     group.add_argument(
         '--segmentation-weight', type=float, default=LossOptions.segmentation_weight,
         metavar='WEIGHT',
@@ -254,7 +259,8 @@ def config_of(args: argparse.Namespace, teachers: TeacherPaths | None = None) ->
     size = parse_size(args.input_size, '--input-size') if args.input_size is not None else None
     return TrainConfig(
         manifest=args.config, output=args.output, data=args.data, skip_bad=args.skip_bad,
-        resume=args.resume, tasks=args.tasks, start=args.start, weights=args.weights,
+        resume=args.resume, tasks=args.tasks, start=args.start,
+        like=pairs(args.like, '--like') if args.like is not None else {}, weights=args.weights,
         network=_options(NetworkOptions, args, input_size=size), device=args.device,
         training=_options(
             TrainingOptions, args, batches=_options(BatchOptions, args),

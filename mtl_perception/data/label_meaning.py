@@ -98,3 +98,37 @@ def box_class_pixels(section: Mapping[str, str], boxes: BoxLabels, detection: La
                 'is not in `boxes.complete`, the classes that the set labels exhaustively')
         pixels[box_class] = class_index(ours, segmentation, place / name)
     return pixels
+
+
+def pasted_classes(section: Mapping[str, float], boxes: BoxLabels, detection: LabelSet,
+                   place: Place) -> dict[int, float]:
+    """Return class -> mean number of pasted objects; `place` is the key `paste` of the set."""
+    pasted = {}
+    for name, rate in section.items():
+        index = class_index(name, detection, place / name)
+        if index not in boxes.complete:
+            raise (place / name).error(
+                'is not in `boxes.complete`, the classes that the set labels exhaustively')
+        pasted[index] = rate
+    return pasted
+
+
+def background_classes(section: Mapping[str, list[Any]], masks: MaskLabels, detection: LabelSet,
+                       segmentation: LabelSet, place: Place) -> dict[int, tuple[int, ...]]:
+    """
+    Return class of pixels -> classes of the objects that there are only in such pixels.
+
+    `place` is the key `masks_as_background` of the set.
+    """
+    background = {}
+    for name, ours in section.items():
+        pixels = class_index(name, segmentation, place / name)
+        if not masks.allowed[:, pixels].any():
+            raise (place / name).error('is the class of no label of `masks`, which therefore do '
+                                       'not tell where there is none')
+        background[pixels] = class_indices(ours, detection, place / name)
+        if not background[pixels]:
+            raise (place / name).error('names no class')
+    if not background:
+        raise place.error('names no class')
+    return background

@@ -11,12 +11,14 @@ import os
 from pathlib import Path
 
 from mtl_perception.data.label_meaning import (
+    background_classes,
     box_class_pixels,
     box_labels,
     class_index,
     class_indices,
     colored,
     mask_labels,
+    pasted_classes,
 )
 from mtl_perception.data.manifest_model import (
     DetectionSection,
@@ -118,6 +120,18 @@ def _set(name: str, section: SetSection, root: Path, labels: dict[str, LabelSet 
             raise (place / 'boxes_as_masks').error('needs boxes and a segmentation label set')
         pixels = box_class_pixels(section.boxes_as_masks, boxes, detection, segmentation,
                                   place / 'boxes_as_masks')
+    background: dict[int, tuple[int, ...]] = {}
+    if section.masks_as_background is not None:
+        at = place / 'masks_as_background'
+        if masks is None or boxes is not None or detection is None or segmentation is None:
+            raise at.error('needs masks, a detection label set, and a set without boxes')
+        background = background_classes(
+            section.masks_as_background, masks, detection, segmentation, at)
+    paste: dict[int, float] = {}
+    if section.paste is not None:
+        if boxes is None or masks is not None or detection is None:
+            raise (place / 'paste').error('needs boxes, and a set without masks')
+        paste = pasted_classes(section.paste, boxes, detection, place / 'paste')
     section.options.check_labels(masks, place / 'options')
     weights = _weights(section, place / 'weight')
     folder = name if section.path is None else section.path
@@ -127,7 +141,7 @@ def _set(name: str, section: SetSection, root: Path, labels: dict[str, LabelSet 
         detection_weight=weights['detection'], segmentation_weight=weights['segmentation'],
         scale=section.scale, box_class_pixels=pixels, options=section.options,
         crops=Crops(section.crops.side, section.crops.overlap) if section.crops else None,
-        black_hot=section.black_hot)
+        black_hot=section.black_hot, background=background, paste=paste)
 
 
 def _weights(section: SetSection, place: Place) -> dict[str, float]:
@@ -138,7 +152,9 @@ def _weights(section: SetSection, place: Place) -> dict[str, float]:
     for task in present:
         if task not in section.weight:
             raise (place / task).error('is missing')
+    # Images without objects are drawn for their boxes only where that is asked for.
+    possible = [*present, 'detection'] if section.masks_as_background else present
     for task in section.weight:
-        if task not in present:
+        if task not in possible:
             raise (place / task).error('is not a known key; the set has no labels of this task')
     return {**weights, **section.weight}

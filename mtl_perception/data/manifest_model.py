@@ -30,6 +30,7 @@ from mtl_perception.labels import Color
 
 MAX_CROP_SIDE = 16384
 MAX_WEIGHT = 1000
+MAX_PASTED = 10
 MIN_SCALE, MAX_SCALE = 0.05, 20
 
 TASK_LABELS = {'detection': 'boxes', 'segmentation': 'masks'}
@@ -51,6 +52,12 @@ def _positive_weight(value: float) -> float:
     if not value > 0:
         raise problem(f'is a weight in 0..{MAX_WEIGHT} and not 0, not {value}')
     return _weight(value)
+
+
+def _pasted(value: float) -> float:
+    if not 0 < value <= MAX_PASTED:
+        raise problem(f'is a mean number of objects above 0 and up to {MAX_PASTED}, not {value}')
+    return value
 
 
 def _length(value: float) -> float:
@@ -91,6 +98,7 @@ def _set_name(name: str) -> str:
 
 
 Weight = Annotated[float, AfterValidator(_weight)]
+Pasted = Annotated[float, AfterValidator(_pasted)]
 PositiveWeight = Annotated[float, AfterValidator(_positive_weight)]
 SetName = Annotated[str, AfterValidator(_set_name)]
 ClassNames = Annotated[list[Any], PlainValidator(_class_names)]
@@ -160,6 +168,8 @@ class SetSection(Section):
     masks: OptionalKey[dict[str, MaskClasses]] = None
     colors: OptionalKey[dict[str, MaskColor]] = None
     boxes_as_masks: OptionalKey[dict[str, str]] = None
+    masks_as_background: OptionalKey[dict[str, ClassNames]] = None
+    paste: OptionalKey[dict[str, Pasted]] = None
     weight: OptionalKey[dict[str, Weight]] = None
     path: OptionalKey[str] = None
     splits: dict[str, Any]

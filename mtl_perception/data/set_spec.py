@@ -101,7 +101,9 @@ class SetSpec:
     boxes: BoxLabels | None
     masks: MaskLabels | None
     detection_weight: float
-    """Share of training draws among the sets with boxes; 0 where there are none."""
+    """
+    Share of training draws among the sets with boxes or `background`; 0 where there are none.
+    """
     segmentation_weight: float
     """Share of training draws among the sets with masks; 0 where there are none."""
     scale: tuple[float, float]
@@ -118,6 +120,24 @@ class SetSpec:
     """None: training draws from whole images."""
     black_hot: bool = False
     """Whether high values of grey images of more than 8 bits are black instead of white."""
+    background: dict[int, tuple[int, ...]] = field(default_factory=dict)
+    """
+    Segmentation class -> our box classes of which there is an object only in pixels of that
+    class: the masks of a set without boxes train these classes as background elsewhere. Empty
+    where masks tell nothing about objects.
+    """
+    paste: dict[int, float] = field(default_factory=dict)
+    """
+    Our box class -> mean number of its objects that training pastes into an image, from other
+    images of the set; see `pasting`.
+    """
+
+    @property
+    def complete(self) -> tuple[int, ...]:
+        """Our box classes that the set labels exhaustively in training."""
+        if self.boxes is not None:
+            return self.boxes.complete
+        return tuple(sorted({index for ours in self.background.values() for index in ours}))
 
     @property
     def stretch(self) -> StretchPixels:

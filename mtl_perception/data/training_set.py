@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 import sys
 
+import numpy as np
 from tqdm import tqdm
 
+from mtl_perception.data.background import BackgroundSet
 from mtl_perception.data.broken import Broken, read_good
 from mtl_perception.data.crops import CroppedSet, FileSet
+from mtl_perception.data.pasting import Pasting
 from mtl_perception.data.readers import DataSet, open_set
-from mtl_perception.data.samples import Sample
+from mtl_perception.data.samples import BoxTruth, Sample
 from mtl_perception.data.set_spec import Manifest, SetSpec
 from mtl_perception.errors import DataError
 
@@ -19,12 +22,13 @@ def open_training_set(spec: SetSpec, manifest: Manifest) -> DataSet:
     """
     Return the set that `spec` of `manifest` describes, cut as its `crops` specify.
 
+    Where its masks tell of which classes there is no object, its samples have ignore regions.
     Raises DataError where the set's files are missing or contradict the manifest.
     """
     data_set = open_set(spec, manifest)
     if spec.crops is not None and isinstance(data_set, FileSet):
-        return CroppedSet(data_set, spec.crops)
-    return data_set
+        data_set = CroppedSet(data_set, spec.crops)
+    return BackgroundSet(data_set) if spec.background else data_set
 
 
 class TrainingSamples:
@@ -49,6 +53,8 @@ class TrainingSamples:
             open_training_set(spec, manifest) for spec in manifest.sets]
         self._indices: list[list[int]] = []
         self._cache: dict[tuple[int, int], Sample] = {}
+        self._truths: dict[tuple[int, int], tuple[BoxTruth, int, int]] = {}
+        self._pasting: dict[int, Pasting] = {}
         total = sum(min(self._count(data_set, skip is not None), limit or sys.maxsize)
                     for data_set in self.sets)
         with tqdm(total=total, desc='reading', unit='image', disable=not progress) as bar:
@@ -59,6 +65,8 @@ class TrainingSamples:
                         sample.mask.nbytes if sample.mask is not None else 0)
                     if cache_bytes >= 0:
                         self._cache[number, index] = sample
+                    if data_set.spec.paste and sample.boxes is not None:
+                        self._truths[number, index] = _measured(sample)
                     indices.append(index)
                     bar.update()
                     if len(indices) == limit:
@@ -89,6 +97,7 @@ class TrainingSamples:
     def restrict(self, indices: list[list[int]]) -> None:
         """Use the entries `indices` of each set, which another process found to be good."""
         self._indices = indices
+        self._pasting.clear()
 
     @property
     def sizes(self) -> list[int]:
@@ -100,3 +109,29 @@ class TrainingSamples:
         entry = self._indices[number][index]
         sample = self._cache.get((number, entry))
         return sample if sample is not None else self.sets[number].read(self.split, entry)
+
+    def pasted(self, number: int, index: int, random: np.random.Generator) -> Sample:
+        """
+        Return sample `index` of set `number` with objects pasted into it, as its `paste` says.
+
+        What is pasted, and where, follows from `random`. Raises DataError as `read` does.
+        """
+        sample = self.read(number, index)
+        if not self.sets[number].spec.paste or sample.boxes is None:
+            return sample
+
+        def read(other: int) -> Sample:
+            return self.read(number, other)
+
+        if number not in self._pasting:
+            self._pasting[number] = Pasting(self.sets[number].spec.paste, [
+                self._truths.get((number, entry)) or _measured(read(place))
+                for place, entry in enumerate(self._indices[number])])
+        return self._pasting[number].paste(sample, index, read, random)
+
+
+def _measured(sample: Sample) -> tuple[BoxTruth, int, int]:
+    """Return the boxes, width and height of a sample of a set with boxes."""
+    assert sample.boxes is not None
+    height, width = sample.image.shape[:2]
+    return sample.boxes, width, height

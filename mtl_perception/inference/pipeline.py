@@ -16,6 +16,7 @@ from mtl_perception.graph_contract import RawOutputs
 from mtl_perception.inference.batches import choose_batch
 from mtl_perception.inference.letterbox import Canvas, Letterbox, Scratch
 from mtl_perception.inference.nms import suppress
+from mtl_perception.inference.orientation import orient
 from mtl_perception.inference.registry import open_runtime
 from mtl_perception.inference.results import Detections, Perception, Timings
 from mtl_perception.inference.runtime import MAX_BATCH, Runtime, RuntimeOptions, Say, silent
@@ -24,6 +25,8 @@ from mtl_perception.inference.tiles import parse_tiles, plan_tiles, Tile
 from mtl_perception.spec import ModelSpec
 
 MAX_DETECTIONS = 10000
+
+BOX_FORMATS = UPRIGHT, ORIENTED = 'upright', 'oriented'
 
 MIN_BOX = 1.0
 """Boxes narrower or lower than this many network pixels inside the image are dropped."""
@@ -41,6 +44,11 @@ class PipelineOptions:
     """Maximum number of boxes per image, best first; 1..10000."""
     tiles: str = 'off'
     """'off', 'auto' or 'ROWSxCOLUMNS'; see ``mtl_perception.inference.tiles``."""
+    box_format: str = UPRIGHT
+    """
+    'upright' or 'oriented': with oriented boxes besides the upright ones where the label map is
+    requested, too; see ``mtl_perception.inference.orientation``.
+    """
 
     def __post_init__(self) -> None:
         for name in ('score_threshold', 'nms_threshold'):
@@ -54,6 +62,9 @@ class PipelineOptions:
                 f'max_detections {self.max_detections!r} is not an integer in '
                 f'1..{MAX_DETECTIONS}')
         parse_tiles(self.tiles)
+        if self.box_format not in BOX_FORMATS:
+            raise ConfigError(
+                f'box_format {self.box_format!r} is none of {", ".join(BOX_FORMATS)}')
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,9 +234,13 @@ class _Frame:
         if not self._parts:
             return None
         if len(self._parts) == 1:
-            return self._parts[0]
-        return merge_tiles(self.tiles, self._parts, self._scale, self._options.nms_threshold,
-                           self._options.max_detections)
+            found = self._parts[0]
+        else:
+            found = merge_tiles(self.tiles, self._parts, self._scale, self._options.nms_threshold,
+                                self._options.max_detections)
+        if self._options.box_format == ORIENTED and self.label_map is not None:
+            found = replace(found, oriented=orient(found, self.label_map, self._spec))
+        return found
 
 
 def _select(boxes: np.ndarray, scores: np.ndarray, classes: np.ndarray, tile: Tile,

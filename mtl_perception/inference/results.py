@@ -21,6 +21,11 @@ class Detections:
     """float32 [N] in 0..1."""
     classes: np.ndarray
     """int32 [N]: indices into the names of ``ModelSpec.detection``."""
+    oriented: np.ndarray | None = None
+    """
+    float32 [N, 5]: centre x, y, length, width and angle of each object, if they were requested
+    and pixels were labelled; see ``mtl_perception.inference.orientation.orient``.
+    """
 
     def __len__(self) -> int:
         return len(self.scores)

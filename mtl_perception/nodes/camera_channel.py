@@ -272,7 +272,8 @@ class CameraChannel:
             # A result with a new subscriber is due immediately.
             self._was_idle, self._rates = False, TaskRates()
         tasks = self._rates.due(
-            publications.tasks(frame.wanted), settings.rates(), frame.arrival)
+            publications.tasks(frame.wanted, settings.box_format), settings.rates(),
+            frame.arrival)
         if not tasks:
             self.statistics.drop('rate limit')
             return None

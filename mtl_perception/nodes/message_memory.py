@@ -62,7 +62,8 @@ class DetectionMemory:
         """
         Return detections, best score first, with the `class_ids` of their class indices.
 
-        Boxes are centre and size in pixels of the source image. The message and all detections in
+        Boxes are centre and size in pixels of the source image, turned by `theta` where there are
+        oriented ones. The message and all detections in
         it hold `header` itself; they are valid until the next call.
         """
         while len(self._made) < len(detections):
@@ -73,9 +74,13 @@ class DetectionMemory:
             made.header = header
             hypothesis = made.results[0].hypothesis
             hypothesis.class_id, hypothesis.score = class_ids[index], score
-            position = made.bbox.center.position
-            position.x, position.y = (x0 + x1) / 2, (y0 + y1) / 2
-            made.bbox.size_x, made.bbox.size_y = x1 - x0, y1 - y0
+            box = made.bbox
+            box.center.position.x, box.center.position.y = (x0 + x1) / 2, (y0 + y1) / 2
+            box.size_x, box.size_y, box.center.theta = x1 - x0, y1 - y0, 0.0
+        if detections.oriented is not None:
+            for made, sides in zip(
+                    self._made, detections.oriented[:, 2:].tolist(), strict=False):
+                made.bbox.size_x, made.bbox.size_y, made.bbox.center.theta = sides
         self._message.header = header
         self._message.detections = self._made[:len(detections)]
         return self._message

@@ -31,8 +31,9 @@ from mtl_perception.nodes.perception_parameters import PerceptionParameters
 from mtl_perception.nodes.recorder_parameters import RecorderParameters
 
 OF_ONE_CAMERA = (
-    'score_threshold', 'nms_threshold', 'max_detections', 'tiles', 'black_hot', 'detection_rate',
-    'segmentation_rate', 'image_transport', 'reliability', 'queue_depth', 'image_timeout')
+    'score_threshold', 'nms_threshold', 'max_detections', 'tiles', 'box_format', 'black_hot',
+    'detection_rate', 'segmentation_rate', 'image_transport', 'reliability', 'queue_depth',
+    'image_timeout')
 """Parameters of the perception node that CAMERA.NAME sets for one of its cameras alone."""
 
 Parameters = TypeVar('Parameters', PerceptionParameters, CameraParameters, RecorderParameters)

@@ -15,11 +15,16 @@ from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackRet
 from rclpy.parameter import Parameter
 
 from mtl_perception.errors import MtlError
-from mtl_perception.inference.pipeline import Pipeline
+from mtl_perception.inference.orientation import check_oriented
+from mtl_perception.inference.pipeline import ORIENTED, Pipeline
 from mtl_perception.inference.runtime import MAX_BATCH
 from mtl_perception.memory import give_back_freed_memory
 from mtl_perception.nodes.camera_channel import CameraChannel, Frame, Job
-from mtl_perception.nodes.camera_settings import changed_settings, declare_settings
+from mtl_perception.nodes.camera_settings import (
+    CameraSettings,
+    changed_settings,
+    declare_settings,
+)
 from mtl_perception.nodes.diagnostics import diagnostics_message, NodeState, present
 from mtl_perception.nodes.newest_frames import NewestFrames
 from mtl_perception.nodes.parameters import AcceptsSameValues
@@ -140,6 +145,7 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
         model = parameters.model or str(model_path())
         log = self.get_logger().info
         pipeline = Pipeline(model, parameters.options(), parameters.runtime_options(), log)
+        self._check_boxes(self._settings, pipeline)
         # Before the first run as well, so that the two do not add up.
         give_back_freed_memory()
         most = self._choose_batch(pipeline)
@@ -153,6 +159,12 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
             f'{task} of {", ".join(getattr(spec, task).names)}' for task in spec.tasks))
         for camera in self._cameras:
             log(camera.advertise(spec))
+
+    @staticmethod
+    def _check_boxes(settings: CameraSettings, pipeline: Pipeline) -> None:
+        """Raise ConfigError for oriented boxes that the model cannot have."""
+        if any(settings.of(name).box_format == ORIENTED for name in settings.cameras):
+            check_oriented(pipeline.spec)
 
     def _choose_batch(self, pipeline: Pipeline) -> int:
         """Set how many images go through the network at once; return the most that may come."""
@@ -208,8 +220,11 @@ class PerceptionNode(AcceptsSameValues, LifecycleNode):
 
     def _on_set_parameters(self, changes: list[Parameter]) -> SetParametersResult:
         try:
-            self._settings = changed_settings(
+            settings = changed_settings(
                 self._settings, changes, unconfigured=self._pipeline is None)
+            if self._pipeline is not None:
+                self._check_boxes(settings, self._pipeline)
+            self._settings = settings
         except MtlError as error:
             return SetParametersResult(successful=False, reason=str(error))
         for camera in self._cameras:

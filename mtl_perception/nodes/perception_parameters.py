@@ -8,7 +8,7 @@ import re
 
 from mtl_perception.compressed import KINDS
 from mtl_perception.errors import ConfigError
-from mtl_perception.inference.pipeline import MAX_DETECTIONS, PipelineOptions
+from mtl_perception.inference.pipeline import BOX_FORMATS, MAX_DETECTIONS, PipelineOptions
 from mtl_perception.inference.registry import runtime_names
 from mtl_perception.inference.runtime import (
     DEVICES,
@@ -72,6 +72,10 @@ class PerceptionParameters:
         PipelineOptions().tiles,
         'tiles a frame is cut into: off, auto (large frames only) or ROWSxCOLUMNS',
         changes=ALWAYS)
+    box_format: str = parameter(
+        PipelineOptions().box_format,
+        "boxes of detections: upright, or oriented along the object's pixels in the label map "
+        '(vehicles in the shipped model)', choices=BOX_FORMATS, changes=ALWAYS)
     black_hot: bool = parameter(
         False, 'whether high values of grey images of more than 8 bits (thermal, depth) are black '
         'instead of white', changes=ALWAYS)
@@ -129,7 +133,7 @@ class PerceptionParameters:
         """Return the pipeline's options for the next frame."""
         return PipelineOptions(
             score_threshold=self.score_threshold, nms_threshold=self.nms_threshold,
-            max_detections=self.max_detections, tiles=self.tiles)
+            max_detections=self.max_detections, tiles=self.tiles, box_format=self.box_format)
 
     def rates(self) -> dict[str, float]:
         """Return the upper bound of how often each task is done, in Hz; 0: in every frame."""

@@ -14,6 +14,7 @@ from vision_msgs.msg import Detection2DArray, LabelInfo
 
 from mtl_perception.compressed import compress, format_name
 from mtl_perception.drawing import color_label_map, draw_overlay
+from mtl_perception.inference.pipeline import ORIENTED
 from mtl_perception.inference.results import Perception
 from mtl_perception.nodes import qos
 from mtl_perception.nodes.distributions import matched_callbacks, UnsupportedEventTypeError
@@ -91,10 +92,12 @@ class Publications:
             and self._publishers[name].get_subscription_count() > 0)
         return self._wanted
 
-    def tasks(self, wanted: Collection[str]) -> frozenset[str]:
-        """Return the model's tasks that these results need."""
-        return frozenset(task for name in wanted for task in _TASKS[name]
-                         if task in self._spec.tasks)
+    def tasks(self, wanted: Collection[str], box_format: str) -> frozenset[str]:
+        """Return the model's tasks that these results need; oriented boxes need both."""
+        tasks = {task for name in wanted for task in _TASKS[name]}
+        if box_format == ORIENTED and 'detection' in tasks and self._spec.pixel_classes:
+            tasks.add('segmentation')
+        return frozenset(tasks.intersection(self._spec.tasks))
 
     def publish_labels(self, score_threshold: float) -> None:
         """Publish the class names, latched for later subscribers."""

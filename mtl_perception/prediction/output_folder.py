@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import zip_longest
 import json
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ class OutputFolder:
     The folder that predictions are written to.
 
     `predictions.json` has COCO's `images`, `categories` (a category's id is its class index + 1)
-    and `annotations` (with `bbox` x, y, width, height in source pixels, and `score`);
+    and `annotations` (with `bbox` x, y, width, height in source pixels, and `score`; of oriented
+    boxes, `oriented_bbox`, too: centre x, y, length, width in source pixels, angle in radians);
     `masks/NAME.png` has a class index for each pixel; `overlay/NAME.jpg` is for people.
     """
 
@@ -74,7 +76,7 @@ class OutputFolder:
         names = self._spec.detection.names if self._spec.detection else ()
         segmentation = self._spec.segmentation
         info = {'description': 'mtl predict', 'model': self._model,
-                'tiles': self._options.tiles,
+                'tiles': self._options.tiles, 'box_format': self._options.box_format,
                 'score_threshold': self._options.score_threshold,
                 'nms_threshold': self._options.nms_threshold,
                 'mask_names': list(segmentation.names) if segmentation else []}
@@ -86,12 +88,15 @@ class OutputFolder:
         write_text(self._folder / 'predictions.json', json.dumps(values) + '\n')
 
     def _annotate(self, detections: Detections) -> None:
-        for (x0, y0, x1, y1), score, index in zip(
+        oriented = [] if detections.oriented is None else detections.oriented.tolist()
+        for (x0, y0, x1, y1), score, index, turned in zip_longest(
                 detections.boxes.tolist(), detections.scores.tolist(),
-                detections.classes.tolist(), strict=True):
+                detections.classes.tolist(), oriented):
             self._annotations.append({
                 'id': self.objects + 1, 'image_id': self.images, 'category_id': index + 1,
                 'bbox': [round(value, 2) for value in (x0, y0, x1 - x0, y1 - y0)],
+                **({'oriented_bbox': [*(round(value, 2) for value in turned[:4]),
+                                      round(turned[4], 4)]} if turned else {}),
                 'area': round((x1 - x0) * (y1 - y0), 2), 'iscrowd': 0, 'score': round(score, 5)})
 
     def _write(self, name: str, image: np.ndarray, parameters: list[int]) -> None:

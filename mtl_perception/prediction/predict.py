@@ -12,7 +12,8 @@ from tqdm import tqdm
 from mtl_perception.errors import DataError
 from mtl_perception.files import readable
 from mtl_perception.images.inputs import open_images
-from mtl_perception.inference.pipeline import Pipeline, PipelineOptions
+from mtl_perception.inference.orientation import check_oriented
+from mtl_perception.inference.pipeline import ORIENTED, Pipeline, PipelineOptions
 from mtl_perception.inference.runtime import RuntimeOptions, Say
 from mtl_perception.prediction.output_folder import OutputFolder
 from mtl_perception.resources import model_path
@@ -61,6 +62,8 @@ def predict(config: PredictConfig, say: Say) -> PredictResult:
     images = open_images(config.input, config.black_hot)
     model = config.model or model_path()
     pipeline = Pipeline(model, config.pipeline, config.runtime, say)
+    if config.pipeline.box_format == ORIENTED:
+        check_oriented(pipeline.spec)
     folder = OutputFolder(config.output, pipeline.spec, pipeline.options, Path(model).name)
     broken: list[str] = []
     start = time.perf_counter()

@@ -129,7 +129,7 @@ class Batches(Dataset[Batch]):
             spec = self.samples.sets[number].spec
             random = np.random.default_rng((self.seed, 3, number, index) if self.same_crops
                                            else (self.seed, 2, step, task, slot))
-            sample = self.samples.read(number, index)
+            sample = self.samples.pasted(number, index, random)
             if self.drawn_labels_only:
                 sample = replace(sample, boxes=None) if task else replace(sample, mask=None)
             crop = augment(sample, spec.scale, self.augmentation, random)
@@ -141,10 +141,10 @@ class Batches(Dataset[Batch]):
     def _truth(self, spec: SetSpec, crop: Crop) -> DetectionTruth:
         classes = len(self.samples.manifest.detection or ())
         labelled = torch.zeros(classes, dtype=torch.bool)
-        if crop.boxes is None or spec.boxes is None:
+        if crop.boxes is None or not spec.complete:
             none = torch.zeros((0, 4))
             return DetectionTruth(none, torch.zeros(0, dtype=torch.long), none, labelled)
-        labelled[list(spec.boxes.complete)] = True
+        labelled[list(spec.complete)] = True
         return DetectionTruth(
             torch.from_numpy(crop.boxes.boxes), torch.from_numpy(crop.boxes.classes).long(),
             torch.from_numpy(crop.boxes.ignore), labelled)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -83,6 +83,8 @@ class TrainConfig:
     """One of `TASKS`."""
     start: Path | None = None
     """Checkpoint whose weights are transferred as far as they fit."""
+    like: Mapping[str, str] = field(default_factory=dict)
+    """New class -> class of `start` whose predictor it starts from; others go by their names."""
     weights: str = NO_WEIGHTS
     """Initial weights of the backbone: a file, torchvision's name of weights, or none."""
     network: NetworkOptions = field(default_factory=NetworkOptions)
@@ -98,3 +100,5 @@ class TrainConfig:
                     f'{name} {getattr(self, name)!r} is none of {", ".join(choices)}')
         if self.start is not None and self.weights != NO_WEIGHTS:
             raise ConfigError('a run starts either from a model or from weights of the backbone')
+        if self.like and self.start is None:
+            raise ConfigError('classes are like those of a model to start from: give --from')

@@ -18,14 +18,16 @@ import sys
 from typing import Any
 
 from mtl_perception.errors import ConfigError, ModelError
-from mtl_perception.files import make_folder, write_text
+from mtl_perception.files import make_folder, write_bytes, write_text
 from mtl_perception.models.checkpoint import read_checkpoint
 from mtl_perception.training.config import MODEL_FILE, Report, STATE_FILE, STOPPED
+from mtl_perception.training.experiment_figure import figure_png
 from mtl_perception.training.experiment_file import Experiment, load_experiment, Network
-from mtl_perception.training.experiment_table import format_table, read_scores, TASKS
+from mtl_perception.training.experiment_scores import is_complete, METRICS, read_scores
+from mtl_perception.training.experiment_table import format_tables
 
-TABLE_FILE = 'experiment.md'
-"""The table of scores, in the folder of the experiment."""
+TABLE_FILE, FIGURE_FILE = 'experiment.md', 'experiment.png'
+"""The tables of scores and their figure, in the folder of the experiment."""
 
 DONE_FILE = 'done'
 """Marks the folder of a completed run."""
@@ -83,18 +85,18 @@ class ExperimentConfig:
 
 @dataclass(frozen=True)
 class ExperimentResult:
-    """The table of scores of an experiment."""
+    """The tables of scores of an experiment."""
 
-    table: str
+    tables: str
     """Markdown."""
     path: Path
-    """The file that it was written to."""
+    """The file that they were written to; `FIGURE_FILE` is beside it."""
 
 
 def run_experiment(config: ExperimentConfig, announce: Report = lambda text: None,
                    run: RunCommand = run_command) -> ExperimentResult:
     """
-    Train and evaluate what is not complete yet, and write the table of scores.
+    Train and evaluate what is not complete yet, and write the tables and the figure of scores.
 
     `announce` receives a line before each run and evaluation, which `run` carries out. Raises
     MtlError.
@@ -104,12 +106,12 @@ def run_experiment(config: ExperimentConfig, announce: Report = lambda text: Non
         config.jobs)
     runner.train()
     runner.evaluate()
-    scores = [score for task in TASKS for score in read_scores(
-        task, runner.experiment, {
-            seed: (runner.evaluation(task, seed), runner.compared(task, seed))
-            for seed in runner.experiment.seeds() if runner.compared(task, seed)})]
-    text = format_table(scores)
+    scores = [score for task in METRICS for score in read_scores(task, {
+        seed: (runner.evaluation(task, seed), runner.compared(task, seed))
+        for seed in runner.experiment.seeds() if runner.compared(task, seed)})]
+    text = format_tables(scores)
     write_text(config.output / TABLE_FILE, text)
+    write_bytes(config.output / FIGURE_FILE, figure_png(scores))
     return ExperimentResult(text, config.output / TABLE_FILE)
 
 
@@ -205,20 +207,19 @@ class Runner:
         """Evaluate the networks of each seed side by side, once for each task."""
         with self._pool() as pool:
             _wait([pool.submit(self._evaluate_one, task, seed)
-                   for seed in self.experiment.seeds() for task in TASKS], pool)
+                   for seed in self.experiment.seeds() for task in METRICS], pool)
 
     def _evaluate_one(self, task: str, seed: int) -> None:
         networks = self.compared(task, seed)
         folder = self.evaluation(task, seed)
-        if not networks or (folder / 'metrics.json').exists():
+        models = [self.folder(network, seed) / MODEL_FILE for network in networks]
+        if not networks or is_complete(folder, models):
             return
         self.announce(f'evaluation of {task}, seed {seed}')
-        models = [argument for network in networks for argument in (
-            '--model', str(self.folder(network, seed) / MODEL_FILE))]
         self.run('evaluate', [
-            *models, '--config', str(self.experiment.manifest), *self.data,
-            '--output', str(folder), *as_arguments(self.experiment.evaluate)],
-            self._printed(folder))
+            *(part for path in models for part in ('--model', str(path))),
+            '--config', str(self.experiment.manifest), *self.data, '--output', str(folder),
+            *as_arguments(self.experiment.evaluate)], self._printed(folder))
 
     def evaluation(self, task: str, seed: int) -> Path:
         """Return the folder of the evaluation of a task and seed."""

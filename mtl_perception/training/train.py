@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, replace
 import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, TYPE_CHECKING
 
 import torch
 
@@ -62,10 +62,10 @@ def train(config: TrainConfig, announce: Report = _silent, warn: Report = _silen
     `progress` shows bars on stderr. Where torchrun started several processes, only the first one
     reports and returns a result. Raises ConfigError, DataError or ModelError.
     """
-    manifest = for_tasks(load_manifest(config.manifest, config.data), config.tasks,
-                         config.training.batches.boxes_as_masks)
+    loaded = load_manifest(config.manifest, config.data)
+    manifest = for_tasks(loaded, config.tasks, config.training.batches.boxes_as_masks)
     config = replace(config, training=_for_manifest(config.training, manifest))
-    spec = _network_spec(config, manifest)
+    spec = _network_spec(config, manifest, _pixel_classes(loaded))
     state_path = config.output / STATE_FILE
     if state_path.exists() and not config.resume:
         raise ConfigError(f'{state_path} exists: --resume continues that run; '
@@ -103,7 +103,7 @@ def _start(config: TrainConfig, spec: ModelSpec, fabric: Fabric,
     torch.manual_seed(config.training.seed)
     network = build_model(spec)
     if config.start and not config.resume:
-        transfer = transfer_weights(network, spec, config.start)
+        transfer = transfer_weights(network, spec, config.start, config.like)
         announce(f'starting from {config.start}: {transfer}')
     elif not config.resume:
         load_backbone_weights(network.backbone, spec.backbone, config.weights)
@@ -155,6 +155,18 @@ def _save_model(state: TrainingState, finish: Finish, output: Path) -> TrainResu
                        state.best_step)
 
 
+def _pixel_classes(manifest: Manifest) -> dict[str, str]:
+    """Return which detection classes have pixels of a class, where the sets agree on it."""
+    if manifest.detection is None or manifest.segmentation is None:
+        return {}
+    found: dict[int, set[int]] = {}
+    for spec in manifest.sets:
+        for box, pixels in spec.box_class_pixels.items():
+            found.setdefault(box, set()).add(pixels)
+    return {manifest.detection.names[box]: manifest.segmentation.names[min(pixels)]
+            for box, pixels in sorted(found.items()) if len(pixels) == 1}
+
+
 def _for_manifest(options: TrainingOptions, manifest: Manifest) -> TrainingOptions:
     """Return the options, with no images drawn for a task that is switched off."""
     batches = options.batches
@@ -178,13 +190,16 @@ def _provenance(config: TrainConfig, samples: TrainingSamples) -> dict[str, str]
         'mtl_perception': mtl_perception.__version__}
 
 
-def _network_spec(config: TrainConfig, manifest: Manifest) -> ModelSpec:
+def _network_spec(config: TrainConfig, manifest: Manifest, pixel_classes: dict[str, str]
+                  ) -> ModelSpec:
     """Return the spec of the network: from the options, else from the model to start from."""
+    labels: dict[str, Any] = {
+        'detection': manifest.detection, 'segmentation': manifest.segmentation,
+        'pixel_classes': pixel_classes if manifest.detection and manifest.segmentation else {}}
     given = {name: value for name, value in asdict(config.network).items() if value is not None}
     if config.start:
         start = read_checkpoint(config.start)[0]
-        return replace(start, detection=manifest.detection, segmentation=manifest.segmentation,
-                       provenance={}, **given)
+        return replace(start, **labels, provenance={}, **given)
     name = config.network.architecture or ModelSpec.architecture
     if name not in ARCHITECTURES:
         raise ConfigError(
@@ -192,7 +207,7 @@ def _network_spec(config: TrainConfig, manifest: Manifest) -> ModelSpec:
     architecture = ARCHITECTURES[name]
     return ModelSpec(**{
         'backbone': architecture.BACKBONE, 'input_size': architecture.INPUT_SIZE,
-        'detection': manifest.detection, 'segmentation': manifest.segmentation, **given})
+        **labels, **given})
 
 
 def for_tasks(manifest: Manifest, tasks: str, boxes_as_masks: bool = True) -> Manifest:
@@ -207,11 +222,12 @@ def for_tasks(manifest: Manifest, tasks: str, boxes_as_masks: bool = True) -> Ma
             replace(spec, box_class_pixels={}) for spec in manifest.sets))
     if tasks == 'detection':
         manifest = replace(manifest, segmentation=None, sets=tuple(
-            replace(spec, masks=None, segmentation_weight=0.0, box_class_pixels={})
-            for spec in manifest.sets if spec.boxes))
+            replace(spec, masks=spec.masks if spec.background else None,
+                    segmentation_weight=0.0, box_class_pixels={})
+            for spec in manifest.sets if spec.boxes or spec.background))
     elif tasks == 'segmentation':
         manifest = replace(manifest, detection=None, sets=tuple(
-            replace(spec, boxes=None, detection_weight=0.0, box_class_pixels={})
+            replace(spec, boxes=None, detection_weight=0.0, box_class_pixels={}, background={})
             for spec in manifest.sets if spec.masks))
     if manifest.detection is None and manifest.segmentation is None:
         raise DataError('the manifest names no classes for the tasks to train')

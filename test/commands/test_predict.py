@@ -207,3 +207,36 @@ def test_interrupt_saves_results_so_far(paint_model, folder, tmp_path, monkeypat
         _run('--model', paint_model(), '--input', folder, '--output', tmp_path / 'out')
     values = json.loads((tmp_path / 'out' / 'predictions.json').read_text())
     assert values['images'][0]['file_name'] == 'one.png'
+
+
+def test_oriented_boxes_are_written_and_drawn(paint_model, tmp_path):
+    image = np.full((256, 320, 3), 40, np.uint8)
+    corners = cv2.boxPoints(((160, 128), (120, 40), -40))
+    cv2.fillPoly(image, [np.rint(corners).astype(np.int32)], (0, 0, 255))
+    cv2.rectangle(image, (10, 10), (40, 30), (255, 0, 0), cv2.FILLED)
+    assert cv2.imwrite(str(tmp_path / 'in.png'), image)
+    outputs = {name: tmp_path / name for name in ('upright', 'oriented')}
+    for name, output in outputs.items():
+        _run('--model', paint_model(size=(320, 256)), '--input', tmp_path / 'in.png',
+             '--output', output, '--box-format', name)
+    upright, oriented = (json.loads((output / 'predictions.json').read_text())
+                         for output in outputs.values())
+    assert oriented['info']['box_format'] == 'oriented'
+    assert not any('oriented_bbox' in item for item in upright['annotations'])
+    red, blue = sorted(oriented['annotations'], key=lambda item: item['category_id'])
+    x, y, length, width, angle = red['oriented_bbox']
+    assert (x, y) == (pytest.approx(160, abs=1), pytest.approx(128, abs=1))
+    assert (length, width) == (pytest.approx(120, abs=8), pytest.approx(40, abs=8))
+    assert np.degrees(angle) == pytest.approx(-40, abs=3)
+    # Blue has no pixels of a class.
+    assert blue['oriented_bbox'] == [25.5, 20.5, 31, 21, 0]
+    drawn = [cv2.imread(str(output / 'overlay' / 'in.jpg')) for output in outputs.values()]
+    difference = np.abs(drawn[0].astype(int) - drawn[1]).max(axis=2) > 60
+    # The upright box has corners where the oriented one has none; they agree on the other object.
+    assert difference[60:200, 90:230].sum() > 200 and not difference[:40, :45].any()
+
+
+def test_oriented_boxes_need_a_model_that_tells_the_pixels(paint_model, folder, tmp_path):
+    with pytest.raises(ConfigError, match='boxes_as_masks'):
+        _run('--model', paint_model(segmentation=False), '--input', folder,
+             '--output', tmp_path / 'out', '--box-format', 'oriented')

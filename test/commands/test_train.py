@@ -56,7 +56,7 @@ def test_every_option_has_a_help_text_and_states_its_default(command):
         described, found, default = text.rpartition('(default: ')
         assert bool(found) != action.required, action.dest
         assert len((described or text).split()) >= 3, f'{action.dest}: {text}'
-        if found and action.default not in (None, False, ()):
+        if found and action.default not in (None, False, True, ()):
             assert default == f'{action.default})', action.dest
 
 
@@ -77,7 +77,8 @@ def test_every_option_reaches_the_configuration():
         '--learning-rate', '0.25', '--backbone-rate', '0.125', '--weight-decay', '0.5',
         '--warmup-steps', '26', '--gradient-norm', '1.5', '--ema-decay', '0.75', '--freeze', 'a',
         'b', '--assignment', 'atss', '--balance', 'pcgrad', '--segmentation-weight', '3.5',
-        '--box-weight', '4.5', '--distillation-weight', '5.5')
+        '--box-weight', '4.5', '--distillation-weight', '5.5', '--drawn-labels-only',
+        '--no-boxes-as-masks', '--like', 'a=b, c=d')
     text = repr(config)
     for value in (
             "data=PosixPath('d')", 'skip_bad=True', 'resume=True', "tasks='detection'",
@@ -90,7 +91,8 @@ def test_every_option_reaches_the_configuration():
             'cache_gib=2.5', 'learning_rate=0.25', 'backbone_rate=0.125', 'weight_decay=0.5',
             'warmup_steps=26', 'gradient_norm=1.5', 'ema_decay=0.75', "freeze=('a', 'b')",
             "assignment='atss'", "weighting='pcgrad'", 'segmentation_weight=3.5', 'box_weight=4.5',
-            'distillation_weight=5.5'):
+            'distillation_weight=5.5', 'drawn_labels_only=True', 'boxes_as_masks=False',
+            "like={'a': 'b', 'c': 'd'}"):
         assert re.search(rf'[(, ]{re.escape(value)}[,)]', text), value
     assert config.weights == NO_WEIGHTS
     assert config_of('--weights', 'DEFAULT').weights == 'DEFAULT'
@@ -101,6 +103,9 @@ def test_every_option_reaches_the_configuration():
     (['--patience', '2'], 'evaluate_every'),
     (['--from', 'nowhere.pt'], 'nowhere.pt'),
     (['--resume'], 'no run to resume'),
+    (['--like', 'car=bus'], 'give --from'),
+    (['--like', 'car'], "--like 'car' is not NAME=VALUE"),
+    (['--like', 'car=bus,car=van'], 'different names'),
     (['--input-size', '0x5'], 'input_size'),
     (['--input-size', 'big'], 'WIDTHxHEIGHT'),
     (['--learning-rate', '7'], 'learning_rate'),

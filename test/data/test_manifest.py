@@ -140,6 +140,26 @@ def test_synthetic_set(load: Loader) -> None:
     assert (spec.detection_weight, spec.segmentation_weight) == (0.5, 3)
 
 
+@pytest.mark.parametrize(('weight', 'expected'), [
+    (None, (0, 1)), (3, (0, 3)), ({'segmentation': 3}, (0, 3)),
+    ({'detection': 0.5, 'segmentation': 3}, (0.5, 3))])
+def test_masks_as_background_are_drawn_for_detection_where_a_weight_says_so(
+        load: Loader, weight: Any, expected: tuple[float, float]) -> None:
+    content = changed('sets', 'masked', 'masks_as_background', value={'vehicle': ['bus', 'car']})
+    if weight is not None:
+        content['sets']['masked']['weight'] = weight
+    spec = load(content).set_named('masked')
+    assert spec.background == {2: (1, 0)}
+    assert spec.complete == (0, 1) and spec.boxes is None
+    assert (spec.detection_weight, spec.segmentation_weight) == expected
+
+
+def test_pasted_classes(load: Loader) -> None:
+    content = changed('sets', 'boxed', 'paste', value={'bus': 0.5, 'car': 1})
+    assert load(content).set_named('boxed').paste == {1: 0.5, 0: 1}
+    assert load(MANIFEST).set_named('boxed').paste == {}
+
+
 def test_root_is_taken_from_argument_then_variable_then_file(
         tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / 'm.yaml'
@@ -220,6 +240,30 @@ def test_unknown_set_lists_the_known(load: Loader) -> None:
      'boxes_as_masks.person is not in `boxes.complete`, the classes .* labels exhaustively'),
     (changed('sets', 'boxed', 'boxes_as_masks', 'car', value='sea'), "names no class: 'sea'"),
     (changed('sets', 'masked', 'boxes_as_masks', value={}), 'boxes_as_masks needs boxes'),
+    (changed('sets', 'masked', 'masks_as_background', value={'vehicle': 'car'}),
+     "masks_as_background.vehicle is a list of class names, not 'car'"),
+    (changed('sets', 'masked', 'masks_as_background', value={'vehicle': ['tank']}),
+     "masked.masks_as_background.vehicle names no class: 'tank'"),
+    (changed('sets', 'masked', 'masks_as_background', value={'sea': ['car']}),
+     "masked.masks_as_background.sea names no class: 'sea'"),
+    (changed('sets', 'masked', 'masks_as_background', value={'vehicle': []}),
+     'masks_as_background.vehicle names no class$'),
+    (changed('sets', 'masked', 'masks_as_background', value={}), 'background names no class$'),
+    (changed('sets', 'masked', value={
+        'reader': 'mask_folder', 'masks': {'ground': 'grass'},
+        'masks_as_background': {'vehicle': ['car']}}),
+     'masks_as_background.vehicle is the class of no label of `masks`'),
+    (changed('sets', 'boxed', 'masks_as_background', value={'vehicle': ['car']}),
+     'masks_as_background needs masks, a detection label set, and a set without boxes'),
+    (changed('sets', 'masked', 'weight', value={'detection': 1, 'segmentation': 1}),
+     'masked.weight.detection is not a known key'),
+    (changed('sets', 'boxed', 'paste', value={'sea': 1}), "boxed.paste.sea names no class: 'sea'"),
+    (changed('sets', 'boxed', 'paste', value={'person': 1}),
+     'boxed.paste.person is not in `boxes.complete`, the classes .* labels exhaustively'),
+    (changed('sets', 'boxed', 'paste', value={'car': 0}), 'paste.car is a mean number of objects'),
+    (changed('sets', 'boxed', 'paste', value={'car': 11}), 'paste.car is a mean number of'),
+    (changed('sets', 'masked', 'paste', value={'car': 1}), 'paste needs boxes, and a set without'),
+    (changed('sets', 'drawn', 'paste', value={'car': 1}), 'paste needs boxes, and a set without'),
     (changed('sets', 'masked', 'masks', 'odd', value='grass'),
      'sets.masked.masks.odd shares the class grass with ground'),
     (changed('sets', 'masked', 'masks', 'odd', value=None), 'odd is a list of class names'),

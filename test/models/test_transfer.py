@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from mtl_perception.errors import ModelError
+from mtl_perception.errors import ConfigError, ModelError
 from mtl_perception.labels import LabelSet
 from mtl_perception.spec import ModelSpec
 
@@ -113,3 +113,33 @@ def test_model_without_matching_weights_is_rejected(source):
     network.class_parameters = {}
     with pytest.raises(ModelError, match='fits'):
         transfer_weights(network, SOURCE, path)
+
+
+def test_class_starts_from_the_predictor_of_another_name(source):
+    path, weights = source
+    spec = ModelSpec(detection=LabelSet.of('vehicle', 'van', 'tractor'),
+                     segmentation=LabelSet.of('asphalt', 'water'), finest_level=2)
+    network = build_model(spec)
+    before = network.state_dict()['detection.classes.predictor.weight'].clone()
+    like = {'vehicle': 'car', 'van': 'car', 'asphalt': 'road'}
+    found = transfer_weights(network, spec, path, like)
+    assert found.classes == ('vehicle like car', 'van like car', 'asphalt like road', 'water')
+    assert (found.new_classes, found.dropped_classes) == (('tractor',), ('bus',))
+    assert 'classes: vehicle like car, van like car, asphalt like road, water; new classes: ' \
+        'tractor; omitted classes: bus' in str(found)
+    after = network.state_dict()['detection.classes.predictor.weight']
+    for row in (0, 1):
+        assert torch.equal(after[row], weights['detection.classes.predictor.weight'][0])
+    assert torch.equal(after[2], before[2])
+    assert torch.equal(network.state_dict()['segmentation.score.weight'],
+                       weights['segmentation.score.weight'])
+
+
+@pytest.mark.parametrize('like, message', [
+    ({'lorry': 'car'}, 'like lorry=car: the manifest has no class lorry; its classes are car, b'),
+    ({'car': 'van'}, 'no class van for detection; its classes are car, bus'),
+    ({'car': 'road'}, 'no class road for detection'), ({'road': 'bus'}, 'for segmentation')])
+def test_unknown_classes_to_start_from_are_named(like, message, source):
+    path, _ = source
+    with pytest.raises(ConfigError, match=message):
+        transfer_weights(build_model(SOURCE), SOURCE, path, like)

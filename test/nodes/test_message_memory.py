@@ -1,6 +1,7 @@
 """Reuse of messages."""
 
 import array
+from dataclasses import replace
 
 from builtin_interfaces.msg import Time
 from geometry_msgs.msg import PoseWithCovariance
@@ -74,6 +75,19 @@ def test_box_has_centre_and_size():
     assert (box.size_x, box.size_y, box.center.theta) == (20.5, 40, 0)
     assert found.detections[0].results[0].hypothesis.class_id == '1'
     assert found.detections[0].results[0].hypothesis.score == 0.75
+
+
+def test_oriented_boxes_are_turned_and_later_upright_ones_are_not():
+    memory = DetectionMemory()
+    upright = Detections(
+        np.array([[10, 20, 30.5, 60]], np.float32), np.array([0.75], np.float32),
+        np.array([1], np.int32))
+    oriented = replace(upright, oriented=np.array([[20.25, 40, 35, 12, -0.5]], np.float32))
+    for found, sides in ((upright, (20.5, 40, 0)), (oriented, (35, 12, -0.5)),
+                         (upright, (20.5, 40, 0))):
+        box = memory.message(found, ['0', '1'], Header()).detections[0].bbox
+        assert (box.size_x, box.size_y, box.center.theta) == sides
+        assert (box.center.position.x, box.center.position.y) == (20.25, 40)
 
 
 @pytest.mark.parametrize(('encoding', 'channels'), [('mono8', 1), ('rgb8', 3), ('bgr8', 3)])

@@ -8,6 +8,7 @@ from sensor_msgs.msg import Image
 from std_msgs.msg import Header
 from vision_msgs.msg import Detection2DArray, LabelInfo
 
+from mtl_perception.inference.pipeline import ORIENTED, UPRIGHT
 from mtl_perception.inference.results import Detections, Perception, Timings
 from mtl_perception.labels import LabelSet
 from mtl_perception.nodes import publications
@@ -56,7 +57,7 @@ def test_images_without_subscriber_are_not_computed(idle_node, monkeypatch):
     for name in ('draw_overlay', 'color_label_map'):
         monkeypatch.setattr(publications, name, lambda *_: pytest.fail('computed in vain'))
     published = Publications(idle_node(), BOTH, lambda: None)
-    assert published.look() == frozenset() and published.tasks(()) == frozenset()
+    assert published.look() == frozenset() and published.tasks((), UPRIGHT) == frozenset()
     image = np.zeros((6, 8, 3), np.uint8)
     for wanted in ((), ('detections',), ('segmentation',)):
         published.publish(wanted, perception(BOTH), image, 'bgr', Header(), PerceptionParameters())
@@ -76,9 +77,20 @@ def test_subscribers_determine_tasks(spec, tasks, idle_node, wait_until):
         kind = Detection2DArray if name == 'detections' else Image
         subscription = other.create_subscription(kind, f'{node.get_name()}/{name}', print, 1)
         wait_until(lambda name=name: published.look() == {name})
-        assert published.tasks(published.look()) == needed
+        assert published.tasks(published.look(), UPRIGHT) == needed
         other.destroy_subscription(subscription)
         wait_until(lambda: not published.look())
+
+
+@pytest.mark.parametrize(('pixel_classes', 'tasks'), [
+    ({}, {'detection'}), ({'car': 'ground'}, {'detection', 'segmentation'})])
+def test_oriented_boxes_need_both_tasks(pixel_classes, tasks, idle_node):
+    published = Publications(
+        idle_node(), replace(BOTH, pixel_classes=pixel_classes), lambda: None)
+    assert published.tasks({'detections'}, ORIENTED) == tasks
+    assert published.tasks({'detections'}, UPRIGHT) == {'detection'}
+    assert published.tasks({'segmentation'}, ORIENTED) == {'segmentation'}
+    assert published.tasks((), ORIENTED) == set()
 
 
 def test_changes_of_subscribers_are_notified(ros_node, other_node, wait_until):

@@ -128,3 +128,86 @@ def test_all_labels_of_an_image_count_by_default(tmp_path):
             assert (labels != 255).any()
             seen.add(name)
     assert seen == {'masks_only', 'boxes_only', 'both'}
+
+
+BACKGROUND = """
+detection: {names: [car, large_vehicle, person]}
+segmentation: {names: [building, road, vegetation, water, ground, vehicle]}
+sets:
+  town:
+    reader: synthetic
+    splits: {train: {first_seed: 5, flights: 1, frames: 2}}
+    options: {width: 160, height: 120}
+    masks: {building: building, road: road, vegetation: vegetation, water: water, ground: ground,
+            vehicle: vehicle}
+    masks_as_background: {vehicle: [car, large_vehicle]}
+    weight: {detection: 1, segmentation: 1}
+"""
+
+
+@pytest.mark.parametrize('tasks, others, of_boxes, of_masks', [
+    ('both', {}, (True, True), (True, True)),
+    ('both', {'drawn_labels_only': True}, (True, False), (False, True)),
+    ('detection', {}, (True, False), None), ('segmentation', {}, None, (False, True))])
+def test_masks_as_background_count_for_detection(tmp_path, tasks, others, of_boxes, of_masks):
+    path = tmp_path / 'background.yaml'
+    path.write_text(BACKGROUND)
+    samples = TrainingSamples(for_tasks(load_manifest(path), tasks), 'train', 1 << 30)
+    drawn = [(detection, pixels) for detection, pixels in filter(None, (of_boxes, of_masks))]
+    images = int(of_boxes is not None), int(of_masks is not None)
+    batch = Batches(samples, 1, options(*images, **others), 0)[0]
+    assert len(batch.truths) == len(drawn)
+    for truth, labels, (detection, pixels) in zip(batch.truths, batch.labels, drawn, strict=True):
+        assert truth.labelled.tolist() == (
+            [] if tasks == 'segmentation' else [detection, detection, False])
+        assert not len(truth.boxes)
+        assert (labels != 255).any().item() == pixels
+
+
+def test_vehicles_in_masks_as_background_have_no_loss(tmp_path):
+    path = tmp_path / 'background.yaml'
+    path.write_text(BACKGROUND)
+    samples = TrainingSamples(load_manifest(path), 'train', 1 << 30)
+    batches = Batches(samples, 20, options(1, 0), 0)
+    vehicle = samples.manifest.segmentation.index('vehicle')
+    seen = 0
+    for step in range(20):
+        batch = batches[step]
+        x0, y0, x1, y1 = batch.truths[0].ignore.T[:, None]
+        rows, columns = (batch.labels[0] == vehicle).nonzero().T[..., None]
+        inside = (columns >= x0) & (columns < x1) & (rows >= y0) & (rows < y1)
+        assert inside.any(dim=1).all()
+        seen += len(rows)
+    assert seen
+
+
+def test_pasted_objects_follow_from_seed_and_step(tmp_path):
+    path = tmp_path / 'boxes.yaml'
+    path.write_text("""
+detection: {names: [car, large_vehicle]}
+sets:
+  town:
+    reader: synthetic
+    splits: {train: {first_seed: 5, flights: 1, frames: 3}}
+    options: {width: 320, height: 240}
+    boxes: {classes: {car: car, large_vehicle: large_vehicle}, complete: [car, large_vehicle]}
+    paste: {car: 5}
+""")
+    plain = tmp_path / 'plain.yaml'
+    plain.write_text(path.read_text().replace('    paste: {car: 5}\n', ''))
+    samples, unchanged = (TrainingSamples(load_manifest(file), 'train', 1 << 28)
+                          for file in (path, plain))
+    batches = Batches(unchanged, 9, options(4, 0), 1)
+    added = [len(samples.pasted(0, index, np.random.default_rng(index)).boxes.boxes)
+             - len(samples.read(0, index).boxes.boxes) for index in range(3)]
+    assert min(added) >= 0 and sum(added) > 0
+    first, again = (Batches(samples, 9, options(4, 0), 1) for _ in range(2))
+    assert (first.schedule == batches.schedule).all()
+    for step in (8, 2, 5):
+        assert torch.equal(first[step].images, again[step].images)
+        assert not torch.equal(first[step].images, batches[step].images)
+        for truth, other in zip(first[step].truths, again[step].truths, strict=True):
+            assert all(map(torch.equal, truth, other))
+    # The next image and its entry are found after some have been left out.
+    samples.restrict([[0, 2]])
+    assert samples.pasted(0, 1, np.random.default_rng(0)).name == samples.read(0, 1).name

@@ -1,9 +1,12 @@
 """Experiments: a small real one, the file that describes one, and the table of scores."""
 
+from dataclasses import replace
 import json
 from pathlib import Path
 import threading
 
+import cv2
+import numpy as np
 import pytest
 
 from mtl_perception.errors import ConfigError, DataError, ModelError
@@ -14,12 +17,15 @@ pytest.importorskip('torch')
 from mtl_perception.training.experiment import (
     as_arguments,
     ExperimentConfig,
+    FIGURE_FILE,
     run_command,
     run_experiment,
     Runner,
 )
-from mtl_perception.training.experiment_file import load_experiment
-from mtl_perception.training.experiment_table import format_table, Score
+from mtl_perception.training.experiment_figure import figure_png
+from mtl_perception.training.experiment_file import load_experiment, Network
+from mtl_perception.training.experiment_scores import Difference, read_scores, Score
+from mtl_perception.training.experiment_table import format_tables
 
 EXPERIMENT = """
 manifest: {manifest}
@@ -54,12 +60,22 @@ def test_experiment_trains_and_compares_and_reuses_what_is_complete(config, tmp_
     assert announced == [
         '1 of 2: detection, seed 3', '2 of 2: distilled, seed 3',
         'evaluation of detection, seed 3', 'evaluation of segmentation, seed 3']
-    assert result.path.read_text() == result.table
-    assert [line.split(' | ')[:2] for line in result.table.splitlines()[2:]] == [
+    assert result.path.read_text() == result.tables
+    lines = result.tables.splitlines()
+    assert [line.split(' | ')[:2] for line in lines[2:5]] == [
         ['| detection', 'AP50'], ['| distilled', 'AP50'], ['| distilled', 'mIoU']]
+    assert lines[6] == '| AP50, mean over the seeds | detection | distilled |'
+    assert lines[8].startswith('| **synthetic** | ') and lines[8].count('(') == 1
+    assert cv2.imread(str(tmp_path / 'out' / FIGURE_FILE)) is not None
     announced.clear()
     assert run_experiment(experiment, announced.append, run_here) == result and not announced
-    (tmp_path / 'out' / 'evaluation-detection-seed3' / 'metrics.json').write_text('{}')
+    # An evaluation of fewer networks than there are now is done again.
+    metrics = tmp_path / 'out' / 'evaluation-detection-seed3' / 'metrics.json'
+    values = json.loads(metrics.read_text())
+    metrics.write_text(json.dumps({**values, 'models': values['models'][:1]}))
+    assert run_experiment(experiment, announced.append, run_here) == result
+    assert announced == ['evaluation of detection, seed 3']
+    metrics.write_text(json.dumps({**values, 'bootstrap': {}}))
     with pytest.raises(DataError, match=r'metrics\.json'):
         run_experiment(experiment)
 
@@ -70,7 +86,7 @@ def test_run_that_used_its_minutes_is_complete(config, tmp_path):
     text = config.read_text().replace('steps: 1,', 'steps: 5000, minutes: 0.01,')
     config.write_text(text.replace('  distilled: {detection_teacher: detection}\n', ''))
     result = run_experiment(ExperimentConfig(config, tmp_path / 'out'), run=run_here)
-    assert '| detection | AP50 |' in result.table
+    assert '| detection | AP50 |' in result.tables
     assert (tmp_path / 'out' / 'detection-seed3' / 'done').exists()
 
 
@@ -157,11 +173,62 @@ def test_experiment_without_networks_is_rejected(config):
         load_experiment(config)
 
 
-def test_table_has_means_spreads_and_intervals():
-    text = format_table([Score('both', 'detection', {0: 0.5, 1: 0.53}, {
-        0: (0.01, -0.02, 0.04), 1: (-0.005, -0.03, 0.02)})])
-    assert '| both | AP50 | 51.5 | 50.0, 53.0 | 3.0 | +1.0 (-2.0 .. +4.0), -0.5 (-3.0 .. +2.0) |' \
-        in text
+def scores_of(data_set, label, alone, both):
+    return [
+        Score('detection', data_set, label, 'detection', {0: alone, 1: alone}, {}),
+        Score('detection', data_set, label, 'both', {0: both, 1: both + 0.03}, {
+            0: Difference(both - alone, -0.02, 0.04),
+            1: Difference(both + 0.03 - alone, -0.03, 0.02)})]
+
+
+def test_tables_have_means_and_intervals():
+    text = format_tables([
+        *scores_of('', '', 0.49, 0.5), *scores_of('streets', '', 0.4, 0.5),
+        *scores_of('streets', 'car', float('nan'), float('nan'))])
+    assert ('| detection | AP50 | 0.490 | 0.490, 0.490 | - | - |\n'
+            '| both | AP50 | 0.515 | 0.500, 0.530 | +0.025 | +0.010 (-0.020 .. +0.040), '
+            '+0.040 (-0.030 .. +0.020) |\n') in text
+    assert ('| AP50, mean over the seeds | detection | both |\n|---|---|---|\n'
+            '| **streets** | 0.400 | 0.515 (+0.115) |\n| streets: car | - | - (-) |\n') in text
+
+
+def test_figure_has_a_panel_for_each_task_and_needs_no_scores():
+    scores = [*scores_of('', '', 0.49, 0.5), *scores_of('streets', '', 0.4, 0.5)]
+    one, two, none = (
+        cv2.imdecode(np.frombuffer(figure_png(found), np.uint8), cv2.IMREAD_COLOR)
+        for found in (
+            scores, [*scores, *(replace(item, task='segmentation') for item in scores)], []))
+    assert two.shape[1] == 2 * one.shape[1] and none is not None
+    # The blue of the first network's intervals.
+    assert (np.abs(one.astype(int) - (178, 114, 0)).max(axis=2) < 60).sum() > 200
+
+
+def test_scores_by_set_and_class_are_those_of_the_evaluation(tmp_path):
+    def row(label, mean, *values, name='ap50'):
+        interval = [{'value': value, 'low': value, 'high': None} for value in values]
+        return {'metric': {'task': 'detection', 'name': name, 'label': label, 'mean': mean},
+                'models': interval, 'differences': interval[1:]}
+
+    def rows(first):
+        return [row('car', '', first, 0.2), row('', 'classes', 0, 0), row('vehicle', '', 0.3, 0.4),
+                row('person', '', 0.5, 0.6), row('', 'groups', 0.7, 0.8),
+                row('', 'groups', 0, 0, name='ap')]
+
+    report = {'name': 'streets', 'groups': {'vehicle': ['car']},
+              'detection': dict.fromkeys(('car', 'person', 'vehicle'))}
+    (tmp_path / 'metrics.json').write_text(json.dumps({
+        'models': [{'sets': [report]}] * 2,
+        'bootstrap': {'overall': rows(None), 'sets': {'streets': rows(0.1)}}}))
+    networks = [Network(name, {}, {}, (5,)) for name in ('one', 'two')]
+    found = {(score.data_set, score.label, score.network): score
+             for score in read_scores('detection', {5: (tmp_path, networks)})}
+    assert {key: score.by_seed[5] for key, score in found.items()} == {
+        ('', '', 'one'): 0.7, ('', '', 'two'): 0.8,
+        ('streets', '', 'one'): 0.7, ('streets', '', 'two'): 0.8,
+        ('streets', 'vehicle', 'one'): 0.3, ('streets', 'vehicle', 'two'): 0.4,
+        ('streets', 'person', 'one'): 0.5, ('streets', 'person', 'two'): 0.6}
+    assert not found['', '', 'one'].differences
+    assert found['', '', 'two'].difference.value == 0.8
 
 
 def test_shipped_experiment_can_be_read(pytestconfig):

@@ -48,6 +48,22 @@ def test_projected_gradients_are_added_to_existing_ones():
     assert shared.grad.tolist() == [1.0, 1.0]
 
 
+def test_normalized_gradients_have_the_mean_norm_in_shared_parameters_only():
+    # (1, 0) has the norm 1, (-1, 1) the norm sqrt(2): both get the mean.
+    shared, own = gradients('normalized')
+    mean = (1 + 2 ** 0.5) / 2
+    assert shared == pytest.approx([mean * (1 - 0.5 ** 0.5), mean * 0.5 ** 0.5])
+    assert own == 2.0
+
+
+def test_task_without_gradient_in_shared_parameters_does_not_divide_by_zero():
+    shared = torch.nn.Parameter(torch.tensor([1.0, 1.0]))
+    build_loss_weighting('normalized').backward(
+        {'detection': shared.sum(), 'segmentation': 0 * shared.sum()}, [shared],
+        torch.Tensor.backward)
+    assert shared.grad.tolist() == pytest.approx([0.5, 0.5])
+
+
 def test_learned_weights_start_as_the_sum_and_converge_to_the_losses():
     weighting = build_loss_weighting('uncertainty')
     fixed = {'detection': torch.tensor(4.0), 'segmentation': torch.tensor(0.25)}

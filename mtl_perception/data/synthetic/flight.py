@@ -57,6 +57,8 @@ class SyntheticFrame:
     """int32 [N], indices into BOX_NAMES."""
     mask: np.ndarray
     """uint8 [H, W], indices into MASK_NAMES; every pixel has a class."""
+    headings: np.ndarray
+    """float32 [N]: where each vehicle's nose points, in radians from the x towards the y axis."""
 
 
 class SyntheticFlight:
@@ -205,8 +207,11 @@ class SyntheticFlight:
         np.copyto(light, sunlit, where=drawn)
         mask &= CROWN - 1
         mask[drawn] = VEHICLE
-        boxes, classes = self._boxes(ids, models, regions, areas)
-        return SyntheticFrame(self._optics.expose(image, light, index), boxes, classes, mask)
+        boxes, shown = self._boxes(ids, regions, areas)
+        kinds = np.array([self._fleet.models[model].kind for model in models], np.int32)
+        turn = math.atan2(camera[1, 0], camera[0, 0])
+        return SyntheticFrame(self._optics.expose(image, light, index), boxes, kinds[shown], mask,
+                              (headings[shown] + turn).astype(np.float32))
 
     def _ground(self, camera: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the cut of the town in the frame: albedo, mask with crowns, light."""
@@ -302,11 +307,12 @@ class SyntheticFlight:
         ids[roi][cover >= 128] = number
         return roi, area
 
-    def _boxes(self, ids: np.ndarray, models: np.ndarray,
-               regions: list[tuple[slice, slice] | None], areas: list[float]
+    @staticmethod
+    def _boxes(ids: np.ndarray, regions: list[tuple[slice, slice] | None], areas: list[float]
                ) -> tuple[np.ndarray, np.ndarray]:
-        boxes, classes = [], []
-        for k, (model, region, area) in enumerate(zip(models, regions, areas, strict=True)):
+        """Return the boxes of the vehicles that show enough of themselves, and their numbers."""
+        boxes, shown = [], []
+        for k, (region, area) in enumerate(zip(regions, areas, strict=True)):
             if region is None:
                 continue
             seen = ids[region] == k + 1
@@ -317,8 +323,8 @@ class SyntheticFlight:
             top, left = region[0].start, region[1].start
             boxes.append((left + columns[0], top + rows[0],
                           left + columns[-1] + 1, top + rows[-1] + 1))
-            classes.append(self._fleet.models[model].kind)
-        return (np.array(boxes, np.float32).reshape(-1, 4), np.array(classes, np.int32))
+            shown.append(k)
+        return np.array(boxes, np.float32).reshape(-1, 4), np.array(shown, np.intp)
 
 
 def _periodic_cut(plane: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
