@@ -45,6 +45,10 @@ ESTIMATED_IMAGES = 12
 CHUNK = 8
 """Entries that a process packs at a time: of a synthetic flight, those of one town."""
 
+_REPLACED = (
+    'reader', 'splits', 'options', 'path', 'boxes', 'colors', 'black_hot', 'scale', 'crops')
+"""Keys of a set that are others after packing; the rest say what its labels mean to us."""
+
 _COPIED = ('.jpg', '.jpeg', '.webp')
 
 
@@ -259,7 +263,7 @@ def _section(spec: SetSpec, manifest: Manifest, raw: Mapping[str, Any]) -> dict[
         section['boxes'] = {'classes': {name: name for name in names},
                             'complete': [names[index] for index in spec.boxes.complete]}
     factor = factor_of(spec, 'train')
-    section.update({key: raw[key] for key in ('masks', 'boxes_as_masks', 'weight') if key in raw})
+    section.update({key: value for key, value in raw.items() if key not in _REPLACED})
     section['scale'] = [value / factor for value in spec.scale]
     if spec.crops is not None:
         section['crops'] = {'side': max(32, round(spec.crops.side * factor)),

@@ -20,6 +20,7 @@ sets:
     boxes: {classes: {vehicle: car, blurred: ~},
             by_length: {vehicle: {at_least: 50, class: bus}}, complete: [car, bus]}
     boxes_as_masks: {car: road}
+    paste: {bus: 0.5}
     weight: 2
     scale: [0.25, 0.5]
     crops: {side: 100, overlap: 20}
@@ -88,8 +89,8 @@ def test_ground_truth_and_meaning_are_those_of_the_original(source, tmp_path, wo
     assert old.masks.names == new.masks.names and old.scale == new.scale
     assert np.array_equal(old.masks.allowed, new.masks.allowed)
     old, new = (manifest.set_named('boxes') for manifest in (before, after))
-    assert (old.boxes.complete, old.box_class_pixels, old.detection_weight) == (
-        new.boxes.complete, new.box_class_pixels, new.detection_weight)
+    assert (old.boxes.complete, old.box_class_pixels, old.detection_weight, old.paste) == (
+        new.boxes.complete, new.box_class_pixels, new.detection_weight, new.paste)
 
 
 def test_training_images_are_as_large_as_crops_show_them(source, tmp_path):
