@@ -161,7 +161,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--weights', type=Path, metavar='FILE',
                         help="initial weights of the backbone, a state dict of torchvision's "
                         'model (default: random numbers)')
-    parser.add_argument('--limit', type=float, default=64, metavar='MIB',
+    parser.add_argument('--limit', type=float, default=60, metavar='MIB',
                         help='most that working tree and folder have together, on which the '
                         'quality of the images depends (default: %(default)s)')
     parser.add_argument('--images', type=int, default=0, metavar='N',
