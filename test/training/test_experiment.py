@@ -54,12 +54,23 @@ def run_here(command, arguments, printed=None):
 @pytest.mark.slow
 @pytest.mark.timeout(500)
 def test_experiment_trains_and_compares_and_reuses_what_is_complete(config, tmp_path):
-    announced = []
+    config.write_text(config.read_text().replace('seeds: [3]', 'seeds: [3, 4]'))
+    announced, tables = [], []
     experiment = ExperimentConfig(config, tmp_path / 'out')
-    result = run_experiment(experiment, announced.append, run_here)
+
+    def announce(text):
+        announced.append(text)
+        path = tmp_path / 'out' / 'experiment.md'
+        tables.append(path.read_text() if path.is_file() else '')
+
+    result = run_experiment(experiment, announce, run_here)
     assert announced == [
-        '1 of 2: detection, seed 3', '2 of 2: distilled, seed 3',
-        'evaluation of detection, seed 3', 'evaluation of segmentation, seed 3']
+        f'{number} of 4: {name}, seed {seed}' if number else f'evaluation of {name}, seed {seed}'
+        for seed in (3, 4) for number, name in (
+            (2 * seed - 5, 'detection'), (2 * seed - 4, 'distilled'), (0, 'detection'),
+            (0, 'segmentation'))]
+    # The first seed's scores do not wait for those of the second.
+    assert not any(tables[:4]) and all(tables[4:]) and tables[4] != result.tables
     assert result.path.read_text() == result.tables
     lines = result.tables.splitlines()
     assert [line.split(' | ')[:2] for line in lines[2:5]] == [
