@@ -287,15 +287,20 @@ def summary(clock: Clock, experiment: PackedExperiment, plan: Plan, path: Path,
         'median_images_per_second': rate, 'median_wait_share': waiting, 'runs': found}
 
 
-def run(packed: Path, output: Path, seconds: float, jobs: int) -> int:
-    """Run the experiment within `seconds` and write the results; return the exit code."""
+def run(packed: Path, output: Path, seconds: float, jobs: int, most: int = 0) -> int:
+    """
+    Run the experiment within `seconds` and write the results; return the exit code.
+
+    `jobs` is the number of runs at a time, 0: all of a generation; `most` that of the steps of a
+    run, 0: as many as fit.
+    """
     clock = Clock(seconds)
     cores = len(os.sched_getaffinity(0))
     work = packed / WORK_FOLDER
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     prepare(packed, max(1, cores // (jobs or cores)))
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from tools.packed_results import collect
     from tools.time_plan import make_plan
@@ -320,6 +325,8 @@ def run(packed: Path, output: Path, seconds: float, jobs: int) -> int:
         print(f'error: {seconds:g} seconds are not enough for one step of every network',
               file=sys.stderr)
         return 1
+    if most:
+        plan = replace(plan, steps=min(plan.steps, most))
     print(plan, flush=True)
 
     train = {'steps': plan.steps, 'save_every': plan.steps,
@@ -362,8 +369,10 @@ def main(arguments: list[str] | None = None) -> int:
                         help='time budget for everything (default: %(default)s)')
     parser.add_argument('--jobs', type=int, default=0, metavar='N',
                         help='runs at a time (default: all that need not wait for teachers)')
+    parser.add_argument('--steps', type=int, default=0, metavar='N',
+                        help='most steps of a run (default: as many as fit into the time)')
     args = parser.parse_args(arguments)
-    return run(args.packed.resolve(), args.output, args.seconds, args.jobs)
+    return run(args.packed.resolve(), args.output, args.seconds, args.jobs, args.steps)
 
 
 if __name__ == '__main__':

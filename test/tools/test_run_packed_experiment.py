@@ -72,10 +72,11 @@ def test_weights_are_packed_in_half_without_the_classifier(tmp_path):
 @pytest.mark.timeout(1800)
 def test_packed_experiment_runs_within_its_time(packed, tmp_path):
     output = tmp_path / 'results'
-    for seconds in (90, 270, 540):  # A machine that is busy otherwise needs more.
+    for seconds in (90, 270, 540):  # What is not needed is left; a busy machine needs more.
         done = subprocess.run(
             [sys.executable, str(ROOT / 'tools' / 'run_packed_experiment.py'), str(packed),
-             '--output', str(output), '--seconds', str(seconds), '--jobs', '1'],
+             '--output', str(output), '--seconds', str(seconds), '--jobs', '1',
+             '--steps', '2'],
             cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False)
         if 'are not enough' not in done.stderr:
             break
@@ -85,7 +86,7 @@ def test_packed_experiment_runs_within_its_time(packed, tmp_path):
     assert set(facts['runs']) == {'detection-seed3', 'both-seed3'}
     for run in facts['runs'].values():
         assert run['ended'] in ('finished', 'out of time') and 0 <= run['wait_share'] <= 1
-        assert run['steps'].endswith('pixels each')
+        assert run['steps'].startswith(('1 of', '2 of'))
     table = (output / 'experiment.md').read_text()
     assert '| both | AP50 |' in table and '| both | mIoU |' in table
     with tarfile.open(output / 'models-1.tar') as archive:
