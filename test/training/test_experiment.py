@@ -1,5 +1,6 @@
 """Experiments: a small real one, the file that describes one, and the table of scores."""
 
+import argparse
 from dataclasses import replace
 import json
 from pathlib import Path
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mtl_perception.commands import train
 from mtl_perception.errors import ConfigError, DataError, ModelError
 from mtl_perception.main import main
 
@@ -242,8 +244,20 @@ def test_scores_by_set_and_class_are_those_of_the_evaluation(tmp_path):
     assert found['', '', 'two'].difference.value == 0.8
 
 
-def test_shipped_experiment_can_be_read(pytestconfig):
-    experiment = load_experiment(pytestconfig.rootpath / 'config' / 'experiment.yaml')
-    assert [one.name for one in experiment.networks] == [
+def test_shipped_experiments_train_the_same_networks_alike(pytestconfig):
+    main, switches = (load_experiment(pytestconfig.rootpath / 'config' / name) for name in (
+        'experiment.yaml', 'experiment_switches.yaml'))
+    assert [one.name for one in main.networks] == [
         'detection', 'segmentation', 'both', 'both_distilled']
-    assert json.dumps(experiment.evaluate)
+    assert main.evaluate == switches.evaluate and main.manifest == switches.manifest
+    for one, other in zip(main.networks[:3], switches.networks, strict=False):
+        assert (one.name, one.options) == (other.name, other.options)
+
+
+@pytest.mark.parametrize('name', ['experiment.yaml', 'experiment_switches.yaml'])
+def test_shipped_experiments_have_options_of_training(name, pytestconfig):
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    for network in load_experiment(pytestconfig.rootpath / 'config' / name).networks:
+        parser.parse_args(
+            ['--config', 'm.yaml', '--output', 'out', *as_arguments(network.options)])
