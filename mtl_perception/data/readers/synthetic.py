@@ -11,7 +11,12 @@ from mtl_perception.data.readers.registry import ReaderOptions, register_reader
 from mtl_perception.data.readers.splits import FlightsSplit
 from mtl_perception.data.samples import BoxTruth, Sample
 from mtl_perception.data.set_spec import FlightSplit, SetSpec
-from mtl_perception.data.synthetic import BOX_NAMES, MASK_NAMES, SyntheticFlight
+from mtl_perception.data.synthetic import (
+    BOX_NAMES,
+    CLUTTER_BOX_NAMES,
+    MASK_NAMES,
+    SyntheticFlight,
+)
 from mtl_perception.errors import ConfigError
 from mtl_perception.images.listing import spread
 
@@ -23,6 +28,8 @@ class SyntheticOptions(ReaderOptions):
     height: int = 480
     flight_frames: int = 300
     """Frames of a whole flight, of which a split takes some."""
+    clutter: bool = False
+    """Whether there are persons, and things that only look like vehicles (`SyntheticFlight`)."""
 
 
 @register_reader('synthetic', SyntheticOptions, boxes=True, masks=True, split=FlightsSplit,
@@ -38,9 +45,8 @@ class SyntheticSet:
     def __init__(self, spec: SetSpec) -> None:
         self.spec = spec
         self._options = SyntheticOptions.of(spec)
-        if spec.boxes and set(spec.boxes.mapping) != set(BOX_NAMES):
-            raise ConfigError(f'data set {spec.name}: `boxes.classes` must map exactly '
-                              + ', '.join(BOX_NAMES))
+        if spec.boxes:
+            self._check_boxes(set(spec.boxes.mapping))
         if spec.masks and spec.masks.names != MASK_NAMES:
             raise ConfigError(f'data set {spec.name}: `masks` must list, in this order, '
                               + ', '.join(MASK_NAMES))
@@ -67,7 +73,8 @@ class SyntheticSet:
         number = self._frames(flights)[index % flights.frames]
         if self._flight is None or self._seed != seed:
             self._flight = SyntheticFlight(
-                seed, self._options.width, self._options.height, self._options.flight_frames)
+                seed, self._options.width, self._options.height, self._options.flight_frames,
+                clutter=self._options.clutter)
             self._seed = seed
         frame = self._flight[number]
         name = f'{self.spec.name}/{seed}_{number:04}'
@@ -75,10 +82,22 @@ class SyntheticSet:
         if self.spec.boxes:
             found = BoxList(self.spec.boxes, self._options.width, self._options.height)
             for box, label in zip(frame.boxes.tolist(), frame.classes.tolist(), strict=True):
-                found.add(BOX_NAMES[label], tuple(box), name)
+                source_class = self._flight.box_names[label]
+                # A manifest need not know of persons.
+                if source_class in BOX_NAMES or source_class in self.spec.boxes.mapping:
+                    found.add(source_class, tuple(box), name)
             boxes = found.truth()
         return Sample(name, np.ascontiguousarray(frame.image), boxes,
                       frame.mask if self.spec.masks else None)
+
+    def _check_boxes(self, mapped: set[str]) -> None:
+        name, clutter = self.spec.name, self._options.clutter
+        if not clutter and mapped == set(CLUTTER_BOX_NAMES):
+            raise ConfigError(f'data set {name}: `boxes.classes` maps person, of which these '
+                              'flights have none; set `options: {clutter: true}` or remove it')
+        if mapped != set(BOX_NAMES) and not (clutter and mapped == set(CLUTTER_BOX_NAMES)):
+            raise ConfigError(f'data set {name}: `boxes.classes` must map exactly '
+                              + ', '.join(BOX_NAMES) + (' and, if wanted, person' * clutter))
 
     def _split(self, split: str) -> FlightSplit:
         flights = self.spec.splits.get(split)

@@ -2,9 +2,10 @@
 
 from mtl_perception.data.synthetic.flight import (
     BOX_NAMES,
+    CLUTTER_BOX_NAMES,
     MASK_NAMES,
     SyntheticFlight,
     SyntheticFrame,
 )
 
-__all__ = ['BOX_NAMES', 'MASK_NAMES', 'SyntheticFlight', 'SyntheticFrame']
+__all__ = ['BOX_NAMES', 'CLUTTER_BOX_NAMES', 'MASK_NAMES', 'SyntheticFlight', 'SyntheticFrame']

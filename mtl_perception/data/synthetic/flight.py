@@ -25,12 +25,19 @@ from mtl_perception.data.synthetic.painting import (
     VEHICLE,
     WATER,
 )
+from mtl_perception.data.synthetic.person_images import Pose
 from mtl_perception.data.synthetic.plan import rectangle
 from mtl_perception.data.synthetic.vehicles import make_fleet, OVERSAMPLING
 from mtl_perception.errors import ConfigError
 
 BOX_NAMES = ('car', 'large_vehicle')
-"""Classes of the boxes, by index."""
+"""Classes of the boxes, by index, of a flight without clutter."""
+
+CLUTTER_BOX_NAMES = (*BOX_NAMES, 'person')
+"""Classes of the boxes, by index, of a flight with clutter."""
+
+PERSON = CLUTTER_BOX_NAMES.index('person')
+"""Class of a person."""
 
 MASK_NAMES = ('building', 'road', 'vegetation', 'water', 'ground', 'vehicle')
 """Classes of the mask, by index."""
@@ -52,13 +59,14 @@ class SyntheticFrame:
     image: np.ndarray
     """uint8 [H, W, 3] RGB."""
     boxes: np.ndarray
-    """float32 [N, 4] x0, y0, x1, y1 in pixels: tight around the visible part of each vehicle."""
+    """float32 [N, 4] x0, y0, x1, y1 in pixels: tight around the visible part of each vehicle
+    and person."""
     classes: np.ndarray
-    """int32 [N], indices into BOX_NAMES."""
+    """int32 [N], indices into the flight's `box_names`."""
     mask: np.ndarray
-    """uint8 [H, W], indices into MASK_NAMES; every pixel has a class."""
+    """uint8 [H, W], indices into MASK_NAMES; every pixel has a class, a person's the ground's."""
     headings: np.ndarray
-    """float32 [N]: where each vehicle's nose points, in radians from the x towards the y axis."""
+    """float32 [N]: where each nose points, in radians from the x towards the y axis."""
 
 
 class SyntheticFlight:
@@ -67,10 +75,13 @@ class SyntheticFlight:
 
     The seed decides the town, the season, the light, the scale (cars are 25 to 80 px long) and
     the path. Raises ConfigError for sizes, counts and rates that are not supported.
+
+    With `clutter` the same town also has persons, and things on roofs and on the ground that look
+    like vehicles at first sight: dormers, machines, containers, tents, boats.
     """
 
     def __init__(self, seed: int, width: int = 640, height: int = 480, frames: int = 300,
-                 rate_hz: float = 10.0) -> None:
+                 rate_hz: float = 10.0, clutter: bool = False) -> None:
         for name, value in (('seed', seed), ('width', width), ('height', height),
                             ('frames', frames)):
             if isinstance(value, bool) or not isinstance(value, (int, np.integer)):
@@ -88,11 +99,25 @@ class SyntheticFlight:
         self.seed, self.width, self.height = int(seed), int(width), int(height)
         self.rate_hz = float(rate_hz)
         self._frames = int(frames)
+        self.clutter = bool(clutter)
+        # Of its own, so that everything else is the same with and without.
+        chance = np.random.default_rng([0x636C75, self.seed]) if self.clutter else None
         rng = np.random.default_rng([0x6D746C, self.seed])
-        self._town = self._make_town(rng)
+        self._town = self._make_town(rng, chance)
         self._fleet_of_town()
         self._plan_path(rng)
         self._optics = Optics(rng, self.seed, self.width, self.height, self._yaw)
+        if chance is not None:
+            # A camera sees the heads beside the feet of persons that are not straight below it:
+            # by these shares of their height in the middle of the frame, and more outwards.
+            angle = chance.uniform(0, 2 * np.pi)
+            self._tilt = chance.uniform(0.2, 0.6) * np.array([np.cos(angle), np.sin(angle)])
+            self._spread = chance.uniform(0.15, 0.5)
+
+    @property
+    def box_names(self) -> tuple[str, ...]:
+        """Classes of the boxes, by index."""
+        return CLUTTER_BOX_NAMES if self.clutter else BOX_NAMES
 
     def __len__(self) -> int:
         return self._frames
@@ -110,7 +135,7 @@ class SyntheticFlight:
 
     # -- once per flight
 
-    def _make_town(self, rng: np.random.Generator) -> Town:
+    def _make_town(self, rng: np.random.Generator, clutter: np.random.Generator | None) -> Town:
         longest, diagonal = max(self.width, self.height), math.hypot(self.width, self.height)
         side = 512 * math.ceil(max(2, min(4 * longest, 4096) / 512, 1.35 * diagonal / 512))
         # Golden-ratio steps: a run of consecutive seeds covers the scales evenly.
@@ -122,7 +147,8 @@ class SyntheticFlight:
         plan = lay_out(rng, side / self.pixels_per_metre, self._fleet)
         azimuth, steepness = rng.uniform(0, 2 * np.pi), rng.uniform(0.35, 1.25)
         sun = steepness * np.array([np.cos(azimuth), np.sin(azimuth)])
-        return paint_town(rng, plan, side, self.pixels_per_metre, sun, rng.uniform(0.38, 0.70))
+        return paint_town(rng, plan, side, self.pixels_per_metre, sun, rng.uniform(0.38, 0.70),
+                          clutter)
 
     def _fleet_of_town(self) -> None:
         parked = self._town.plan.parked
@@ -194,8 +220,9 @@ class SyntheticFlight:
         image, mask, light = self._ground(camera)
         ids = np.zeros(mask.shape, np.uint16)
         models, places, headings = self._vehicles(time, camera)
+        persons = self._persons(time, camera)
         sunlit = light.copy()
-        self._cast_shadows(light, mask, camera, models, places, headings)
+        self._cast_shadows(light, mask, camera, models, places, headings, persons)
         hidden = mask >= CROWN
         regions, areas = [], []
         for k, (model, place, heading) in enumerate(zip(models, places, headings, strict=True)):
@@ -204,14 +231,22 @@ class SyntheticFlight:
             regions.append(region)
             areas.append(area)
         drawn = ids > 0
-        np.copyto(light, sunlit, where=drawn)
         mask &= CROWN - 1
         mask[drawn] = VEHICLE
+        for number, person in enumerate(persons, len(models) + 1):
+            region, area = self._draw_person(image, ids, hidden, mask, person, number)
+            regions.append(region)
+            areas.append(area)
+        if persons:
+            drawn = ids > 0
+        np.copyto(light, sunlit, where=drawn)
         boxes, shown = self._boxes(ids, regions, areas)
-        kinds = np.array([self._fleet.models[model].kind for model in models], np.int32)
+        kinds = np.array([self._fleet.models[model].kind for model in models]
+                         + [PERSON] * len(persons), np.int32)
         turn = math.atan2(camera[1, 0], camera[0, 0])
+        noses = np.concatenate([headings + turn, [person.heading for person in persons]])
         return SyntheticFrame(self._optics.expose(image, light, index), boxes, kinds[shown], mask,
-                              (headings[shown] + turn).astype(np.float32))
+                              noses[shown].astype(np.float32))
 
     def _ground(self, camera: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return the cut of the town in the frame: albedo, mask with crowns, light."""
@@ -245,19 +280,47 @@ class SyntheticFlight:
             places.append(point)
             headings.append(heading + (math.pi if stream.speed < 0 else 0.0))
         model, heading = np.concatenate(models), np.concatenate(headings)
-        place = np.concatenate(places) * self._town.ppm
+        place, near = self._seen(np.concatenate(places), camera, 12.0)
+        return model[near], place[near], heading[near]
+
+    def _persons(self, time: float, camera: np.ndarray) -> list[Pose]:
+        """Return the persons that the camera may see."""
+        if self._town.persons is None:
+            return []
+        places, headings, strides = self._town.persons.at(time)
+        place, near = self._seen(places, camera, 4.0)
+        seen = np.flatnonzero(near)
+        size = np.array([self.width, self.height])
+        scale = self._town.ppm * math.sqrt(abs(np.linalg.det(camera[:, :2])))
+        turn = math.atan2(camera[1, 0], camera[0, 0])
+        feet = place[seen] @ camera[:, :2].T + camera[:, 2]
+        leans = (self._tilt + self._spread * (2 * feet - size) / size.max()) * scale
+        looks = self._town.persons.looks
+        return [Pose(looks[k], foot, heading + turn, stride, lean * looks[k].height, scale)
+                for k, foot, heading, stride, lean in zip(
+                    seen, feet, headings[seen].tolist(), strides[seen].tolist(), leans,
+                    strict=True)]
+
+    def _seen(self, places: np.ndarray, camera: np.ndarray, margin: float
+              ) -> tuple[np.ndarray, np.ndarray]:
+        """
+        Return `places` (metres) in the town's pixels, and which are at most `margin` m off frame.
+
+        Of all the period's copies of a place the one nearest to the camera is returned.
+        """
         side = self._town.albedo.shape[0]
         back = cv2.invertAffineTransform(camera)
         centre = back[:, :2] @ (self.width / 2, self.height / 2) + back[:, 2]
-        # Of all the period's copies the one nearest to the camera.
+        place = places * self._town.ppm
         place = centre + (place - centre + side / 2) % side - side / 2
         frame = place @ camera[:, :2].T + camera[:, 2]
-        margin = 12.0 * self._town.ppm
-        near = ((frame > -margin) & (frame < (self.width + margin, self.height + margin))).all(1)
-        return model[near], place[near], heading[near]
+        margin *= self._town.ppm
+        return place, ((frame > -margin)
+                       & (frame < (self.width + margin, self.height + margin))).all(1)
 
     def _cast_shadows(self, light: np.ndarray, mask: np.ndarray, camera: np.ndarray,
-                      models: np.ndarray, places: np.ndarray, headings: np.ndarray) -> None:
+                      models: np.ndarray, places: np.ndarray, headings: np.ndarray,
+                      persons: list[Pose]) -> None:
         ppm = self._town.ppm
         fallen = np.zeros(light.shape, np.uint8)
         for model, place, heading in zip(models, places, headings, strict=True):
@@ -270,6 +333,10 @@ class SyntheticFlight:
             rim = rectangle(place, heading, item.length * ppm + 0.2 * ppm,
                             item.width * ppm + 0.2 * ppm) @ camera[:, :2].T + camera[:, 2]
             cv2.fillConvexPoly(fallen, np.round(rim * 16).astype(np.int32), 255, cv2.LINE_AA, 4)
+        sun = camera[:, :2] @ self._town.sun * ppm
+        for person in persons:
+            cv2.fillConvexPoly(fallen, np.round(person.shadow(sun) * 16).astype(np.int32), 255,
+                               cv2.LINE_AA, 4)
         fallen = np.asarray(cv2.blur(fallen, (3, 3)))
         depth = 1 - self._town.haze
         table = np.clip(255 - depth * np.arange(256), 0, 255).astype(np.uint8)
@@ -298,14 +365,41 @@ class SyntheticFlight:
         warp = np.concatenate([linear, (origin - (x0, y0))[:, None]], 1)
         part = cv2.warpAffine(sprite, warp, (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR)
         roi = (slice(int(y0), int(y1)), slice(int(x0), int(x1)))
-        cover = part[..., 3].copy()
-        cover[hidden[roi]] = 0
+        self._lay(image, ids, hidden, part, roi, number)
+        return roi, area
+
+    def _draw_person(self, image: np.ndarray, ids: np.ndarray, hidden: np.ndarray,
+                     mask: np.ndarray, person: Pose, number: int
+                     ) -> tuple[tuple[slice, slice] | None, float]:
+        """Draw one person; return where in the frame it may be seen and its whole area."""
+        x, y = person.feet.tolist()
+        reach = person.scale + float(np.abs(person.lean).max())
+        if not (-reach < x < self.width + reach and -reach < y < self.height + reach):
+            return None, 0.0
+        # Nobody stands in a house, in water or under a car.
+        row, column = min(max(int(y), 0), self.height - 1), min(max(int(x), 0), self.width - 1)
+        if mask[row, column] in (BUILDING, WATER, VEHICLE):
+            return None, 0.0
+        part, left, top = person.image()
+        area = float(np.count_nonzero(part[..., 3] >= 128))
+        x0, x1 = max(left, 0), min(left + part.shape[1], self.width)
+        y0, y1 = max(top, 0), min(top + part.shape[0], self.height)
+        if x0 >= x1 or y0 >= y1:
+            return None, area
+        roi = (slice(y0, y1), slice(x0, x1))
+        self._lay(image, ids, hidden, part[y0 - top:y1 - top, x0 - left:x1 - left], roi, number)
+        return roi, area
+
+    @staticmethod
+    def _lay(image: np.ndarray, ids: np.ndarray, hidden: np.ndarray, part: np.ndarray,
+             roi: tuple[slice, slice], number: int) -> None:
+        """Lay `part` (RGB times coverage, and coverage), less what is hidden, over the frame."""
         part[hidden[roi]] = 0
+        cover = part[..., 3]
         view = image[roi]
         keep = cv2.merge([255 - cover] * 3)
         view[:] = cv2.add(cv2.multiply(view, keep, scale=1 / 255), part[..., :3])
         ids[roi][cover >= 128] = number
-        return roi, area
 
     @staticmethod
     def _boxes(ids: np.ndarray, regions: list[tuple[slice, slice] | None], areas: list[float]

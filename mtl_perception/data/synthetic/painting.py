@@ -10,8 +10,11 @@ import cv2
 import numpy as np
 
 from mtl_perception.data.synthetic import textures
+from mtl_perception.data.synthetic.clutter import Ground, GroundObject, place_clutter
+from mtl_perception.data.synthetic.persons import Persons
 from mtl_perception.data.synthetic.plan import BAY, Building, LANE, Plan, Point, rectangle, Road
 from mtl_perception.data.synthetic.roofs import roof_texture
+from mtl_perception.data.synthetic.rooftops import furnish_roof
 
 BUILDING, ROAD, VEGETATION, WATER, GROUND, VEHICLE = range(6)
 """Classes of the mask."""
@@ -27,6 +30,10 @@ for _materials, _label in (
         ((textures.WATER, textures.POOL), WATER)):
     _CLASS_OF_MATERIAL[list(_materials)] = _label
 
+_OWN_LABELS = {'building': BUILDING, 'water': WATER}
+"""Of objects that are not of the class of what they stand on."""
+
+
 @dataclass(frozen=True)
 class Town:
     """A periodic town at the scale of its flight; all planes are [side, side] pixels."""
@@ -38,12 +45,14 @@ class Town:
     plan: Plan
     sun: np.ndarray            # [2]: metres of shadow per metre of height, x and y
     haze: float                # how much light a shadow still has, 0..1
+    persons: Persons | None    # of a town with clutter
 
 
 class _Painter:
     def __init__(self, rng: np.random.Generator, plan: Plan, side: int, ppm: float,
-                 sun: np.ndarray, haze: float) -> None:
+                 sun: np.ndarray, haze: float, clutter: np.random.Generator | None) -> None:
         self.rng, self.plan, self.side, self.ppm = rng, plan, side, ppm
+        self.clutter = clutter
         self.sun = sun
         self.to_sun = -sun / np.hypot(*sun)
         self.shadow = round(255 * haze)
@@ -87,11 +96,18 @@ class _Painter:
         self.albedo, self.mask = albedo, mask
         self._wear()
         self._markings()
+        persons = None
+        if self.clutter is not None:
+            ground = Ground(self.plan, self.material)
+            for item in place_clutter(self.clutter, ground, self.to_sun):
+                self._object(item)
+            persons = Persons(self.clutter, ground, self.ppm)
         self._shadows()
         for building in sorted(self.plan.buildings, key=lambda item: item.height):
             self._roof(building)
         self._crowns()
-        return Town(self.ppm, albedo, mask, self.light, self.plan, self.sun, self.shadow / 255)
+        return Town(self.ppm, albedo, mask, self.light, self.plan, self.sun, self.shadow / 255,
+                    persons)
 
     def _road_paths(self, road: Road, aside: float, steps: int = 160) -> np.ndarray:
         return road.place(np.linspace(-4, road.period + 4, steps), aside)[0]
@@ -262,6 +278,29 @@ class _Painter:
                              aside + np.array([-0.45, 0.0, 0.45]))[0]
             self.fill(plane, tip, strong)
 
+    def _object(self, item: GroundObject) -> None:
+        """Paint what stands on the ground, with its shadow; later ones lie on top."""
+        forward = np.array([np.cos(item.heading), np.sin(item.heading)])
+        turn = np.array([forward, (-forward[1], forward[0])]) * self.ppm
+        parts, sun = item.shape.parts, self.sun * self.ppm
+        reach = np.hypot(item.shape.length, item.shape.width) + max(
+            part.height for part in parts) * np.hypot(*self.sun)
+        for place in self._wrapped(np.array([item.place]), float(reach) * self.ppm):
+            bases = [place + part.outline @ turn for part in parts]
+            for part, base in zip(parts, bases, strict=True):
+                top = base + sun * part.height
+                shadow = top if part.raised else np.concatenate([base, top])
+                hull = cv2.convexHull(np.round(shadow * 16).astype(np.int32))
+                cv2.fillConvexPoly(self.light, hull, self.shadow, cv2.LINE_8, 4)
+            for part, base in zip(parts, bases, strict=True):
+                outline = [np.round(base * 16).astype(np.int32)]
+                cv2.fillPoly(self.light, outline, 255, cv2.LINE_8, 4)
+                if item.shape.label:
+                    cv2.fillPoly(self.mask, outline, _OWN_LABELS[item.shape.label], cv2.LINE_8, 4)
+                for polygon, color in part.faces:
+                    pixels = np.round((place + polygon @ turn) * 16).astype(np.int32)
+                    cv2.fillPoly(self.albedo, [pixels], color, cv2.LINE_AA, 4)
+
     def _shadows(self) -> None:
         sun = self.sun
         for building in self.plan.buildings:
@@ -313,6 +352,8 @@ class _Painter:
 
     def _roof(self, building: Building) -> None:
         texture = roof_texture(self.rng, building, self.ppm, self.to_sun)
+        if self.clutter is not None:
+            furnish_roof(self.clutter, texture, building, self.ppm, self.sun)
         height, width = texture.shape[:2]
         corners = rectangle(building.centre, building.heading, building.length, building.width)
         source = np.array([(0, 0), (width, 0), (width, height)], np.float32)
@@ -333,6 +374,12 @@ class _Painter:
 
 
 def paint_town(rng: np.random.Generator, plan: Plan, side: int, ppm: float,
-               sun: np.ndarray, haze: float) -> Town:
-    """Return the town of `plan`, `side` x `side` pixels; 6 bytes a pixel stay in memory."""
-    return _Painter(rng, plan, side, ppm, sun, haze).paint()
+               sun: np.ndarray, haze: float,
+               clutter: np.random.Generator | None = None) -> Town:
+    """
+    Return the town of `plan`, `side` x `side` pixels; 6 bytes a pixel stay in memory.
+
+    `clutter` is the source of chance for the things that are no vehicles, and for persons; None:
+    the town has none.
+    """
+    return _Painter(rng, plan, side, ppm, sun, haze, clutter).paint()

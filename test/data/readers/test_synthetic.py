@@ -65,6 +65,45 @@ def test_wrong_entry(open_tree: Opener, changes: dict[str, Any], problem: str) -
         open_tree(**{**ENTRY, **changes})
 
 
+CLUTTER: dict[str, Any] = {
+    **ENTRY, 'options': {**ENTRY['options'], 'clutter': True},
+    'boxes': {'classes': {'car': 'car', 'large_vehicle': 'car', 'person': 'bus'},
+              'complete': ['car', 'bus']}}
+
+
+@pytest.mark.slow
+def test_persons_are_read_where_the_manifest_maps_them(open_tree: Opener) -> None:
+    flight = SyntheticFlight(8, 480, 360, 30, clutter=True)
+    data = open_tree(**CLUTTER)
+    without = open_tree(**{**CLUTTER, 'boxes': {
+        'classes': {'car': 'car', 'large_vehicle': 'car'}, 'complete': ['car']}})
+    persons = 0
+    for index, number in enumerate((5, 15, 25)):
+        frame = flight[number]
+        vehicle = frame.classes < 2
+        sample, less = data.read('val', index), without.read('val', index)
+        assert (sample.image == frame.image).all()
+        assert sample.boxes is not None
+        assert less.boxes is not None
+        np.testing.assert_array_equal(sample.boxes.boxes, frame.boxes)
+        np.testing.assert_array_equal(less.boxes.boxes, frame.boxes[vehicle])
+        assert len(less.boxes.ignore) == 0
+        assert sample.boxes.classes.tolist() == (~vehicle).astype(int).tolist()
+        persons += int((~vehicle).sum())
+    assert persons > 0
+
+
+@pytest.mark.parametrize(('changes', 'problem'), [
+    ({'options': {}}, 'maps person, of which these flights have none; set `options: .clutter'),
+    ({'boxes': {'classes': {'car': 'car', 'person': 'bus'}, 'complete': ['car']}},
+     'must map exactly car, large_vehicle and, if wanted, person'),
+])
+def test_wrong_entry_with_clutter(open_tree: Opener, changes: dict[str, Any],
+                                  problem: str) -> None:
+    with pytest.raises(ConfigError, match=f'^data set set: .*{problem}'):
+        open_tree(**{**CLUTTER, **changes})
+
+
 def test_unknown_split_and_index(open_tree: Opener) -> None:
     data = open_tree(**ENTRY)
     with pytest.raises(ConfigError, match="set has no split 'train'; it has val"):
