@@ -53,11 +53,15 @@ RESERVE = 0.04
 
 
 def pack(experiment: Path, data: Path | None, weights: Path | None, output: Path, limit: int,
-         python: str, packages: list[str]) -> None:
-    """Write the packed folder, of at most `limit` bytes with the working tree; raises MtlError."""
+         images: int, python: str, packages: list[str]) -> None:
+    """
+    Write the packed folder, of at most `limit` bytes with the working tree; raises MtlError.
+
+    `images` is the most training images of each set; 0: all.
+    """
     if (output / EXPERIMENT_FILE).exists():
         raise ConfigError(f'{output}: has a packed experiment; remove it or name another folder')
-    source = Source(load_experiment(experiment).manifest, data)
+    source = Source(load_experiment(experiment).manifest, data, images)
     make_folder(output)
     tree = tree_bytes(output)
     if packages:
@@ -157,9 +161,12 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument('--weights', type=Path, metavar='FILE',
                         help="initial weights of the backbone, a state dict of torchvision's "
                         'model (default: random numbers)')
-    parser.add_argument('--limit', type=float, default=64, metavar='MIB',
+    parser.add_argument('--limit', type=float, default=60, metavar='MIB',
                         help='most that working tree and folder have together, on which the '
                         'quality of the images depends (default: %(default)s)')
+    parser.add_argument('--images', type=int, default=0, metavar='N',
+                        help='most training images of each set, evenly spread; fewer leave room '
+                        'for a better quality; 0: all (default: %(default)s)')
     parser.add_argument('--python', default='3.12', metavar='VERSION',
                         help="the other machine's Python (default: %(default)s)")
     parser.add_argument('--packages', nargs='*', default=list(PACKAGES), metavar='NAME',
@@ -167,7 +174,7 @@ def main(arguments: list[str] | None = None) -> int:
     args = parser.parse_args(arguments)
     try:
         pack(args.experiment, args.data, args.weights, args.output, int(args.limit * 2 ** 20),
-             args.python, args.packages)
+             args.images, args.python, args.packages)
     except MtlError as error:
         print(f'error: {error}', file=sys.stderr)
         return 1

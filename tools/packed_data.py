@@ -36,7 +36,7 @@ SPLITS = ('train', 'val')
 LOSSLESS = 101
 """Quality of images that must not change; cv2 takes it for lossless WebP."""
 
-QUALITIES = (95, 90, 85, 80, 70, 60, 50, 40, 30, 20)
+QUALITIES = (95, 90, 85, 80, 75, 70, 65, 60, 55, 50, 45, 40, 35, 30, 25, 20)
 """Qualities of WebP that are tried, the best first."""
 
 ESTIMATED_IMAGES = 12
@@ -44,6 +44,10 @@ ESTIMATED_IMAGES = 12
 
 CHUNK = 8
 """Entries that a process packs at a time: of a synthetic flight, those of one town."""
+
+_REPLACED = (
+    'reader', 'splits', 'options', 'path', 'boxes', 'colors', 'black_hot', 'scale', 'crops')
+"""Keys of a set that are others after packing; the rest say what its labels mean to us."""
 
 _COPIED = ('.jpg', '.jpeg', '.webp')
 
@@ -54,6 +58,8 @@ class Source:
 
     manifest: Path
     data: Path | None = None
+    images: int = 0
+    """Most training images of each set, evenly spread over it; 0: all."""
 
 
 @dataclass(frozen=True)
@@ -104,8 +110,9 @@ def estimated_bytes(source: Source, names: Sequence[str], quality: int) -> int:
         spec = manifest.set_named(name)
         data_set = open_set(spec, manifest)
         for split in _splits(spec):
-            count = len(data_set.stems(split))
-            some = spread(count, min(count, ESTIMATED_IMAGES))
+            indices = _indices(source, data_set, split)
+            count = len(indices)
+            some = [indices[place] for place in spread(count, min(count, ESTIMATED_IMAGES))]
             part = _Entries(source, name, split, some, Path(), factor_of(spec, split), quality)
             sizes = [sum(len(data) for data in _files(part, data_set, index).values())
                      for index in some]
@@ -151,10 +158,17 @@ def _parts(source: Source, manifest: Manifest, spec: SetSpec, output: Path,
            quality: int) -> Iterable[_Entries]:
     data_set = open_set(spec, manifest)
     for split in _splits(spec):
-        count = len(data_set.stems(split))
-        for start in range(0, count, CHUNK):
-            yield _Entries(source, spec.name, split, range(start, min(start + CHUNK, count)),
+        indices = _indices(source, data_set, split)
+        for start in range(0, len(indices), CHUNK):
+            yield _Entries(source, spec.name, split, indices[start:start + CHUNK],
                            output / spec.name, factor_of(spec, split), quality)
+
+
+def _indices(source: Source, data_set: DataSet, split: str) -> Sequence[int]:
+    """Return the indices of the entries that are packed."""
+    count = len(data_set.stems(split))
+    most = source.images if split == 'train' else 0
+    return spread(count, min(count, most or count))
 
 
 @lru_cache(maxsize=1)
@@ -249,7 +263,7 @@ def _section(spec: SetSpec, manifest: Manifest, raw: Mapping[str, Any]) -> dict[
         section['boxes'] = {'classes': {name: name for name in names},
                             'complete': [names[index] for index in spec.boxes.complete]}
     factor = factor_of(spec, 'train')
-    section.update({key: raw[key] for key in ('masks', 'boxes_as_masks', 'weight') if key in raw})
+    section.update({key: value for key, value in raw.items() if key not in _REPLACED})
     section['scale'] = [value / factor for value in spec.scale]
     if spec.crops is not None:
         section['crops'] = {'side': max(32, round(spec.crops.side * factor)),

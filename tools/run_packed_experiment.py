@@ -230,13 +230,14 @@ def read_speeds(experiment: Experiment, output: Path) -> dict[str, RunSpeed]:
     return found
 
 
-def val_sizes(manifest: Path) -> tuple[int, ...]:
-    """Return the number of validation images of each set that has some."""
+def val_sizes(manifest: Path, names: str | None) -> tuple[int, ...]:
+    """Return the number of validation images of each set of `names` (None: all) that has some."""
     from mtl_perception.data.manifest import load_manifest
     from mtl_perception.data.readers import open_set
     loaded = load_manifest(manifest)
+    chosen = None if names is None else [name.strip() for name in names.split(',')]
     return tuple(len(open_set(spec, loaded).stems('val')) for spec in loaded.sets
-                 if 'val' in spec.splits)
+                 if 'val' in spec.splits and (chosen is None or spec.name in chosen))
 
 
 def run_whole(path: Path, runs: Path, jobs: int, seconds: float) -> bool:
@@ -286,15 +287,20 @@ def summary(clock: Clock, experiment: PackedExperiment, plan: Plan, path: Path,
         'median_images_per_second': rate, 'median_wait_share': waiting, 'runs': found}
 
 
-def run(packed: Path, output: Path, seconds: float, jobs: int) -> int:
-    """Run the experiment within `seconds` and write the results; return the exit code."""
+def run(packed: Path, output: Path, seconds: float, jobs: int, most: int = 0) -> int:
+    """
+    Run the experiment within `seconds` and write the results; return the exit code.
+
+    `jobs` is the number of runs at a time, 0: all of a generation; `most` that of the steps of a
+    run, 0: as many as fit.
+    """
     clock = Clock(seconds)
     cores = len(os.sched_getaffinity(0))
     work = packed / WORK_FOLDER
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir()
     prepare(packed, max(1, cores // (jobs or cores)))
-    from dataclasses import asdict
+    from dataclasses import asdict, replace
 
     from tools.packed_results import collect
     from tools.time_plan import make_plan
@@ -306,18 +312,21 @@ def run(packed: Path, output: Path, seconds: float, jobs: int) -> int:
     probe = Probe(experiment, PROBE_SHARE * seconds)
     step_seconds, start, probed = probe.train()
     clock.lap('timing of steps')
-    evaluation = probe.evaluate(val_sizes(manifest))
+    evaluation = probe.evaluate(val_sizes(
+        manifest, experiment.content.get('evaluate', {}).get('sets')))
     clock.lap('timing of an evaluation')
-    (work / 'probe.json').write_text(json.dumps({
+    measured = {
         'step_seconds': step_seconds, 'start_seconds': start, 'evaluation': asdict(evaluation),
-        'wait_shares': {name: speed.wait_share for name, speed in probed.items()}}, indent=2))
-    print((work / 'probe.json').read_text(), flush=True)
+        'wait_shares': {name: speed.wait_share for name, speed in probed.items()}}
+    print(json.dumps(measured, indent=2), flush=True)
     plan = make_plan(clock.left(), seconds, experiment.counts, experiment.jobs, step_seconds,
                      start, evaluation)
     if plan is None:
         print(f'error: {seconds:g} seconds are not enough for one step of every network',
               file=sys.stderr)
         return 1
+    if most:
+        plan = replace(plan, steps=min(plan.steps, most))
     print(plan, flush=True)
 
     train = {'steps': plan.steps, 'save_every': plan.steps,
@@ -330,10 +339,11 @@ def run(packed: Path, output: Path, seconds: float, jobs: int) -> int:
     complete = run_whole(path, runs, experiment.jobs, clock.left() - 0.5 * _closing(seconds))
     clock.lap('training and evaluation')
     facts = work / 'summary.json'
-    facts.write_text(json.dumps(summary(clock, experiment, plan, path, runs), indent=2))
-    left_out = collect(runs, [facts, runs / 'experiment.md', work / 'probe.json'], output)
+    values = {**summary(clock, experiment, plan, path, runs), 'measured': measured}
+    facts.write_text(json.dumps(values, indent=2))
+    left_out = collect(
+        runs, [facts, runs / 'experiment.md', runs / 'experiment.png'], output)
     clock.lap('collecting results')
-    values = json.loads(facts.read_text())
     print(f'median: {values["median_images_per_second"]} images/s in each run, share of waiting '
           f'for batches {values["median_wait_share"]}')
     if left_out:
@@ -359,8 +369,10 @@ def main(arguments: list[str] | None = None) -> int:
                         help='time budget for everything (default: %(default)s)')
     parser.add_argument('--jobs', type=int, default=0, metavar='N',
                         help='runs at a time (default: all that need not wait for teachers)')
+    parser.add_argument('--steps', type=int, default=0, metavar='N',
+                        help='most steps of a run (default: as many as fit into the time)')
     args = parser.parse_args(arguments)
-    return run(args.packed.resolve(), args.output, args.seconds, args.jobs)
+    return run(args.packed.resolve(), args.output, args.seconds, args.jobs, args.steps)
 
 
 if __name__ == '__main__':

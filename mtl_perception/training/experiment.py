@@ -8,7 +8,7 @@ interrupted run is resumed. Several can run at a time: a network with teachers w
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 import contextlib
 from dataclasses import dataclass
@@ -98,21 +98,32 @@ def run_experiment(config: ExperimentConfig, announce: Report = lambda text: Non
     """
     Train and evaluate what is not complete yet, and write the tables and the figure of scores.
 
+    One network at a time, they are written after each seed, for those that are complete.
     `announce` receives a line before each run and evaluation, which `run` carries out. Raises
     MtlError.
     """
     runner = Runner(
         load_experiment(config.experiment), config.output, config.data, announce, run,
         config.jobs)
-    runner.train()
-    runner.evaluate()
+    seeds = runner.experiment.seeds()
+    text = ''
+    for count in [len(seeds)] if config.jobs > 1 else range(1, len(seeds) + 1):
+        complete = seeds[:count]
+        runner.train(complete)
+        runner.evaluate(complete)
+        text = _write_scores(runner, complete)
+    return ExperimentResult(text, config.output / TABLE_FILE)
+
+
+def _write_scores(runner: Runner, seeds: Sequence[int]) -> str:
+    """Write tables and figure of the scores of `seeds`; return the tables."""
     scores = [score for task in METRICS for score in read_scores(task, {
         seed: (runner.evaluation(task, seed), runner.compared(task, seed))
-        for seed in runner.experiment.seeds() if runner.compared(task, seed)})]
+        for seed in seeds if runner.compared(task, seed)})]
     text = format_tables(scores)
-    write_text(config.output / TABLE_FILE, text)
-    write_bytes(config.output / FIGURE_FILE, figure_png(scores))
-    return ExperimentResult(text, config.output / TABLE_FILE)
+    write_text(runner.output / TABLE_FILE, text)
+    write_bytes(runner.output / FIGURE_FILE, figure_png(scores))
+    return text
 
 
 def as_arguments(options: Mapping[str, Any]) -> list[str]:
@@ -143,9 +154,9 @@ class Runner:
         """Return the folder in which a network is trained with a seed."""
         return self.output / f'{network.name}-seed{seed}'
 
-    def train(self) -> None:
+    def train(self, seeds: Collection[int] | None = None) -> None:
         """
-        Train the networks; ModelError where a run fails or is stopped.
+        Train the networks with `seeds` (None: all); ModelError where a run fails or is stopped.
 
         One at a time, they are trained seed by seed; several at a time, those without teachers
         first, so that none waits while another could run.
@@ -157,6 +168,8 @@ class Runner:
         runs: dict[tuple[str, int], Future[None]] = {}
         with self._pool() as pool:
             for number, (network, seed) in enumerate(parts, 1):
+                if seeds is not None and seed not in seeds:
+                    continue
                 teachers = [runs[name, seed] for name in network.teachers.values()]
                 title = f'{number} of {len(parts)}: {network.name}, seed {seed}'
                 runs[network.name, seed] = pool.submit(
@@ -203,11 +216,11 @@ class Runner:
             raise ModelError(f'{folder}: the run was stopped after {provenance["steps"]}; '
                              'the same command continues it')
 
-    def evaluate(self) -> None:
-        """Evaluate the networks of each seed side by side, once for each task."""
+    def evaluate(self, seeds: Collection[int] | None = None) -> None:
+        """Evaluate the networks of each of `seeds` (None: all) side by side, for each task."""
         with self._pool() as pool:
             _wait([pool.submit(self._evaluate_one, task, seed)
-                   for seed in self.experiment.seeds() for task in METRICS], pool)
+                   for seed in seeds or self.experiment.seeds() for task in METRICS], pool)
 
     def _evaluate_one(self, task: str, seed: int) -> None:
         networks = self.compared(task, seed)

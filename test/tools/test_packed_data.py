@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ sets:
     boxes: {classes: {vehicle: car, blurred: ~},
             by_length: {vehicle: {at_least: 50, class: bus}}, complete: [car, bus]}
     boxes_as_masks: {car: road}
+    paste: {bus: 0.5}
     weight: 2
     scale: [0.25, 0.5]
     crops: {side: 100, overlap: 20}
@@ -86,8 +89,8 @@ def test_ground_truth_and_meaning_are_those_of_the_original(source, tmp_path, wo
     assert old.masks.names == new.masks.names and old.scale == new.scale
     assert np.array_equal(old.masks.allowed, new.masks.allowed)
     old, new = (manifest.set_named('boxes') for manifest in (before, after))
-    assert (old.boxes.complete, old.box_class_pixels, old.detection_weight) == (
-        new.boxes.complete, new.box_class_pixels, new.detection_weight)
+    assert (old.boxes.complete, old.box_class_pixels, old.detection_weight, old.paste) == (
+        new.boxes.complete, new.box_class_pixels, new.detection_weight, new.paste)
 
 
 def test_training_images_are_as_large_as_crops_show_them(source, tmp_path):
@@ -112,13 +115,27 @@ def test_drawn_set_becomes_files(source, tmp_path):
 
 
 def test_smaller_files_stay_as_they_are(source, tmp_path):
-    for path in (tmp_path / 'masks' / 'images').iterdir():
+    for path in list((tmp_path / 'masks' / 'images').iterdir()):
         image = cv2.imread(str(path))
         path.unlink()
-        cv2.imwrite(str(path.with_suffix('.jpg')), image, [cv2.IMWRITE_JPEG_QUALITY, 5])
-    packed(source, tmp_path / 'packed', ['masks'], 95)
+        cv2.imwrite(str(path.with_suffix('.jpg')), image, [cv2.IMWRITE_JPEG_QUALITY, 50])
+    packed(source, tmp_path / 'packed', ['masks'], LOSSLESS)
     assert (tmp_path / 'packed' / 'masks' / 'images' / 'val_00000.jpg').read_bytes() == (
         tmp_path / 'masks' / 'images' / 'val_a.jpg').read_bytes()
+
+
+def test_training_images_can_be_fewer(source, tmp_path):
+    folder = tmp_path / 'boxes'
+    for name in 'bcde':
+        for part, suffix in (('images', 'png'), ('labels', 'txt')):
+            (folder / part / f'train_{name}.{suffix}').write_bytes(
+                (folder / part / f'train_a.{suffix}').read_bytes())
+    for split in ('train', 'val'):
+        (folder / f'{split}.txt').write_text('\n'.join(f'train_{name}' for name in 'abcde'))
+    pack_sets(replace(source, images=2), tmp_path / 'packed', ['boxes'], LOSSLESS)
+    lists = [(tmp_path / 'packed' / 'boxes' / f'{split}.txt').read_text().split()
+             for split in ('train', 'val')]
+    assert [len(names) for names in lists] == [2, 5]
 
 
 def test_quality_is_the_best_that_fits(source, monkeypatch):

@@ -1,5 +1,6 @@
 """Experiments: a small real one, the file that describes one, and the table of scores."""
 
+import argparse
 from dataclasses import replace
 import json
 from pathlib import Path
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
+from mtl_perception.commands import train
 from mtl_perception.errors import ConfigError, DataError, ModelError
 from mtl_perception.main import main
 
@@ -54,12 +56,23 @@ def run_here(command, arguments, printed=None):
 @pytest.mark.slow
 @pytest.mark.timeout(500)
 def test_experiment_trains_and_compares_and_reuses_what_is_complete(config, tmp_path):
-    announced = []
+    config.write_text(config.read_text().replace('seeds: [3]', 'seeds: [3, 4]'))
+    announced, tables = [], []
     experiment = ExperimentConfig(config, tmp_path / 'out')
-    result = run_experiment(experiment, announced.append, run_here)
+
+    def announce(text):
+        announced.append(text)
+        path = tmp_path / 'out' / 'experiment.md'
+        tables.append(path.read_text() if path.is_file() else '')
+
+    result = run_experiment(experiment, announce, run_here)
     assert announced == [
-        '1 of 2: detection, seed 3', '2 of 2: distilled, seed 3',
-        'evaluation of detection, seed 3', 'evaluation of segmentation, seed 3']
+        f'{number} of 4: {name}, seed {seed}' if number else f'evaluation of {name}, seed {seed}'
+        for seed in (3, 4) for number, name in (
+            (2 * seed - 5, 'detection'), (2 * seed - 4, 'distilled'), (0, 'detection'),
+            (0, 'segmentation'))]
+    # The first seed's scores do not wait for those of the second.
+    assert not any(tables[:4]) and all(tables[4:]) and tables[4] != result.tables
     assert result.path.read_text() == result.tables
     lines = result.tables.splitlines()
     assert [line.split(' | ')[:2] for line in lines[2:5]] == [
@@ -231,8 +244,20 @@ def test_scores_by_set_and_class_are_those_of_the_evaluation(tmp_path):
     assert found['', '', 'two'].difference.value == 0.8
 
 
-def test_shipped_experiment_can_be_read(pytestconfig):
-    experiment = load_experiment(pytestconfig.rootpath / 'config' / 'experiment.yaml')
-    assert [one.name for one in experiment.networks] == [
+def test_shipped_experiments_train_the_same_networks_alike(pytestconfig):
+    main, switches = (load_experiment(pytestconfig.rootpath / 'config' / name) for name in (
+        'experiment.yaml', 'experiment_switches.yaml'))
+    assert [one.name for one in main.networks] == [
         'detection', 'segmentation', 'both', 'both_distilled']
-    assert json.dumps(experiment.evaluate)
+    assert main.evaluate == switches.evaluate and main.manifest == switches.manifest
+    for one, other in zip(main.networks[:3], switches.networks, strict=False):
+        assert (one.name, one.options) == (other.name, other.options)
+
+
+@pytest.mark.parametrize('name', ['experiment.yaml', 'experiment_switches.yaml'])
+def test_shipped_experiments_have_options_of_training(name, pytestconfig):
+    parser = argparse.ArgumentParser()
+    train.add_arguments(parser)
+    for network in load_experiment(pytestconfig.rootpath / 'config' / name).networks:
+        parser.parse_args(
+            ['--config', 'm.yaml', '--output', 'out', *as_arguments(network.options)])
