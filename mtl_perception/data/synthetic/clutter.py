@@ -29,6 +29,11 @@ class GroundObject:
     heading: float
     shape: Shape
 
+    def reach(self, sun: np.ndarray) -> float:
+        """Return how many metres it and its shadow may reach; `sun` as in `Town`."""
+        tallest = max(part.height for part in self.shape.parts)
+        return float(np.hypot(self.shape.length, self.shape.width) + tallest * np.hypot(*sun))
+
 
 class Ground:
     """A periodic grid of the town's ground: its material, and what has been built upon."""

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
 from mtl_perception.data.synthetic import textures
-
-Color = tuple[float, float, float]
+from mtl_perception.data.synthetic.shapes import (
+    box,
+    Color,
+    ellipse,
+    gabled,
+    Light,
+    lit,
+    Part,
+    pick,
+    rect,
+    Shape,
+    slats,
+    tented,
+)
 
 _VIVID = ((176, 46, 40), (38, 84, 150), (44, 110, 74), (206, 152, 40), (222, 222, 218),
           (128, 132, 136), (120, 70, 48), (66, 70, 76), (196, 96, 44), (92, 140, 168))
@@ -22,126 +32,33 @@ _ROOFS = ((150, 92, 70), (112, 108, 104), (84, 82, 82), (176, 172, 164), (98, 12
 _WOOD = ((172, 136, 92), (146, 112, 78), (188, 158, 116), (120, 100, 82))
 _STONE = ((186, 182, 172), (150, 146, 140), (204, 200, 190), (128, 120, 112))
 
-
-@dataclass(frozen=True)
-class Part:
-    """A body of an object: its outline, its height and the faces that are seen from above."""
-
-    outline: np.ndarray
-    """[N, 2] metres from the object's middle, before it is turned."""
-    height: float
-    """Of its top, in metres: what its shadow is as long as."""
-    faces: tuple[tuple[np.ndarray, Color], ...]
-    """Polygons in metres with their RGB colours, the later over the earlier."""
-    raised: bool = False
-    """Whether the sun shines under it, as under a parasol."""
-
-
-@dataclass(frozen=True)
-class Shape:
-    """An object on the ground: the size of the place it takes, in metres, and its parts."""
-
-    length: float
-    width: float
-    parts: tuple[Part, ...]
-    label: str = ''
-    """Class of the mask that it has of its own; empty: that of what it stands on."""
-
-
-Light = np.ndarray
-"""[2]: the unit vector towards the sun, in the axes of the object."""
-
 Maker = Callable[[np.random.Generator, Light], Shape]
 
-
-_SQUARE = np.array([(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)])
-
-
-@lru_cache
-def _circle(count: int) -> np.ndarray:
-    turn = np.linspace(0, 2 * np.pi, count, endpoint=False)
-    return np.stack([np.cos(turn), np.sin(turn)], 1)
-
-
-def _rect(x: float, y: float, length: float, width: float) -> np.ndarray:
-    return _SQUARE * (length, width) + (x, y)
-
-
-def _ellipse(x: float, y: float, radius_x: float, radius_y: float, count: int = 20) -> np.ndarray:
-    return _circle(count) * (radius_x, radius_y) + (x, y)
-
-
-def _pick(rng: np.random.Generator, colors: tuple[Color, ...], spread: float = 0.1) -> Color:
-    return _lit(colors[rng.integers(len(colors))], rng.uniform(1 - spread, 1 + spread))
-
-
-def _lit(color: Color, factor: float, lift: float = 0.0) -> Color:
-    red, green, blue = (min(max(channel * factor + lift, 0.0), 255.0) for channel in color)
-    return red, green, blue
-
-
-def _slats(x: float, y: float, length: float, width: float, pitch: float, share: float,
-           color: Color) -> list[tuple[np.ndarray, Color]]:
-    """Return bars across `length`, `share` of the `pitch` wide."""
-    starts = np.arange(-length / 2 + pitch / 2, length / 2, pitch)
-    return [(_rect(x + start, y, pitch * share, width), color) for start in starts]
-
-
-def _box(x: float, y: float, length: float, width: float, height: float, color: Color,
-         *faces: tuple[np.ndarray, Color], rim: float = 0.1) -> Part:
-    """Return a box whose rim is a shade darker than its top."""
-    outline = _rect(x, y, length, width)
-    return Part(outline, height, ((outline, _lit(color, 0.78)),
-                                  (_rect(x, y, length - rim, width - rim), color), *faces))
-
-
-def _gabled(length: float, width: float, height: float, color: Color, light: Light) -> Part:
-    half = width / 2
-    faces = tuple((_rect(0, side * half / 2, length, half), _lit(color, 1 + 0.3 * side * light[1]))
-                  for side in (-1, 1))
-    ridge = (_rect(0, 0, length, 0.14), _lit(color, 0.7, 50))
-    return Part(_rect(0, 0, length, width), height, (*faces, ridge))
-
-
-def _tented(x: float, y: float, length: float, width: float, height: float, light: Light,
-            colors: tuple[Color, Color]) -> Part:
-    """Return a roof of four faces that meet in a point, on poles."""
-    corners = _rect(x, y, length, width)
-    faces = []
-    for k in range(4):
-        middle = (corners[k] + corners[(k + 1) % 4]) / 2 - (x, y)
-        slope = 1 + 0.26 * float(middle @ light) / float(np.hypot(*middle))
-        faces.append((np.array([corners[k], corners[(k + 1) % 4], (x, y)]),
-                      _lit(colors[k % 2], slope)))
-    return Part(corners, height, tuple(faces), raised=True)
-
-
-# -- makers
 
 def container(rng: np.random.Generator, light: Light) -> Shape:
     """Return a freight or site container, ribbed and of one colour."""
     length = float(rng.choice((3.0, 6.06, 6.06, 12.2)))
-    color = _pick(rng, _VIVID)
-    ribs = _slats(0, 0, length - 0.3, 2.3, rng.uniform(0.28, 0.6), 0.4, _lit(color, 0.86))
+    color = pick(rng, _VIVID)
+    ribs = slats(0, 0, length - 0.3, 2.3, rng.uniform(0.28, 0.6), 0.4, lit(color, 0.86))
     if rng.random() < 0.3:  # two of them side by side
-        other = _pick(rng, _VIVID)
+        other = pick(rng, _VIVID)
         return Shape(length, 5.1, (
-            _box(0, -1.3, length, 2.44, 2.6, color,
-                 *((rib - (0, 1.3), shade) for rib, shade in ribs)),
-            _box(0, 1.3, length, 2.44, 2.6, other)))
-    return Shape(length, 2.44, (_box(0, 0, length, 2.44, 2.6, color, *ribs),))
+            box(0, -1.3, length, 2.44, 2.6, color,
+                *((rib - (0, 1.3), shade) for rib, shade in ribs)),
+            box(0, 1.3, length, 2.44, 2.6, other)))
+    return Shape(length, 2.44, (box(0, 0, length, 2.44, 2.6, color, *ribs),))
 
 
 def skip(rng: np.random.Generator, light: Light) -> Shape:
     """Return an open skip with rubble, wood or nothing in it."""
-    length, color = rng.uniform(3.0, 4.6), _pick(rng, _VIVID)
-    content = _pick(rng, ((120, 106, 90), (96, 92, 88), (150, 124, 90), (74, 70, 66)))
-    lumps = [(_ellipse(rng.uniform(-length / 3, length / 3), rng.uniform(-0.5, 0.5),
-                       rng.uniform(0.15, 0.5), rng.uniform(0.1, 0.35), 7),
-              _lit(content, rng.uniform(0.7, 1.35))) for _ in range(int(rng.integers(2, 9)))]
-    hole = _rect(0, 0, length - 0.5, 1.45)
-    return Shape(length, 1.85, (_box(0, 0, length, 1.85, 1.3, color, (hole, _lit(content, 0.8)),
-                                     *lumps),))
+    length, color = rng.uniform(3.0, 4.6), pick(rng, _VIVID)
+    content = pick(rng, ((120, 106, 90), (96, 92, 88), (150, 124, 90), (74, 70, 66)))
+    lumps = [(ellipse(rng.uniform(-length / 3, length / 3), rng.uniform(-0.5, 0.5),
+                      rng.uniform(0.15, 0.5), rng.uniform(0.1, 0.35), 7),
+              lit(content, rng.uniform(0.7, 1.35))) for _ in range(int(rng.integers(2, 9)))]
+    hole = rect(0, 0, length - 0.5, 1.45)
+    return Shape(length, 1.85, (box(0, 0, length, 1.85, 1.3, color, (hole, lit(content, 0.8)),
+                                    *lumps),))
 
 
 def bins(rng: np.random.Generator, light: Light) -> Shape:
@@ -150,28 +67,28 @@ def bins(rng: np.random.Generator, light: Light) -> Shape:
     pitch = width + rng.uniform(0.08, 0.3)
     parts = []
     for k in range(count):
-        color, x = _pick(rng, _BINS), (k - (count - 1) / 2) * pitch
-        parts.append(_box(x, rng.normal(0, 0.06), width, 0.85, 1.15, color,
-                          (_rect(x, -0.32, width - 0.1, 0.12), _lit(color, 1.3, 14))))
+        color, x = pick(rng, _BINS), (k - (count - 1) / 2) * pitch
+        parts.append(box(x, rng.normal(0, 0.06), width, 0.85, 1.15, color,
+                         (rect(x, -0.32, width - 0.1, 0.12), lit(color, 1.3, 14))))
     return Shape(count * pitch, 0.95, tuple(parts))
 
 
 def planter(rng: np.random.Generator, light: Light) -> Shape:
     """Return a stone trough or ring with plants."""
-    stone, green = _pick(rng, _STONE), _pick(rng, ((72, 100, 50), (94, 116, 60), (58, 84, 46)))
+    stone, green = pick(rng, _STONE), pick(rng, ((72, 100, 50), (94, 116, 60), (58, 84, 46)))
     round_one, length = rng.random() < 0.4, rng.uniform(1.0, 3.4)
     width = length if round_one else rng.uniform(0.7, 1.5)
-    outline = (_ellipse(0, 0, length / 2, width / 2) if round_one
-               else _rect(0, 0, length, width))
+    outline = (ellipse(0, 0, length / 2, width / 2) if round_one
+               else rect(0, 0, length, width))
     faces = [(outline, stone), (outline * (1 - 0.26 / np.array([length, width])),
-                                _lit(green, 0.62))]
+                                lit(green, 0.62))]
     for _ in range(int(4 + 3 * length)):
         u, v = rng.uniform(-0.33, 0.33, 2).tolist()
-        faces.append((_ellipse(u * length, v * width, rng.uniform(0.12, 0.3),
-                               rng.uniform(0.12, 0.26), 8), _lit(green, rng.uniform(0.8, 1.4))))
+        faces.append((ellipse(u * length, v * width, rng.uniform(0.12, 0.3),
+                              rng.uniform(0.12, 0.26), 8), lit(green, rng.uniform(0.8, 1.4))))
     if rng.random() < 0.35:
-        flower = _pick(rng, ((210, 60, 80), (226, 190, 70), (190, 110, 190), (238, 236, 230)))
-        faces += [(_ellipse(u * length, v * width, 0.09, 0.09, 6), flower)
+        flower = pick(rng, ((210, 60, 80), (226, 190, 70), (190, 110, 190), (238, 236, 230)))
+        faces += [(ellipse(u * length, v * width, 0.09, 0.09, 6), flower)
                   for u, v in rng.uniform(-0.3, 0.3, (6, 2)).tolist()]
     return Shape(length, width, (Part(outline, 0.75, tuple(faces)),))
 
@@ -179,19 +96,19 @@ def planter(rng: np.random.Generator, light: Light) -> Shape:
 def kiosk(rng: np.random.Generator, light: Light) -> Shape:
     """Return a kiosk or a transformer cabin with a flat or a tented roof."""
     length, width = rng.uniform(2.2, 4.8), rng.uniform(2.0, 3.2)
-    color = _pick(rng, _ROOFS)
+    color = pick(rng, _ROOFS)
     if rng.random() < 0.35:
-        roof = _tented(0, 0, length, width, 2.9, light, (color, color))
+        roof = tented(0, 0, length, width, 2.9, light, (color, color))
         return Shape(length, width, (Part(roof.outline, 2.9, roof.faces),), 'building')
-    faces = [(_rect(rng.uniform(-0.25, 0.25) * length, rng.uniform(-0.2, 0.2) * width, 0.8, 0.7),
-              _lit(color, 0.6))]
-    parts = [_box(0, 0, length, width, 2.8, color, *faces, rim=0.3)]
+    faces = [(rect(rng.uniform(-0.25, 0.25) * length, rng.uniform(-0.2, 0.2) * width, 0.8, 0.7),
+              lit(color, 0.6))]
+    parts = [box(0, 0, length, width, 2.8, color, *faces, rim=0.3)]
     if rng.random() < 0.5:  # an awning over the counter
-        cloth = _pick(rng, _CLOTHS)
-        edge = _rect(0, width / 2 + 0.5, length - 0.4, 1.0)
+        cloth = pick(rng, _CLOTHS)
+        edge = rect(0, width / 2 + 0.5, length - 0.4, 1.0)
         parts.insert(0, Part(edge, 2.3, (
-            (edge, cloth), *_slats(0, width / 2 + 0.5, length - 0.4, 1.0, 0.6, 0.5,
-                                   _lit(cloth, 0.55, 90)))))
+            (edge, cloth), *slats(0, width / 2 + 0.5, length - 0.4, 1.0, 0.6, 0.5,
+                                  lit(cloth, 0.55, 90)))))
     return Shape(length, width + 2.0, tuple(parts), 'building')
 
 
@@ -199,37 +116,37 @@ def shed(rng: np.random.Generator, light: Light) -> Shape:
     """Return a garden shed or a greenhouse."""
     length, width = rng.uniform(2.4, 4.4), rng.uniform(1.8, 3.0)
     if rng.random() < 0.2:
-        glass = _pick(rng, ((178, 196, 194), (150, 172, 170)))
-        part = _gabled(length, width, 2.2, glass, light)
-        bars = _slats(0, 0, length, width, 0.75, 0.1, (226, 230, 228))
+        glass = pick(rng, ((178, 196, 194), (150, 172, 170)))
+        part = gabled(length, width, 2.2, glass, light)
+        bars = slats(0, 0, length, width, 0.75, 0.1, (226, 230, 228))
         part = Part(part.outline, 2.2, (*part.faces, *bars))
         return Shape(length, width, (part,), 'building')
-    return Shape(length, width, (_gabled(length, width, 2.5, _pick(rng, _ROOFS), light),),
+    return Shape(length, width, (gabled(length, width, 2.5, pick(rng, _ROOFS), light),),
                  'building')
 
 
 def shelter(rng: np.random.Generator, light: Light) -> Shape:
     """Return a bus shelter: a light roof on posts."""
     length, width = rng.uniform(3.2, 6.5), rng.uniform(1.3, 1.7)
-    color = _pick(rng, ((196, 204, 206), (148, 156, 160), (88, 94, 98), (222, 226, 226)))
-    outline = _rect(0, 0, length, width)
-    bars = _slats(0, 0, length, width, rng.uniform(0.9, 1.6), 0.08, _lit(color, 0.7))
+    color = pick(rng, ((196, 204, 206), (148, 156, 160), (88, 94, 98), (222, 226, 226)))
+    outline = rect(0, 0, length, width)
+    bars = slats(0, 0, length, width, rng.uniform(0.9, 1.6), 0.08, lit(color, 0.7))
     return Shape(length, width, (Part(outline, 2.5, (
-        (outline, _lit(color, 0.72)), (_rect(0, 0, length - 0.2, width - 0.2), color),
+        (outline, lit(color, 0.72)), (rect(0, 0, length - 0.2, width - 0.2), color),
         *bars), raised=True),))
 
 
 def bench(rng: np.random.Generator, light: Light) -> Shape:
     """Return a bench of slats, or a table with two of them."""
-    wood, length = _pick(rng, _WOOD), rng.uniform(1.5, 2.2)
+    wood, length = pick(rng, _WOOD), rng.uniform(1.5, 2.2)
     if rng.random() < 0.35:
         return Shape(length, 1.7, (
-            *(_box(0, y, length, 0.3, 0.45, _lit(wood, 0.85), rim=0.04) for y in (-0.7, 0.7)),
-            _box(0, 0, length, 0.75, 0.75, wood, rim=0.06)))
-    back = (_rect(0, -0.24, length, 0.1), _lit(wood, 0.6))
-    return Shape(length, 0.6, (Part(_rect(0, 0, length, 0.58), 0.7, (
-        (_rect(0, 0, length, 0.58), _lit(wood, 0.7)),
-        (_rect(0, -0.1, length, 0.14), wood), (_rect(0, 0.1, length, 0.14), wood), back)),))
+            *(box(0, y, length, 0.3, 0.45, lit(wood, 0.85), rim=0.04) for y in (-0.7, 0.7)),
+            box(0, 0, length, 0.75, 0.75, wood, rim=0.06)))
+    back = (rect(0, -0.24, length, 0.1), lit(wood, 0.6))
+    return Shape(length, 0.6, (Part(rect(0, 0, length, 0.58), 0.7, (
+        (rect(0, 0, length, 0.58), lit(wood, 0.7)),
+        (rect(0, -0.1, length, 0.14), wood), (rect(0, 0.1, length, 0.14), wood), back)),))
 
 
 def pallets(rng: np.random.Generator, light: Light) -> Shape:
@@ -241,16 +158,16 @@ def pallets(rng: np.random.Generator, light: Light) -> Shape:
             if parts and rng.random() < 0.2:
                 continue
             x, y = (i - (columns - 1) / 2) * 1.3, (j - (rows - 1) / 2) * 0.92
-            wood = _pick(rng, _WOOD)
+            wood = pick(rng, _WOOD)
             if rng.random() < 0.4:
-                load = _pick(rng, ((204, 206, 206), (176, 90, 70), (150, 148, 142),
-                                   (90, 110, 140), (222, 222, 220)))
-                faces = ((_rect(x, y, 1.1, 0.06), _lit(load, 0.8)),)
-                parts.append(_box(x, y, 1.2, 0.8, rng.uniform(0.8, 1.8), load, *faces))
+                load = pick(rng, ((204, 206, 206), (176, 90, 70), (150, 148, 142),
+                                  (90, 110, 140), (222, 222, 220)))
+                faces = ((rect(x, y, 1.1, 0.06), lit(load, 0.8)),)
+                parts.append(box(x, y, 1.2, 0.8, rng.uniform(0.8, 1.8), load, *faces))
             else:
-                slats = _slats(x, y, 1.2, 0.8, 0.24, 0.62, wood)
-                parts.append(_box(x, y, 1.2, 0.8, rng.uniform(0.3, 1.6), _lit(wood, 0.5),
-                                  *slats))
+                bars = slats(x, y, 1.2, 0.8, 0.24, 0.62, wood)
+                parts.append(box(x, y, 1.2, 0.8, rng.uniform(0.3, 1.6), lit(wood, 0.5),
+                                 *bars))
     return Shape(columns * 1.3, rows * 0.92, tuple(parts))
 
 
@@ -260,32 +177,32 @@ def tents(rng: np.random.Generator, light: Light) -> Shape:
     side = rng.uniform(2.4, 3.4) if count > 1 else rng.uniform(2.5, 5.0)
     parts = []
     for k in range(count):
-        cloth = _pick(rng, _CLOTHS)
-        other = cloth if rng.random() < 0.75 else _pick(rng, _CLOTHS)
-        parts.append(_tented((k - (count - 1) / 2) * (side + 0.3), 0, side, side * 0.95, 2.8,
-                             light, (cloth, other)))
+        cloth = pick(rng, _CLOTHS)
+        other = cloth if rng.random() < 0.75 else pick(rng, _CLOTHS)
+        parts.append(tented((k - (count - 1) / 2) * (side + 0.3), 0, side, side * 0.95, 2.8,
+                            light, (cloth, other)))
     return Shape(count * (side + 0.3), side, tuple(parts))
 
 
 def parasols(rng: np.random.Generator, light: Light) -> Shape:
     """Return parasols, alone or over the tables of a terrace."""
     columns, rows = (1, 1) if rng.random() < 0.5 else tuple(rng.integers(1, 4, 2).tolist())
-    cloth = _pick(rng, _CLOTHS)
-    other = cloth if rng.random() < 0.6 else _pick(rng, _CLOTHS)
+    cloth = pick(rng, _CLOTHS)
+    other = cloth if rng.random() < 0.6 else pick(rng, _CLOTHS)
     radius = rng.uniform(1.1, 1.9)
     pitch = 2 * radius + rng.uniform(0.3, 1.0)
     parts = []
     for i in range(columns):
         for j in range(rows):
             spot = ((i - (columns - 1) / 2) * pitch, (j - (rows - 1) / 2) * pitch)
-            rim = _ellipse(*spot, radius, radius, 8)
+            rim = ellipse(*spot, radius, radius, 8)
             slopes = 1 + 0.2 * (rim + np.roll(rim, -1, 0) - np.array(spot) * 2) @ light \
                 / (2 * radius)
             faces = [(np.array([rim[k], rim[(k + 1) % 8], spot]),
-                      _lit((cloth, other)[k % 2], float(slopes[k]))) for k in range(8)]
+                      lit((cloth, other)[k % 2], float(slopes[k]))) for k in range(8)]
             for turn in rng.uniform(0, 2 * np.pi, 3):  # chairs that look out from under it
-                seat = _rect(spot[0] + 0.98 * radius * np.cos(turn),
-                             spot[1] + 0.98 * radius * np.sin(turn), 0.5, 0.5)
+                seat = rect(spot[0] + 0.98 * radius * np.cos(turn),
+                            spot[1] + 0.98 * radius * np.sin(turn), 0.5, 0.5)
                 parts.append(Part(seat, 0.8, ((seat, (112, 96, 80)),)))
             parts.append(Part(rim, 2.4, tuple(faces), raised=True))
     return Shape(columns * pitch, rows * pitch, tuple(parts))
@@ -293,32 +210,32 @@ def parasols(rng: np.random.Generator, light: Light) -> Shape:
 
 def pool(rng: np.random.Generator, light: Light) -> Shape:
     """Return a swimming pool, let into a terrace or standing on the lawn."""
-    water = _pick(rng, ((92, 184, 196), (110, 200, 214), (70, 150, 176)))
+    water = pick(rng, ((92, 184, 196), (110, 200, 214), (70, 150, 176)))
     if rng.random() < 0.5:
         radius = rng.uniform(1.3, 2.5)
-        rim = _pick(rng, ((214, 222, 228), (70, 110, 160), (150, 150, 148)))
-        outline, inner = (_ellipse(0, 0, size, size) for size in (radius, radius - 0.2))
+        rim = pick(rng, ((214, 222, 228), (70, 110, 160), (150, 150, 148)))
+        outline, inner = (ellipse(0, 0, size, size) for size in (radius, radius - 0.2))
         u, v = (-0.1 * radius * light).tolist()
-        depth = _ellipse(u, v, radius * 0.8, radius * 0.8)
+        depth = ellipse(u, v, radius * 0.8, radius * 0.8)
         return Shape(2 * radius, 2 * radius, (Part(outline, 1.1, (
-            (outline, rim), (inner, _lit(water, 0.75)), (depth, water))),), 'water')
+            (outline, rim), (inner, lit(water, 0.75)), (depth, water))),), 'water')
     length, width = rng.uniform(4.5, 8.0), rng.uniform(2.4, 4.0)
-    stone = _pick(rng, _STONE)
+    stone = pick(rng, _STONE)
     faces: list[tuple[np.ndarray, Color]] = [
-        (_rect(0, 0, length + 1.4, width + 1.4), stone), (_rect(0, 0, length, width), water),
-        (_rect(-length / 2 + 0.4, 0, 0.7, width * 0.5), _lit(water, 1.15, 10))]
+        (rect(0, 0, length + 1.4, width + 1.4), stone), (rect(0, 0, length, width), water),
+        (rect(-length / 2 + 0.4, 0, 0.7, width * 0.5), lit(water, 1.15, 10))]
     for u, v in rng.uniform(-0.35, 0.35, (3, 2)).tolist():  # light that the waves gather
-        faces.append((_ellipse(u * length, v * width, rng.uniform(0.4, 1.1), 0.09, 8),
-                      _lit(water, 1.05, 20)))
+        faces.append((ellipse(u * length, v * width, rng.uniform(0.4, 1.1), 0.09, 8),
+                      lit(water, 1.05, 20)))
     return Shape(length + 1.4, width + 1.4,
-                 (Part(_rect(0, 0, length, width), 0.0, tuple(faces)),), 'water')
+                 (Part(rect(0, 0, length, width), 0.0, tuple(faces)),), 'water')
 
 
 def trampoline(rng: np.random.Generator, light: Light) -> Shape:
     """Return a trampoline: a dark mat in a coloured rim."""
     radius = rng.uniform(1.2, 2.2)
-    rim = _pick(rng, ((50, 100, 170), (70, 140, 80), (150, 150, 152), (190, 60, 60)))
-    outline = _ellipse(0, 0, radius, radius)
+    rim = pick(rng, ((50, 100, 170), (70, 140, 80), (150, 150, 152), (190, 60, 60)))
+    outline = ellipse(0, 0, radius, radius)
     return Shape(2 * radius, 2 * radius, (Part(outline, 0.9, (
         (outline, rim), (outline * (1 - 0.34 / radius), (36, 38, 42))), raised=True),))
 
@@ -332,20 +249,20 @@ def boat(rng: np.random.Generator, light: Light) -> Shape:
         1 - ((t - 0.1) / 0.9) ** 2, 0, 1)))
     hull = np.concatenate([np.stack([t * length / 2, beam], 1),
                            np.stack([t * length / 2, -beam], 1)[::-1]])
-    paint = _pick(rng, ((236, 236, 232), (228, 226, 220), (60, 84, 120), (150, 60, 50),
-                        (150, 112, 74)))
-    deck = _pick(rng, ((214, 200, 170), (180, 150, 110), (222, 222, 218)))
+    paint = pick(rng, ((236, 236, 232), (228, 226, 220), (60, 84, 120), (150, 60, 50),
+                       (150, 112, 74)))
+    deck = pick(rng, ((214, 200, 170), (180, 150, 110), (222, 222, 218)))
     faces: list[tuple[np.ndarray, Color]] = [(hull, paint), (hull * 0.86, deck)]
     style = rng.integers(4)
     if style == 0:
-        faces[1] = (hull * 0.94, _pick(rng, ((52, 80, 130), (70, 110, 90), (120, 120, 118))))
+        faces[1] = (hull * 0.94, pick(rng, ((52, 80, 130), (70, 110, 90), (120, 120, 118))))
     elif style == 1:
-        faces.append((hull * (0.72, 0.74), _lit(deck, 0.55)))
-        faces += [(_rect(x * length, 0, 0.3, 1.5 * half), deck) for x in (-0.25, 0.0, 0.22)]
+        faces.append((hull * (0.72, 0.74), lit(deck, 0.55)))
+        faces += [(rect(x * length, 0, 0.3, 1.5 * half), deck) for x in (-0.25, 0.0, 0.22)]
     else:
-        faces += [(_rect(0, 0, 0.34 * length, 1.2 * half), _lit(paint, 1.0, 8)),
-                  (_rect(0.19 * length, 0, 0.05 * length, 1.1 * half), (44, 52, 62)),
-                  (_rect(-0.3 * length, 0, 0.2 * length, 1.2 * half), _lit(deck, 0.7))]
+        faces += [(rect(0, 0, 0.34 * length, 1.2 * half), lit(paint, 1.0, 8)),
+                  (rect(0.19 * length, 0, 0.05 * length, 1.1 * half), (44, 52, 62)),
+                  (rect(-0.3 * length, 0, 0.2 * length, 1.2 * half), lit(deck, 0.7))]
     return Shape(length, 2 * half, (Part(hull, 0.8, tuple(faces)),))
 
 

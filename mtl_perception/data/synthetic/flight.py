@@ -15,18 +15,19 @@ import math
 import cv2
 import numpy as np
 
+from mtl_perception.data.synthetic.composing import (
+    draw_person,
+    lay,
+    periodic_cut,
+    visible_boxes,
+)
 from mtl_perception.data.synthetic.layout import lay_out
 from mtl_perception.data.synthetic.optics import Optics
-from mtl_perception.data.synthetic.painting import (
-    BUILDING,
-    CROWN,
-    paint_town,
-    Town,
-    VEHICLE,
-    WATER,
-)
+from mtl_perception.data.synthetic.painting import paint_town
+from mtl_perception.data.synthetic.parking import standing_free
 from mtl_perception.data.synthetic.person_images import Pose
 from mtl_perception.data.synthetic.plan import rectangle
+from mtl_perception.data.synthetic.town import BUILDING, CROWN, Town, VEHICLE
 from mtl_perception.data.synthetic.vehicles import make_fleet, OVERSAMPLING
 from mtl_perception.errors import ConfigError
 
@@ -44,9 +45,6 @@ MASK_NAMES = ('building', 'road', 'vegetation', 'water', 'ground', 'vehicle')
 
 MIN_SIDE, MAX_SIDE = 32, 4096
 """Limits of a frame's width and height in pixels; they bound the memory of the town."""
-
-MIN_VISIBLE = 0.3
-"""A vehicle with less than this share visible has no box."""
 
 MIN_SCALE, MAX_SCALE = 6.0, 16.0
 """Pixels per metre of the lowest and highest resolved flight."""
@@ -155,35 +153,9 @@ class SyntheticFlight:
         model = np.array(parked.model, int)
         place = np.array(parked.position, float).reshape(-1, 2)
         heading = np.array(parked.heading, float)
-        free = self._standing_free(model, place, heading)
+        free = standing_free(self._town, self._fleet, model, place, heading)
         self._parked_model, self._parked_place = model[free], place[free]
         self._parked_heading = heading[free]
-
-    def _standing_free(self, model: np.ndarray, place: np.ndarray,
-                       heading: np.ndarray) -> np.ndarray:
-        """Return which parked vehicles stand in no other one, in no house and in no water."""
-        town, models = self._town, self._fleet.models
-        side = town.mask.shape[0]
-        length = np.array([models[k].length for k in model])
-        width = np.array([models[k].width for k in model])
-        boxes = [((float(x), float(y)), (float(a), float(b)), math.degrees(turn))
-                 for (x, y), a, b, turn in zip(place, length + 0.2, width + 0.1, heading,
-                                               strict=True)]
-        free = np.ones(len(model), bool)
-        for k in range(len(model)):
-            corners = rectangle(place[k], heading[k], length[k], width[k])
-            points = np.concatenate([corners, place[k:k + 1], (corners + place[k]) / 2])
-            columns, rows = (points * town.ppm).astype(int).T % side
-            ground = town.mask[rows, columns]
-            if np.isin(ground, (BUILDING, WATER)).any():
-                free[k] = False
-                continue
-            gap = np.hypot(*(place[:k] - place[k]).T)
-            for other in np.flatnonzero(free[:k] & (gap < (length[:k] + length[k]) / 2)):
-                if cv2.rotatedRectangleIntersection(boxes[k], boxes[other])[0]:
-                    free[k] = False
-                    break
-        return free
 
     def _plan_path(self, rng: np.random.Generator) -> None:
         duration = self._frames / self.rate_hz
@@ -234,13 +206,13 @@ class SyntheticFlight:
         mask &= CROWN - 1
         mask[drawn] = VEHICLE
         for number, person in enumerate(persons, len(models) + 1):
-            region, area = self._draw_person(image, ids, hidden, mask, person, number)
+            region, area = draw_person(image, ids, hidden, mask, person, number)
             regions.append(region)
             areas.append(area)
         if persons:
             drawn = ids > 0
         np.copyto(light, sunlit, where=drawn)
-        boxes, shown = self._boxes(ids, regions, areas)
+        boxes, shown = visible_boxes(ids, regions, areas)
         kinds = np.array([self._fleet.models[model].kind for model in models]
                          + [PERSON] * len(persons), np.int32)
         turn = math.atan2(camera[1, 0], camera[0, 0])
@@ -260,7 +232,7 @@ class SyntheticFlight:
         local = camera.copy()
         local[:, 2] += camera[:, :2] @ low
         size = (self.width, self.height)
-        planes = [_periodic_cut(plane, low, high) for plane in
+        planes = [periodic_cut(plane, low, high) for plane in
                   (town.albedo, town.mask, town.light)]
         albedo, mask, light = (
             np.asarray(cv2.warpAffine(plane, local, size, flags=flags))
@@ -365,68 +337,5 @@ class SyntheticFlight:
         warp = np.concatenate([linear, (origin - (x0, y0))[:, None]], 1)
         part = cv2.warpAffine(sprite, warp, (int(x1 - x0), int(y1 - y0)), flags=cv2.INTER_LINEAR)
         roi = (slice(int(y0), int(y1)), slice(int(x0), int(x1)))
-        self._lay(image, ids, hidden, part, roi, number)
+        lay(image, ids, hidden, part, roi, number)
         return roi, area
-
-    def _draw_person(self, image: np.ndarray, ids: np.ndarray, hidden: np.ndarray,
-                     mask: np.ndarray, person: Pose, number: int
-                     ) -> tuple[tuple[slice, slice] | None, float]:
-        """Draw one person; return where in the frame it may be seen and its whole area."""
-        x, y = person.feet.tolist()
-        reach = person.scale + float(np.abs(person.lean).max())
-        if not (-reach < x < self.width + reach and -reach < y < self.height + reach):
-            return None, 0.0
-        # Nobody stands in a house, in water or under a car.
-        row, column = min(max(int(y), 0), self.height - 1), min(max(int(x), 0), self.width - 1)
-        if mask[row, column] in (BUILDING, WATER, VEHICLE):
-            return None, 0.0
-        part, left, top = person.image()
-        area = float(np.count_nonzero(part[..., 3] >= 128))
-        x0, x1 = max(left, 0), min(left + part.shape[1], self.width)
-        y0, y1 = max(top, 0), min(top + part.shape[0], self.height)
-        if x0 >= x1 or y0 >= y1:
-            return None, area
-        roi = (slice(y0, y1), slice(x0, x1))
-        self._lay(image, ids, hidden, part[y0 - top:y1 - top, x0 - left:x1 - left], roi, number)
-        return roi, area
-
-    @staticmethod
-    def _lay(image: np.ndarray, ids: np.ndarray, hidden: np.ndarray, part: np.ndarray,
-             roi: tuple[slice, slice], number: int) -> None:
-        """Lay `part` (RGB times coverage, and coverage), less what is hidden, over the frame."""
-        part[hidden[roi]] = 0
-        cover = part[..., 3]
-        view = image[roi]
-        keep = cv2.merge([255 - cover] * 3)
-        view[:] = cv2.add(cv2.multiply(view, keep, scale=1 / 255), part[..., :3])
-        ids[roi][cover >= 128] = number
-
-    @staticmethod
-    def _boxes(ids: np.ndarray, regions: list[tuple[slice, slice] | None], areas: list[float]
-               ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the boxes of the vehicles that show enough of themselves, and their numbers."""
-        boxes, shown = [], []
-        for k, (region, area) in enumerate(zip(regions, areas, strict=True)):
-            if region is None:
-                continue
-            seen = ids[region] == k + 1
-            count = np.count_nonzero(seen)
-            if count == 0 or count < MIN_VISIBLE * area:
-                continue
-            rows, columns = np.flatnonzero(seen.any(1)), np.flatnonzero(seen.any(0))
-            top, left = region[0].start, region[1].start
-            boxes.append((left + columns[0], top + rows[0],
-                          left + columns[-1] + 1, top + rows[-1] + 1))
-            shown.append(k)
-        return np.array(boxes, np.float32).reshape(-1, 4), np.array(shown, np.intp)
-
-
-def _periodic_cut(plane: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """Return plane[low y:high y, low x:high x] of a plane that repeats in both directions."""
-    side = plane.shape[0]
-    rows = np.arange(low[1], high[1]) % side
-    x0, x1 = low[0] % side, low[0] % side + high[0] - low[0]
-    if rows[0] < rows[-1] and x1 <= side and len(rows) <= side:
-        return plane[rows[0]:rows[-1] + 1, x0:x1]
-    band = plane[rows]
-    return np.take(band, np.arange(x0, x1) % side, axis=1) if x1 > side else band[:, x0:x1]

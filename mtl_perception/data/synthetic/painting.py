@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 import math
 
 import cv2
 import numpy as np
 
 from mtl_perception.data.synthetic import textures
-from mtl_perception.data.synthetic.clutter import Ground, GroundObject, place_clutter
+from mtl_perception.data.synthetic.clutter import Ground, place_clutter
+from mtl_perception.data.synthetic.clutter_painting import paint_object, Planes
 from mtl_perception.data.synthetic.persons import Persons
 from mtl_perception.data.synthetic.plan import BAY, Building, LANE, Plan, Point, rectangle, Road
 from mtl_perception.data.synthetic.roofs import roof_texture
 from mtl_perception.data.synthetic.rooftops import furnish_roof
-
-BUILDING, ROAD, VEGETATION, WATER, GROUND, VEHICLE = range(6)
-"""Classes of the mask."""
-
-CROWN = 0x80
-"""Bit of `Town.mask` that is set where a tree crown hides what is below."""
+from mtl_perception.data.synthetic.town import (
+    BUILDING,
+    CROWN,
+    GROUND,
+    ROAD,
+    Town,
+    VEGETATION,
+    WATER,
+)
 
 _CLASS_OF_MATERIAL = np.zeros(256, np.uint8)
 for _materials, _label in (
@@ -29,23 +32,6 @@ for _materials, _label in (
         ((textures.ASPHALT, textures.OLD_ASPHALT), ROAD),
         ((textures.WATER, textures.POOL), WATER)):
     _CLASS_OF_MATERIAL[list(_materials)] = _label
-
-_OWN_LABELS = {'building': BUILDING, 'water': WATER}
-"""Of objects that are not of the class of what they stand on."""
-
-
-@dataclass(frozen=True)
-class Town:
-    """A periodic town at the scale of its flight; all planes are [side, side] pixels."""
-
-    ppm: float                 # pixels per metre
-    albedo: np.ndarray         # uint8 [side, side, 3] RGB in full light
-    mask: np.ndarray           # uint8 class, with the bit CROWN under trees' crowns
-    light: np.ndarray          # uint8, 255 in the sun, lower in shadow
-    plan: Plan
-    sun: np.ndarray            # [2]: metres of shadow per metre of height, x and y
-    haze: float                # how much light a shadow still has, 0..1
-    persons: Persons | None    # of a town with clutter
 
 
 class _Painter:
@@ -99,8 +85,10 @@ class _Painter:
         persons = None
         if self.clutter is not None:
             ground = Ground(self.plan, self.material)
+            planes = Planes(albedo, mask, self.light)
             for item in place_clutter(self.clutter, ground, self.to_sun):
-                self._object(item)
+                places = self._wrapped(np.array([item.place]), item.reach(self.sun) * self.ppm)
+                paint_object(item, places, self.ppm, self.sun, self.shadow, planes)
             persons = Persons(self.clutter, ground, self.ppm)
         self._shadows()
         for building in sorted(self.plan.buildings, key=lambda item: item.height):
@@ -277,29 +265,6 @@ class _Painter:
             tip = road.place(at + way * np.array([0.5, 1.7, 0.5]),
                              aside + np.array([-0.45, 0.0, 0.45]))[0]
             self.fill(plane, tip, strong)
-
-    def _object(self, item: GroundObject) -> None:
-        """Paint what stands on the ground, with its shadow; later ones lie on top."""
-        forward = np.array([np.cos(item.heading), np.sin(item.heading)])
-        turn = np.array([forward, (-forward[1], forward[0])]) * self.ppm
-        parts, sun = item.shape.parts, self.sun * self.ppm
-        reach = np.hypot(item.shape.length, item.shape.width) + max(
-            part.height for part in parts) * np.hypot(*self.sun)
-        for place in self._wrapped(np.array([item.place]), float(reach) * self.ppm):
-            bases = [place + part.outline @ turn for part in parts]
-            for part, base in zip(parts, bases, strict=True):
-                top = base + sun * part.height
-                shadow = top if part.raised else np.concatenate([base, top])
-                hull = cv2.convexHull(np.round(shadow * 16).astype(np.int32))
-                cv2.fillConvexPoly(self.light, hull, self.shadow, cv2.LINE_8, 4)
-            for part, base in zip(parts, bases, strict=True):
-                outline = [np.round(base * 16).astype(np.int32)]
-                cv2.fillPoly(self.light, outline, 255, cv2.LINE_8, 4)
-                if item.shape.label:
-                    cv2.fillPoly(self.mask, outline, _OWN_LABELS[item.shape.label], cv2.LINE_8, 4)
-                for polygon, color in part.faces:
-                    pixels = np.round((place + polygon @ turn) * 16).astype(np.int32)
-                    cv2.fillPoly(self.albedo, [pixels], color, cv2.LINE_AA, 4)
 
     def _shadows(self) -> None:
         sun = self.sun
