@@ -47,5 +47,8 @@ def describe(spec: ModelSpec) -> str:
              f'input         {width}x{height}, label map at stride {spec.label_stride}']
     for task in spec.tasks:
         lines.append(f'{task:<14}{", ".join(getattr(spec, task).names)}')
+    if spec.pixel_classes and len(spec.tasks) > 1:
+        lines.append('oriented      ' + ', '.join(
+            f'{name} ({pixels})' for name, pixels in spec.pixel_classes.items()))
     lines += [f'{key:<13} {value}' for key, value in spec.provenance.items()]
     return '\n'.join(lines)

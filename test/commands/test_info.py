@@ -17,6 +17,13 @@ def test_a_long_key_does_not_touch_its_value():
     assert describe(spec).splitlines()[-1] == 'mtl_perception 0.1.0'
 
 
+def test_classes_with_oriented_boxes_and_their_pixels_are_listed():
+    spec = ModelSpec(detection=LabelSet.of('car'), segmentation=LabelSet.of('vehicle'),
+                     pixel_classes={'car': 'vehicle'})
+    assert 'oriented      car (vehicle)' in describe(spec).splitlines()
+    assert 'oriented' not in describe(spec.only({'detection'}))
+
+
 @pytest.fixture
 def without_torch(monkeypatch):
     for name in ('torch', 'mtl_perception.models.cost', 'mtl_perception.models.network'):
