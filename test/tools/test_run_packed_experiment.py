@@ -77,7 +77,8 @@ def test_packed_experiment_runs_within_its_time(packed, tmp_path):
             [sys.executable, str(ROOT / 'tools' / 'run_packed_experiment.py'), str(packed),
              '--output', str(output), '--seconds', str(seconds), '--jobs', '1',
              '--steps', '2'],
-            cwd=tmp_path, capture_output=True, text=True, timeout=900, check=False)
+            cwd=tmp_path, capture_output=True, encoding='utf-8', errors='replace', timeout=900,
+            check=False)
         if 'are not enough' not in done.stderr:
             break
     assert done.returncode == 0, done.stdout + done.stderr
