@@ -21,27 +21,16 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from typing import Any, TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from mtl_perception.training.experiment_file import Experiment
-    from tools.time_plan import EvaluationTime, Plan, RunSpeed
+    from tools.time_plan import Plan
 
 ROOT = Path(__file__).resolve().parents[1]
 WORK_FOLDER, SITE_FOLDER = 'work', 'site'
 PROBE_SHARE = 0.03
 """Share of the budget for which each network is trained to measure its speed."""
-
-MAX_PROBE_STEPS = 20_000
-"""More than the time for them allows."""
-
-PROBE_IMAGES = 4
-"""Images of each set that an evaluation is timed on."""
-
-STARTED_IMAGES = 8
-"""Images of each set that networks with teachers are timed on, which takes little reading."""
 
 MAX_WORKERS = 8
 """Most processes that prepare batches of one run."""
@@ -151,95 +140,6 @@ def _load_yaml(path: Path) -> Any:
     return load_yaml(path).value
 
 
-class Probe:
-    """Measures what runs and evaluations take, side by side as they will be."""
-
-    def __init__(self, experiment: PackedExperiment, seconds: float) -> None:
-        from mtl_perception.training.experiment import Runner
-        from mtl_perception.training.experiment_file import load_experiment
-        from tools.time_plan import generations
-        small = {'overfit': STARTED_IMAGES}
-        train = {'steps': MAX_PROBE_STEPS, 'minutes': seconds / 60, 'save_every': MAX_PROBE_STEPS}
-        later = len(experiment.counts) - 1
-        path = experiment.write('probe.yaml', train, [{}, *[small] * later],
-                                {'limit': PROBE_IMAGES})
-        loaded = load_experiment(path)
-        if experiment.jobs < experiment.counts[0]:  # Less would not be faster, nor slower.
-            loaded = _first_seed(loaded)
-        self.took: dict[str, float] = {}
-        self._lock = threading.Lock()
-        self._output = experiment.work / 'probe'
-        self.runner = Runner(loaded, self._output, None, lambda text: None, self._timed,
-                             experiment.jobs)
-        self.parts = generations(loaded)
-
-    def _timed(self, command: str, arguments: Sequence[str], printed: Path | None = None) -> None:
-        from mtl_perception.training.experiment import run_command
-        began = time.monotonic()
-        folder = Path(arguments[arguments.index('--output') + 1])
-        run_command(command, arguments, printed or folder.parent / f'{folder.name}.txt')
-        with self._lock:
-            self.took[folder.name] = time.monotonic() - began
-
-    def train(self) -> tuple[list[float], float, dict[str, RunSpeed]]:
-        """Return the time of a step of each generation, that of a start, and all speeds."""
-        self.runner.train()
-        speeds = read_speeds(self.runner.experiment, self._output)
-        by_generation = [max(speeds[self.runner.folder(*part).name].step_seconds for part in parts)
-                         for parts in self.parts]
-        starts = [self.took[folder.name] - speeds[folder.name].seconds for folder in (
-            self.runner.folder(*part) for part in self.parts[0])]
-        return by_generation, max(starts), speeds
-
-    def evaluate(self, sizes: tuple[int, ...]) -> EvaluationTime:
-        """Return the time of evaluations of sets of these sizes, from that of a few images."""
-        from tools.time_plan import EvaluationTime
-        self.runner.evaluate()
-        fixed, per_image = 0.0, 0.0
-        images = sum(min(size, PROBE_IMAGES) for size in sizes)
-        for folder in self._output.glob('evaluation-*'):
-            if folder.is_dir():
-                seconds = json.loads((folder / 'metrics.json').read_text('utf-8'))['seconds']
-                fixed = max(fixed, self.took[folder.name] - seconds)
-                per_image = max(per_image, seconds / images)
-        return EvaluationTime(fixed, per_image, sizes)
-
-
-def _first_seed(experiment: Experiment) -> Experiment:
-    from dataclasses import replace
-    seed = experiment.seeds()[0]
-    return replace(experiment, networks=tuple(
-        replace(network, seeds=(seed,)) for network in experiment.networks
-        if seed in network.seeds))
-
-
-def read_speeds(experiment: Experiment, output: Path) -> dict[str, RunSpeed]:
-    """Return the speed of each run that has a log, by the name of its folder."""
-    from mtl_perception.training.options import BatchOptions
-    from tools.time_plan import read_speed
-    found = {}
-    for network in experiment.networks:
-        images = sum(
-            network.options.get(f'{task}_images', getattr(BatchOptions, f'{task}_images'))
-            for task in ('detection', 'segmentation') if network.has(task))
-        for seed in network.seeds:
-            folder = output / f'{network.name}-seed{seed}'
-            speed = read_speed(folder, images) if (folder / 'log.csv').is_file() else None
-            if speed is not None:
-                found[folder.name] = speed
-    return found
-
-
-def val_sizes(manifest: Path, names: str | None) -> tuple[int, ...]:
-    """Return the number of validation images of each set of `names` (None: all) that has some."""
-    from mtl_perception.data.manifest import load_manifest
-    from mtl_perception.data.readers import open_set
-    loaded = load_manifest(manifest)
-    chosen = None if names is None else [name.strip() for name in names.split(',')]
-    return tuple(len(open_set(spec, loaded).stems('val')) for spec in loaded.sets
-                 if 'val' in spec.splits and (chosen is None or spec.name in chosen))
-
-
 def run_whole(path: Path, runs: Path, jobs: int, seconds: float) -> bool:
     """Run the experiment; stop it, saved, when the time is over. Return whether it is complete."""
     process = subprocess.Popen(
@@ -268,6 +168,7 @@ def summary(clock: Clock, experiment: PackedExperiment, plan: Plan, path: Path,
     from mtl_perception.errors import MtlError
     from mtl_perception.models.checkpoint import read_checkpoint
     from mtl_perception.training.experiment_file import load_experiment
+    from tools.speed_probe import read_speeds
     from tools.time_plan import medians
     speeds = read_speeds(load_experiment(path), runs)
     found: dict[str, Any] = {}
@@ -303,6 +204,7 @@ def run(packed: Path, output: Path, seconds: float, jobs: int, most: int = 0) ->
     from dataclasses import asdict, replace
 
     from tools.packed_results import collect
+    from tools.speed_probe import Probe, val_sizes
     from tools.time_plan import make_plan
     clock.lap('installing wheels')
     manifest = draw_sets(packed, work, cores)
