@@ -3,7 +3,8 @@ One default threshold that fits every class: scores shifted to where an evaluati
 
 A network learns scores whose best threshold differs between classes: rare and small objects score
 lower. Adding a constant to the logits of a class moves its best threshold and keeps the order of
-its detections, and so its AP. The constant becomes part of the bias of the class's predictor.
+its scores. The constant becomes part of the bias of the class's predictor. A cell detects the
+class with the highest score: where two compete for a cell, the other one may win now.
 """
 
 from __future__ import annotations
