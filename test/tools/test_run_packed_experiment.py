@@ -72,14 +72,14 @@ def test_weights_are_packed_in_half_without_the_classifier(tmp_path):
 @pytest.mark.timeout(1800)
 def test_packed_experiment_runs_within_its_time(packed, tmp_path):
     output = tmp_path / 'results'
-    for seconds in (90, 270, 540):  # What is not needed is left; a busy machine needs more.
+    for seconds in (150, 540):  # What is not needed is left; a busy machine needs more.
         done = subprocess.run(
             [sys.executable, str(ROOT / 'tools' / 'run_packed_experiment.py'), str(packed),
              '--output', str(output), '--seconds', str(seconds), '--jobs', '1',
              '--steps', '2'],
             cwd=tmp_path, capture_output=True, encoding='utf-8', errors='replace', timeout=900,
             check=False)
-        if 'are not enough' not in done.stderr:
+        if 'are not enough' not in done.stderr and 'the time is over' not in done.stdout:
             break
     assert done.returncode == 0, done.stdout + done.stderr
     facts = json.loads((output / 'summary.json').read_text())
