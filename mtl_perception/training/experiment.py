@@ -17,7 +17,9 @@ import subprocess
 import sys
 from typing import Any
 
+from mtl_perception.data.manifest import load_manifest
 from mtl_perception.errors import ConfigError, ModelError
+from mtl_perception.evaluation.run import EvaluationConfig
 from mtl_perception.files import make_folder, write_bytes, write_text
 from mtl_perception.models.checkpoint import read_checkpoint
 from mtl_perception.training.config import MODEL_FILE, Report, STATE_FILE, STOPPED
@@ -144,6 +146,7 @@ class Runner:
     def __init__(self, experiment: Experiment, output: Path, data: Path | None,
                  announce: Report, run: RunCommand, jobs: int = 1) -> None:
         self.experiment = experiment
+        self.manifest = load_manifest(experiment.manifest, data)
         self.output = output
         self.announce = announce
         self.run = run
@@ -232,14 +235,37 @@ class Runner:
         self.run('evaluate', [
             *(part for path in models for part in ('--model', str(path))),
             '--config', str(self.experiment.manifest), *self.data, '--output', str(folder),
-            *as_arguments(self.experiment.evaluate)], self._printed(folder))
+            *as_arguments({**self.experiment.evaluate, 'sets': ','.join(self.sets(task))})],
+            self._printed(folder))
 
     def evaluation(self, task: str, seed: int) -> Path:
         """Return the folder of the evaluation of a task and seed."""
         return self.output / f'evaluation-{task}-seed{seed}'
 
+    def sets(self, task: str) -> list[str]:
+        """
+        Return the names of the sets, of those to evaluate, that have labels of a task.
+
+        On the others, the networks for both tasks would run for nothing.
+        """
+        options = self.experiment.evaluate
+        if 'sets' in options:
+            chosen = [self.manifest.set_named(name.strip())
+                      for name in str(options['sets']).split(',')]
+        else:
+            split = options.get('split', EvaluationConfig.split)
+            chosen = [spec for spec in self.manifest.sets if split in spec.splits]
+        return [spec.name for spec in chosen
+                if (spec.boxes if task == 'detection' else spec.masks)]
+
     def compared(self, task: str, seed: int) -> list[Network]:
-        """Return the networks of a seed that have a task, the single-task one first."""
+        """
+        Return the networks of a seed that have a task, the single-task one first.
+
+        None where no set to evaluate has its labels.
+        """
+        if not self.sets(task):
+            return []
         networks = [one for one in self.experiment.networks if one.has(task)
                     and seed in one.seeds]
         return sorted(networks, key=lambda one: one.options.get('tasks') != task)

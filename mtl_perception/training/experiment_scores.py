@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from mtl_perception.errors import DataError
+from mtl_perception.evaluation.run import model_names
 from mtl_perception.training.experiment_file import Network
 
 METRICS = {'detection': 'ap50', 'segmentation': 'iou'}
@@ -92,10 +93,10 @@ def read_scores(task: str, evaluations: Mapping[int, tuple[Path, Sequence[Networ
 
 
 def is_complete(folder: Path, models: Sequence[Path]) -> bool:
-    """Return whether `folder` has an evaluation of as many models."""
+    """Return whether `folder` has an evaluation of these models, by their names."""
     try:
         metrics = json.loads((folder / 'metrics.json').read_text('utf-8'))
-        return len(metrics['models']) == len(models)
+        return [model['model'] for model in metrics['models']] == model_names(models)
     except (OSError, ValueError, KeyError, TypeError):
         return False
 

@@ -2,6 +2,7 @@
 
 import argparse
 from dataclasses import replace
+import itertools
 import json
 from pathlib import Path
 import threading
@@ -82,10 +83,10 @@ def test_experiment_trains_and_compares_and_reuses_what_is_complete(config, tmp_
     assert cv2.imread(str(tmp_path / 'out' / FIGURE_FILE)) is not None
     announced.clear()
     assert run_experiment(experiment, announced.append, run_here) == result and not announced
-    # An evaluation of fewer networks than there are now is done again.
+    # An evaluation of other networks than there are now is done again.
     metrics = tmp_path / 'out' / 'evaluation-detection-seed3' / 'metrics.json'
     values = json.loads(metrics.read_text())
-    metrics.write_text(json.dumps({**values, 'models': values['models'][:1]}))
+    metrics.write_text(json.dumps({**values, 'models': values['models'][::-1]}))
     assert run_experiment(experiment, announced.append, run_here) == result
     assert announced == ['evaluation of detection, seed 3']
     metrics.write_text(json.dumps({**values, 'bootstrap': {}}))
@@ -252,6 +253,25 @@ def test_shipped_experiments_train_the_same_networks_alike(pytestconfig):
     assert main.evaluate == switches.evaluate and main.manifest == switches.manifest
     for one, other in zip(main.networks[:3], switches.networks, strict=False):
         assert (one.name, one.options) == (other.name, other.options)
+
+
+def test_each_task_is_evaluated_on_the_sets_with_its_labels(pytestconfig, tmp_path):
+    experiment = load_experiment(pytestconfig.rootpath / 'config' / 'experiment.yaml')
+    evaluated = {}
+
+    def run(command, arguments, printed):
+        option = dict(itertools.pairwise(arguments))
+        evaluated[Path(option['--output']).name] = option['--sets']
+
+    Runner(experiment, tmp_path, None, print, run).evaluate([0])
+    assert evaluated == {
+        'evaluation-detection-seed0': 'cars_madison,cars_minsk_munich,thermal_hituav',
+        'evaluation-segmentation-seed0': 'land_dronedeploy,roads_epfl,city_tiles'}
+    runner = Runner(replace(experiment, evaluate={'split': 'val'}), tmp_path, None, print, run)
+    assert runner.sets('detection')[-1] == runner.sets('segmentation')[-1] == 'synthetic'
+    runner = Runner(
+        replace(experiment, evaluate={'sets': 'city_tiles'}), tmp_path, None, print, run)
+    assert not runner.compared('detection', 0) and runner.compared('segmentation', 0)
 
 
 @pytest.mark.parametrize('name', ['experiment.yaml', 'experiment_switches.yaml'])
