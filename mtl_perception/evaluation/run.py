@@ -103,7 +103,7 @@ def run_evaluation(config: EvaluationConfig, say: Say) -> Evaluation:
         images=config.images if config.output else 0, skip=skip if config.skip_bad else None)
     for line in dropped_warnings(evaluation.reports[0]):
         say(line)
-    values = metrics(evaluation, config.manifest.name, config.limit)
+    values = metrics(evaluation, config)
     if config.json:
         (first, *others) = values['models']
         write_text(config.json, _json(values if others else first))
@@ -113,11 +113,12 @@ def run_evaluation(config: EvaluationConfig, say: Say) -> Evaluation:
     return evaluation
 
 
-def metrics(evaluation: Evaluation, manifest: str, limit: int | None) -> dict[str, Any]:
+def metrics(evaluation: Evaluation, config: EvaluationConfig) -> dict[str, Any]:
     """Return the content of `metrics.json`: plain values, None for missing scores."""
     return {
-        'format': FORMAT, 'version': __version__, 'manifest': manifest,
-        'split': evaluation.reports[0].split, 'limit': limit,
+        'format': FORMAT, 'version': __version__, 'manifest': config.manifest.name,
+        'split': evaluation.reports[0].split, 'limit': config.limit,
+        'black_hot': config.black_hot,
         'models': [report.to_dict() for report in evaluation.reports],
         'bootstrap': without_nan(asdict(evaluation.bootstrap)),
         'segmentation_calibration': SEGMENTATION_CALIBRATION,

@@ -33,9 +33,11 @@ def manifest(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_thermal_set_is_white_hot_or_black_hot(manifest, tmp_path, paint_model):
     def pixel_accuracy(*options: str) -> float:
         code = main(['evaluate', '--model', str(paint_model()), '--config', str(manifest),
-                     '--json', str(tmp_path / 'scores.json'), *options])
+                     '--output', str(tmp_path / 'out'), '--bootstrap', '10', *options])
         assert code == 0
-        [scores] = json.loads((tmp_path / 'scores.json').read_text())['sets']
+        values = json.loads((tmp_path / 'out' / 'metrics.json').read_text())
+        assert values['black_hot'] == ('--black-hot' in options)
+        [scores] = values['models'][0]['sets']
         return scores['segmentation']['pixel_accuracy']
 
     assert pixel_accuracy() == 1
