@@ -45,7 +45,7 @@ def make_importable(name: str) -> None:
     spec.loader.exec_module(sys.modules[name])
 
 
-for name in ('fuzzing', 'past_bags'):
+for name in ('fuzzing', 'past_bags', 'stream_servers'):
     make_importable(name)
 
 HERE = Path(__file__).parent
