@@ -34,6 +34,8 @@ COMMANDS = {
                 'train a network on labels and the outputs of single-task teachers'),
     'experiment': ('mtl_perception.commands.experiment',
                    'train networks under equal conditions and compare them'),
+    'average': ('mtl_perception.commands.average',
+                'write the mean of the weights of models with a common start'),
     'calibrate': ('mtl_perception.commands.calibrate',
                   'shift the scores of a model so that one threshold fits all classes'),
     'export': ('mtl_perception.commands.export', 'write a checkpoint as ONNX'),
