@@ -57,6 +57,25 @@ def test_seeds_of_training_and_validation_differ(manifest: Manifest) -> None:
     assert not set.intersection(*seeds)
 
 
+def test_experiment_has_the_labels_of_the_same_sets(manifest: Manifest) -> None:
+    experiment = load_manifest(CONFIG.with_name('experiment_data.yaml'))
+    assert {spec.name for spec in manifest.sets} - {spec.name for spec in experiment.sets} == {
+        'synthetic_clutter'}
+    for spec in experiment.sets:
+        other = manifest.set_named(spec.name)
+        assert (repr(spec.boxes), repr(spec.masks)) == (repr(other.boxes), repr(other.masks))
+        assert not spec.background and not spec.paste
+
+
+def test_masks_are_background_only_where_vehicles_are_labelled(manifest: Manifest) -> None:
+    assert manifest.segmentation is not None
+    vehicle = manifest.segmentation.index('vehicle')
+    # Cars on the road are labelled as road in the other two sets of masks.
+    assert {spec.name: spec.background for spec in manifest.sets if spec.background} == {
+        'land_dronedeploy': {vehicle: (0, 1)}}
+    assert manifest.set_named('land_dronedeploy').detection_weight > 0
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize('name', IMAGES)
 def test_reads_all_of_the_data(manifest: Manifest, name: str) -> None:
