@@ -12,8 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 import math
 from pathlib import Path
-
-from torch import Tensor
+from typing import Any
 
 from mtl_perception.errors import ConfigError
 from mtl_perception.models.checkpoint import load_checkpoint, save_checkpoint
@@ -55,7 +54,7 @@ def average(config: AverageConfig) -> tuple[float, ...]:
     """
     fractions = config.fractions()
     spec, network = load_checkpoint(config.checkpoints[-1])
-    mean: dict[str, Tensor] = {}
+    mean: dict[str, Any] = {}
     for path, fraction in zip(config.checkpoints, fractions, strict=True):
         other, weights = load_checkpoint(path)
         if replace(other, provenance={}) != replace(spec, provenance={}):
