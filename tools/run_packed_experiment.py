@@ -204,7 +204,7 @@ def run(packed: Path, output: Path, seconds: float, jobs: int, most: int = 0) ->
     from dataclasses import asdict, replace
 
     from tools.packed_results import collect
-    from tools.speed_probe import Probe, val_sizes
+    from tools.speed_probe import Probe
     from tools.time_plan import make_plan
     clock.lap('installing wheels')
     manifest = draw_sets(packed, work, cores)
@@ -214,15 +214,15 @@ def run(packed: Path, output: Path, seconds: float, jobs: int, most: int = 0) ->
     probe = Probe(experiment, PROBE_SHARE * seconds)
     step_seconds, start, probed = probe.train()
     clock.lap('timing of steps')
-    evaluation = probe.evaluate(val_sizes(
-        manifest, experiment.content.get('evaluate', {}).get('sets')))
+    evaluations = probe.evaluate()
     clock.lap('timing of an evaluation')
     measured = {
-        'step_seconds': step_seconds, 'start_seconds': start, 'evaluation': asdict(evaluation),
+        'step_seconds': step_seconds, 'start_seconds': start,
+        'evaluations': [asdict(item) for item in evaluations],
         'wait_shares': {name: speed.wait_share for name, speed in probed.items()}}
     print(json.dumps(measured, indent=2), flush=True)
     plan = make_plan(clock.left(), seconds, experiment.counts, experiment.jobs, step_seconds,
-                     start, evaluation)
+                     start, evaluations)
     if plan is None:
         print(f'error: {seconds:g} seconds are not enough for one step of every network',
               file=sys.stderr)

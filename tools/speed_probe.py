@@ -64,18 +64,23 @@ class Probe:
             self.runner.folder(*part) for part in self.parts[0])]
         return by_generation, max(starts), speeds
 
-    def evaluate(self, sizes: tuple[int, ...]) -> EvaluationTime:
-        """Return the time of evaluations of sets of these sizes, from that of a few images."""
+    def evaluate(self) -> list[EvaluationTime]:
+        """Return the time of the evaluations of each task, from those of a few images."""
+        from mtl_perception.data.readers import open_set
         from tools.time_plan import EvaluationTime
-        self.runner.evaluate()
-        fixed, per_image = 0.0, 0.0
-        images = sum(min(size, PROBE_IMAGES) for size in sizes)
-        for folder in self._output.glob('evaluation-*'):
+        runner = self.runner
+        runner.evaluate()
+        found = []
+        for folder in sorted(self._output.glob('evaluation-*')):
             if folder.is_dir():
-                seconds = json.loads((folder / 'metrics.json').read_text('utf-8'))['seconds']
-                fixed = max(fixed, self.took[folder.name] - seconds)
-                per_image = max(per_image, seconds / images)
-        return EvaluationTime(fixed, per_image, sizes)
+                metrics = json.loads((folder / 'metrics.json').read_text('utf-8'))
+                names = [report['name'] for report in metrics['models'][0]['sets']]
+                sizes = tuple(len(open_set(runner.manifest.set_named(name), runner.manifest).stems(
+                    metrics['split'])) for name in names)
+                images = sum(min(size, PROBE_IMAGES) for size in sizes)
+                found.append(EvaluationTime(self.took[folder.name] - metrics['seconds'],
+                                            metrics['seconds'] / images, sizes))
+        return found
 
 
 def _first_seed(experiment: Experiment) -> Experiment:
@@ -101,13 +106,3 @@ def read_speeds(experiment: Experiment, output: Path) -> dict[str, RunSpeed]:
             if speed is not None:
                 found[folder.name] = speed
     return found
-
-
-def val_sizes(manifest: Path, names: str | None) -> tuple[int, ...]:
-    """Return the number of validation images of each set of `names` (None: all) that has some."""
-    from mtl_perception.data.manifest import load_manifest
-    from mtl_perception.data.readers import open_set
-    loaded = load_manifest(manifest)
-    chosen = None if names is None else [name.strip() for name in names.split(',')]
-    return tuple(len(open_set(spec, loaded).stems('val')) for spec in loaded.sets
-                 if 'val' in spec.splits and (chosen is None or spec.name in chosen))

@@ -56,7 +56,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class EvaluationTime:
-    """What an evaluation takes, besides the others that run at the same time."""
+    """What an evaluation of one task takes, besides the others that run at the same time."""
 
     fixed: float
     """Seconds besides its images."""
@@ -101,18 +101,22 @@ def rounds(counts: Sequence[int], jobs: int) -> list[int]:
 
 def make_plan(seconds: float, budget: float, counts: Sequence[int], jobs: int,
               step_seconds: Sequence[float], start_seconds: float,
-              evaluation: EvaluationTime) -> Plan | None:
+              evaluations: Sequence[EvaluationTime]) -> Plan | None:
     """
     Return what fits into `seconds`, the rest of a `budget`; None where that is not one step.
 
     `counts` and `step_seconds` are by generation: runs, of which `jobs` at a time, and the time of
-    a step. `start_seconds` is a run's time besides its steps.
+    a step. `start_seconds` is a run's time besides its steps. The longest of the
+    `evaluations` counts.
     """
-    most = max(evaluation.sizes)
+    def longest(limit: int) -> float:
+        return max(item.seconds(limit) for item in evaluations)
+
+    most = max(size for item in evaluations for size in item.sizes)
     room = EVALUATION_SHARE * budget / EVALUATION_MARGIN
     limit = next((images for images in range(most, 1, -1)
-                  if evaluation.seconds(images) <= room), 1)
-    aside = EVALUATION_MARGIN * evaluation.seconds(limit)
+                  if longest(images) <= room), 1)
+    aside = EVALUATION_MARGIN * longest(limit)
     times = rounds(counts, jobs)
     window = (seconds - aside - CLOSING_SECONDS - CLOSING_SHARE * budget
               - start_seconds * sum(times))

@@ -10,7 +10,7 @@ ONE = {'counts': (6, 2), 'jobs': 6, 'step_seconds': (0.05, 0.08), 'start_seconds
 
 
 def test_steps_of_all_generations_fit_beside_evaluations():
-    plan = make_plan(500, 560, evaluation=EVALUATION, **ONE)
+    plan = make_plan(500, 560, evaluations=[EVALUATION], **ONE)
     assert plan.evaluation_images is None and plan.evaluation_seconds == pytest.approx(1.5 * 20)
     ends = 60 * sum(plan.minutes) + 2 * 20 + plan.evaluation_seconds
     closing = time_plan.CLOSING_SECONDS + time_plan.CLOSING_SHARE * 560
@@ -21,23 +21,23 @@ def test_steps_of_all_generations_fit_beside_evaluations():
 
 
 def test_fewer_runs_at_a_time_leave_fewer_steps():
-    one = make_plan(500, 560, evaluation=EVALUATION, **{**ONE, 'jobs': 3, 'start_seconds': 0})
-    two = make_plan(500, 560, evaluation=EVALUATION, **{**ONE, 'start_seconds': 0})
+    one = make_plan(500, 560, evaluations=[EVALUATION], **{**ONE, 'jobs': 3, 'start_seconds': 0})
+    two = make_plan(500, 560, evaluations=[EVALUATION], **{**ONE, 'start_seconds': 0})
     assert two.steps / one.steps == pytest.approx((2 * 0.05 + 0.08) / (0.05 + 0.08), rel=0.01)
     assert rounds((6, 2), 4) == [2, 1]
 
 
 def test_evaluation_that_takes_too_long_has_fewer_images_but_is_never_left_out():
     slow = replace(EVALUATION, per_image=2)
-    plan = make_plan(500, 560, evaluation=slow, **ONE)
+    plan = make_plan(500, 560, evaluations=[EVALUATION, slow], **ONE)
     assert plan.evaluation_images == 50  # (0.4 * 560 / 1.5 - 8) / 2 = 70.7 images, 20 of one set.
     assert plan.evaluation_seconds <= time_plan.EVALUATION_SHARE * 560
-    assert make_plan(500, 560, evaluation=replace(slow, per_image=80), **{
+    assert make_plan(500, 560, evaluations=[replace(slow, per_image=80)], **{
         **ONE, 'start_seconds': 0}).evaluation_images == 1
 
 
 def test_no_plan_where_no_step_fits():
-    assert make_plan(60, 60, evaluation=EVALUATION, **ONE) is None
+    assert make_plan(60, 60, evaluations=[EVALUATION], **ONE) is None
 
 
 def test_speed_is_read_from_a_log_without_its_slow_start(tmp_path):
