@@ -22,6 +22,7 @@ from rosbags.rosbag2 import Reader as Reader2
 from rosbags.rosbag2 import ReaderError as ReaderError2
 from rosbags.serde import SerdeError
 
+from mtl_perception.bags.decompression import limit_decompression
 from mtl_perception.bags.definitions import typestores
 from mtl_perception.bags.metadata import COMPRESSED_IMAGE as COMPRESSED_IMAGE
 from mtl_perception.bags.metadata import IMAGE as IMAGE
@@ -110,6 +111,7 @@ def opened_bag(path: Path) -> Iterator[Bag]:
 
 
 def _opened(path: Path, storage: list[Path], stack: contextlib.ExitStack) -> Bag:
+    limit_decompression()
     readers: list[Reader1 | Reader2] = [
         Reader1(item) if item.suffix == _ROS_1 and is_file(item) else Reader2(item)
         for item in storage]
