@@ -8,7 +8,7 @@ cell, or `dark`.
 """
 
 from collections.abc import Callable, Iterator
-from importlib.util import module_from_spec, spec_from_file_location
+from importlib.util import LazyLoader, module_from_spec, spec_from_file_location
 import os
 from pathlib import Path
 import sys
@@ -37,15 +37,17 @@ def make_importable(name: str) -> None:
     """
     Let tests import the helper `name`.py of this folder.
 
-    The folder itself is not put on the path: some of its folders have the names of packages.
+    The folder itself is not put on the path: some of its folders have the names of packages. It is
+    run when it is used, as those for tests of nodes need ROS.
     """
     spec = spec_from_file_location(name, Path(__file__).with_name(f'{name}.py'))
     assert spec is not None and spec.loader is not None
+    spec.loader = LazyLoader(spec.loader)
     sys.modules[name] = module_from_spec(spec)
     spec.loader.exec_module(sys.modules[name])
 
 
-for name in ('fuzzing', 'past_bags', 'stream_servers'):
+for name in ('fuzzing', 'node_results', 'painted_images', 'past_bags', 'stream_servers'):
     make_importable(name)
 
 HERE = Path(__file__).parent

@@ -178,3 +178,30 @@ def idle_node(ros_environment):
     for node in nodes:
         node.destroy_node()
     rclpy.shutdown(context=context)
+
+
+@pytest.fixture
+def paint(paint_model):
+    """Return the path of the model with known outputs."""
+    return paint_model(size=(192, 128))
+
+
+@pytest.fixture
+def results(ros_node):
+    """Return what the perception node publishes from now on."""
+    from node_results import Results
+    return Results(ros_node)
+
+
+@pytest.fixture
+def call(ros_node, wait_until):
+    """Return a function that calls a service of the perception node."""
+    def call(kind, name, **request):
+        client = ros_node.create_client(kind, f'/perception_node/{name}')
+        wait_until(client.service_is_ready)
+        future = client.call_async(kind.Request(**request))
+        wait_until(future.done)
+        ros_node.destroy_client(client)
+        return future.result()
+
+    return call

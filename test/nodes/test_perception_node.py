@@ -1,26 +1,21 @@
 """The perception node, as a process, over DDS, with a model whose outputs are known."""
 
-import array
 import resource
 import signal
 import time
 
 from builtin_interfaces.msg import Time
-import cv2
-from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import State, Transition
 from lifecycle_msgs.srv import ChangeState, GetState
+from node_results import EVERY
 import numpy as np
+from painted_images import image, image_message
 import pytest
 from rcl_interfaces.srv import SetParameters
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_msgs.msg import Header
-from vision_msgs.msg import Detection2DArray, LabelInfo
 
-from mtl_perception.nodes import qos
-
-EVERY = qos.stream('reliable', 50)
 RED = 0
 
 # Ten frames: encoding, width, height, bytes of padding in a row.
@@ -29,112 +24,6 @@ FRAMES = [
     ('bgra8', 200, 96, 8), ('8UC3', 1000, 400, 0), ('yuv422', 320, 240, 4), ('nv21', 320, 240, 0),
     ('mono8', 333, 77, 3), ('mono16', 64, 64, 0),
 ]
-
-
-def image(width, height):
-    """Return RGB pixels, dark with a red rectangle, and the rectangle (x0, y0, x1, y1)."""
-    pixels = np.full((height, width, 3), 16, np.uint8)
-    box = (width // 4 & ~1, height // 4 & ~1, width * 3 // 4 & ~1, height // 2 & ~1)
-    pixels[box[1]:box[3], box[0]:box[2]] = (250, 10, 10)
-    return pixels, box
-
-
-def encoded(pixels, encoding):
-    """Return the rows of bytes of an image in an encoding; planes follow each other."""
-    height, width = pixels.shape[:2]
-    if encoding in ('yuv422', 'nv21'):
-        y, u, v = np.moveaxis(studio_yuv(pixels), -1, 0)
-        if encoding == 'yuv422':
-            pairs = np.stack([np.where(np.arange(width) % 2, v, u), y], axis=-1)
-            return pairs.reshape(height, -1)
-        chroma = np.stack([v[::2, ::2], u[::2, ::2]], axis=-1).reshape(height // 2, -1)
-        return np.concatenate([y, chroma])
-    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    return {
-        'rgb8': lambda: pixels,
-        'bgr8': lambda: pixels[..., ::-1],
-        '8UC3': lambda: pixels[..., ::-1],
-        'rgba8': lambda: np.dstack([pixels, grey]),
-        'bgra8': lambda: np.dstack([pixels[..., ::-1], grey]),
-        'mono8': lambda: grey,
-        'mono16': lambda: np.dstack([grey, grey]),
-    }[encoding]().reshape(height, -1)
-
-
-def studio_yuv(pixels):
-    """Return Y, Cb and Cr by ITU-R BT.601, 16 to 235 and 240, as uint8 [height, width, 3]."""
-    red, green, blue = np.moveaxis(pixels.astype(np.float64), -1, 0)
-    y = 16 + (65.481 * red + 128.553 * green + 24.966 * blue) / 255
-    u = 128 + (-37.797 * red - 74.203 * green + 112 * blue) / 255
-    v = 128 + (112 * red - 93.786 * green - 18.214 * blue) / 255
-    return np.stack([y, u, v], axis=-1).round().astype(np.uint8)
-
-
-def image_message(header, encoding, width, height, padding=0):
-    rows = encoded(image(width, height)[0], encoding)
-    rows = np.pad(rows, ((0, 0), (0, padding)), constant_values=255)
-    return Image(
-        header=header, width=width, height=height, encoding=encoding, step=rows.shape[1],
-        data=array.array('B', rows.tobytes()))
-
-
-class Results:
-    """What a perception node publishes, by the header of its image."""
-
-    def __init__(self, node):
-        self.detections, self.masks, self.labels, self.diagnostics = [], [], [], []
-        self.node = node
-        name = '/perception_node'
-        self.images = node.create_publisher(Image, 'image', EVERY)
-        for kind, topic, found, profile in (
-                (Detection2DArray, f'{name}/detections', self.detections, EVERY),
-                (Image, f'{name}/segmentation', self.masks, EVERY),
-                (LabelInfo, f'{name}/detections/label_info', self.labels, qos.LATCHED),
-                (DiagnosticArray, '/diagnostics', self.diagnostics, EVERY)):
-            node.create_subscription(kind, topic, found.append, profile)
-
-    def connected(self):
-        return (self.images.get_subscription_count() == 1
-                and self.node.count_publishers('/perception_node/segmentation') == 1)
-
-    def of(self, header):
-        """Return detections and mask with exactly this header, None unless both are received."""
-        found = [next((message for message in messages if message.header == header), None)
-                 for messages in (self.detections, self.masks)]
-        return found if all(found) else None
-
-    def diagnostic(self, key):
-        for message in reversed(self.diagnostics):
-            for status in message.status:
-                for pair in status.values:
-                    if pair.key == key:
-                        return pair.value
-        return None
-
-
-@pytest.fixture
-def paint(paint_model):
-    """Return the path of the model with known outputs."""
-    return paint_model(size=(192, 128))
-
-
-@pytest.fixture
-def results(ros_node):
-    return Results(ros_node)
-
-
-@pytest.fixture
-def call(ros_node, wait_until):
-    """Return a function that calls a service of the perception node."""
-    def call(kind, name, **request):
-        client = ros_node.create_client(kind, f'/perception_node/{name}')
-        wait_until(client.service_is_ready)
-        future = client.call_async(kind.Request(**request))
-        wait_until(future.done)
-        ros_node.destroy_client(client)
-        return future.result()
-
-    return call
 
 
 def look_at(results, wait_until, message):
@@ -360,130 +249,7 @@ def cpu_seconds():
 
 
 @pytest.mark.slow
-def test_oriented_boxes_follow_the_parameter(start_node, call, wait_until, ros_node, paint):
-    """The label map is needed for them, though nobody subscribes to it."""
-    start_node('perception_node', model=str(paint), box_format='oriented')
-    found = []
-    ros_node.create_subscription(
-        Detection2DArray, '/perception_node/detections', found.append, EVERY)
-    publisher = ros_node.create_publisher(Image, 'image', EVERY)
-    wait_until(lambda: publisher.get_subscription_count() == 1
-               and ros_node.count_publishers('/perception_node/detections') == 1)
-    pixels = np.full((128, 192, 3), 16, np.uint8)
-    corners = cv2.boxPoints(((96, 64), (80, 30), 30))
-    cv2.fillPoly(pixels, [np.rint(corners).astype(np.int32)], (250, 10, 10))
-    message = Image(header=Header(frame_id='cam'), height=128, width=192, encoding='rgb8',
-                    step=576, data=array.array('B', pixels.tobytes()))
-    publisher.publish(message)
-    wait_until(lambda: found)
-    box = found[-1].detections[0].bbox
-    assert np.degrees(box.center.theta) == pytest.approx(30, abs=3)
-    assert (box.size_x, box.size_y) == (pytest.approx(80, abs=6), pytest.approx(30, abs=6))
-
-    changed = call(SetParameters, 'set_parameters', parameters=[
-        Parameter('box_format', value='upright').to_parameter_msg()])
-    assert changed.results[0].successful
-    del found[:]
-    publisher.publish(message)
-    wait_until(lambda: found)
-    box = found[-1].detections[0].bbox
-    assert box.center.theta == 0 and box.size_y == pytest.approx(66, abs=2)
-
-
-@pytest.mark.slow
-def test_oriented_boxes_of_a_model_without_pixel_classes_are_rejected(start_node, paint_model):
-    node = start_node('perception_node', model=str(paint_model(segmentation=False)),
-                      box_format='oriented')
-    assert node.wait() == 1
-    assert 'error: box_format oriented: the model' in node.said()
-
-
-@pytest.mark.slow
 def test_invalid_parameter_gives_one_line_and_exit_code_1(start_node, paint):
     node = start_node('perception_node', model=str(paint), score_threshold=7.0)
     assert node.wait() == 1
     assert node.said() == 'error: parameter score_threshold: 7.0 is not within 0.0..1.0\n'
-
-
-class Stream:
-    """Publishes the same image repeatedly, each time with a new stamp."""
-
-    def __init__(self, node, rate):
-        self.publisher = node.create_publisher(Image, 'image', qos.stream('reliable', 5))
-        self._node = node
-        self._message = image_message(Header(), 'bgr8', 192, 128)
-        self._timer = node.create_timer(1 / rate, self._send)
-
-    def _send(self):
-        self._message.header.stamp = self._node.get_clock().now().to_msg()
-        self.publisher.publish(self._message)
-
-    def end(self):
-        self._timer.cancel()
-
-
-def stamp_of(message):
-    return message.header.stamp.sec + message.header.stamp.nanosec / 1e9
-
-
-@pytest.mark.slow
-def test_node_is_idle_without_subscriber_and_serves_first_at_once(start_node, ros_node, wait_until,
-                                                                  paint):
-    states, found = [], []
-    ros_node.create_subscription(DiagnosticArray, '/diagnostics', states.append, EVERY)
-
-    def said(key):
-        return next((pair.value for status in states[-1].status for pair in status.values
-                     if pair.key == key), '') if states else ''
-
-    stream = Stream(ros_node, 30)
-    node = start_node('perception_node', model=str(paint), idle_timeout=1.0, detection_rate=0.01)
-    for _ in range(2):
-        before = len(found)
-        wait_until(lambda: stream.publisher.get_subscription_count() == 1)
-        wait_until(lambda: int(said('images dropped, idle') or 0) > 0)
-        # No longer sent, either.
-        wait_until(lambda: stream.publisher.get_subscription_count() == 0)
-        wait_until(lambda: states[-1].status[0].message == 'idle: no subscribers to results')
-        assert states[-1].status[0].level == b'\x00'
-        begun = time.time()
-        subscription = ros_node.create_subscription(
-            Detection2DArray, '/perception_node/detections', found.append, EVERY)
-        wait_until(lambda before=before: len(found) > before, 5)
-        # Regardless of the rate, which would give one result in 100 s.
-        assert time.time() - begun < 1 and stamp_of(found[-1]) > begun - 0.1
-        wait_until(lambda before=before: said('images processed') == str(before + 1))
-        wait_until(lambda: int(said('images dropped, rate limit') or 0) > 0)
-        assert len(found) == before + 1
-        ros_node.destroy_subscription(subscription)
-    assert said('stamps going backwards') == '0'
-    # Dozens were not received while the node was idle; a few may be lost on a busy machine.
-    assert int(said('images lost on the way')) < 15
-    # Without a publisher the node subscribes again, so that it can report this.
-    stream.end()
-    ros_node.destroy_publisher(stream.publisher)
-    wait_until(lambda: 'it has no publisher' in node.said())
-    assert node.end()[0] == 0 and 'rror' not in node.said()
-
-
-@pytest.mark.slow
-def test_tasks_have_separate_rates(start_node, results, call, wait_until, ros_node, paint):
-    node = start_node('perception_node', model=str(paint), segmentation_rate=2.0)
-    wait_until(results.connected)
-    stream = Stream(ros_node, 20)
-
-    def frames(messages):
-        return set(map(stamp_of, messages))
-
-    wait_until(lambda: len(results.masks) >= 5)
-    labelled, detected = frames(results.masks), frames(results.detections)
-    assert labelled <= detected and 0.05 < len(labelled) / len(detected) < 0.2
-    call(SetParameters, 'set_parameters', parameters=[
-        Parameter(name, value=value).to_parameter_msg()
-        for name, value in (('segmentation_rate', 0.0), ('detection_rate', 4.0))])
-    del results.masks[:], results.detections[:]
-    wait_until(lambda: len(results.detections) >= 10)
-    labelled, detected = frames(results.masks), frames(results.detections)
-    assert 0.1 < len(detected) / len(labelled) < 0.4
-    stream.end()
-    assert node.end()[0] == 0 and 'rror' not in node.said()
