@@ -26,6 +26,17 @@ Minimum scale of the tiles of `auto`, in network pixels per source pixel.
 A scale of 1 would require 6 tiles for 1280x720 and an input of 640x640; 0.89 requires 2.
 """
 
+MAX_SCALE = 1.25
+"""Maximum scale of the tiles of `auto`."""
+
+MIN_USED = 0.75
+"""
+A row or column of tiles of `auto` has more of them where they use less than this of the input.
+
+1764x430 requires 3 tiles at a scale of 0.94, which leave 37 % of an input of 640x640 empty; 4 at
+1.23 leave 17 %. On 25 images of this size, with cars 33 px long, AP50 is 0.947 instead of 0.916.
+"""
+
 MIN_OVERLAP = 0.2
 MIN_OVERLAP_PIXELS = 96
 """Tiles overlap by this share of a tile and by these source pixels; half a tile at most."""
@@ -74,14 +85,7 @@ def plan_tiles(source: tuple[int, int], network: tuple[int, int], tiles: str) ->
         whole = (0, 0, *source)
         return (Tile(whole, whole),)
     if isinstance(choice, str):
-        columns, rows = (
-            _fewest(src, net / MIN_SCALE) for src, net in zip(source, network, strict=True))
-        needed = _tile_side(source[0], columns), _tile_side(source[1], rows)
-        scale = min(1, network[0] / needed[0], network[1] / needed[1])
-        # At this scale a tile can have the full input size, which increases the overlap.
-        width, height = (
-            min(src, max(least, int(net / scale)))
-            for src, net, least in zip(source, network, needed, strict=True))
+        columns, rows, width, height = _auto(source, network)
     else:
         rows, columns = (
             min(count, max(1, side // MIN_TILE))
@@ -91,6 +95,30 @@ def plan_tiles(source: tuple[int, int], network: tuple[int, int], tiles: str) ->
         Tile((x, y, x + width, y + height), (left, top, right, bottom))
         for y, top, bottom in _spread(source[1], height, rows)
         for x, left, right in _spread(source[0], width, columns))
+
+
+def _auto(source: tuple[int, int], network: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return columns and rows of `auto`, and width and height of its tiles."""
+    columns, rows = (
+        _fewest(src, net / MIN_SCALE) for src, net in zip(source, network, strict=True))
+    scale = _scale(source, network, columns, rows)
+    while True:
+        # At this scale a tile can have the full input size, which increases the overlap.
+        width, height = (
+            min(src, max(_tile_side(src, count), int(net / min(scale, MAX_SCALE))))
+            for src, net, count in zip(source, network, (columns, rows), strict=True))
+        used = width * height * min(scale, MAX_SCALE)**2 / (network[0] * network[1])
+        more = (columns + 1, rows) if rows == 1 else (columns, rows + 1)
+        finer = _scale(source, network, *more)
+        if used >= MIN_USED or 1 not in (columns, rows) or finer > MAX_SCALE:
+            return columns, rows, width, height
+        (columns, rows), scale = more, finer
+
+
+def _scale(source: tuple[int, int], network: tuple[int, int], columns: int, rows: int) -> float:
+    """Return the scale at which tiles fill the input in one direction."""
+    return min(net / _tile_side(src, count)
+               for src, net, count in zip(source, network, (columns, rows), strict=True))
 
 
 def _tile_side(side: int, count: int) -> int:

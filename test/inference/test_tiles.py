@@ -7,6 +7,7 @@ import pytest
 
 from mtl_perception.errors import ConfigError
 from mtl_perception.inference.tiles import (
+    MAX_SCALE,
     MIN_OVERLAP,
     MIN_OVERLAP_PIXELS,
     MIN_SCALE,
@@ -63,15 +64,18 @@ def test_auto_cuts_only_large_images(source, network):
         return
     assert len(plan) > 1
     scales = [net / side for net, side in zip(network, _size(plan[0]), strict=True)]
-    assert min(scales) >= MIN_SCALE - 0.01  # whole pixels
+    assert MIN_SCALE - 0.01 <= min(scales) <= MAX_SCALE + 0.01  # whole pixels
 
 
 @pytest.mark.parametrize(('source', 'network', 'shape', 'size'), [
     ((640, 480), (640, 640), (1, 1), (640, 480)),
     ((960, 960), (640, 640), (1, 1), (960, 960)),
-    ((961, 400), (640, 640), (1, 2), (640, 400)),
+    ((961, 400), (640, 640), (1, 2), (534, 400)),
     ((1280, 720), (640, 640), (1, 2), (720, 720)),
-    ((1764, 430), (640, 640), (1, 3), (679, 430)),
+    ((1764, 430), (640, 640), (1, 4), (519, 430)),
+    ((430, 1764), (640, 640), (4, 1), (430, 519)),
+    ((4000, 300), (640, 640), (1, 9), (541, 300)),
+    ((1000, 1000), (640, 640), (2, 2), (556, 556)),
     ((1920, 1080), (640, 640), (2, 3), (739, 739)),
     ((4000, 3000), (640, 640), (5, 6), (800, 800)),
     ((640, 512), (320, 320), (2, 2), (368, 368))])
