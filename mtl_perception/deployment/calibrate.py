@@ -9,7 +9,8 @@ class with the highest score: where two compete for a cell, the other one may wi
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 import json
 import math
 from pathlib import Path
@@ -26,20 +27,30 @@ MIN_OBJECTS = 20
 
 @dataclass(frozen=True)
 class CalibrateConfig:
-    """Which model is calibrated by which evaluation. Raises ConfigError for a bad threshold."""
+    """Which model is calibrated by what. Raises ConfigError for a bad threshold."""
 
     checkpoint: Path
     """Checkpoint (.pt) of `mtl train`."""
-    metrics: Path
-    """`metrics.json` of `mtl evaluate` with this model, or with the ONNX file made from it."""
+    metrics: Path | None
+    """
+    `metrics.json` of `mtl evaluate` with this model, or with the ONNX file made from it.
+
+    None where `best` is given.
+    """
     output: Path
     """Checkpoint to write."""
     threshold: float = PipelineOptions.score_threshold
     """Score in 0..1 at which each class is to have its best F1."""
+    best: Mapping[str, float] = field(default_factory=dict)
+    """Best thresholds by class instead of those of an evaluation; others are not shifted."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.threshold < 1:
-            raise ConfigError(f'threshold {self.threshold} is not between 0 and 1')
+        if (self.metrics is None) == (not self.best):
+            raise ConfigError('calibration takes either metrics or the best thresholds of classes')
+        for name, value in (('', self.threshold), *self.best.items()):
+            if not 0 < value < 1:
+                raise ConfigError(f'threshold {value}{f" of {name}" if name else ""} is not '
+                                  'between 0 and 1')
 
 
 @dataclass(frozen=True)
@@ -48,9 +59,11 @@ class ShiftedClass:
 
     name: str
     best: float | None
-    """Score with the best F1 in the evaluation; None: too few objects, so it is not shifted."""
-    objects: int
-    """Objects in the evaluation; of all classes of the group where it is in one."""
+    """Score with the best F1; None: not shifted."""
+    objects: int | None
+    """
+    Objects in the evaluation; of all classes of the group where it is in one. None: no evaluation.
+    """
 
 
 def calibrate(config: CalibrateConfig) -> tuple[ShiftedClass, ...]:
@@ -58,15 +71,17 @@ def calibrate(config: CalibrateConfig) -> tuple[ShiftedClass, ...]:
     Write a checkpoint whose classes all have their best F1 at the threshold.
 
     The classes of a group that is scored as one (`score_groups`) are shifted alike, by the best
-    threshold of the group, so that their order does not change. Raises ModelError for a broken
-    checkpoint, ConfigError for a network whose scores are not sigmoids of its logits or that does
-    not detect, DataError where the file is no evaluation of its classes.
+    threshold of the group, so that their order does not change; those of given thresholds are not.
+    Raises ModelError for a broken checkpoint, ConfigError for a network whose scores are not
+    sigmoids of its logits or that does not detect and for thresholds of other classes, DataError
+    where the file is no evaluation of its classes.
     """
     spec, network = load_checkpoint(config.checkpoint)
     if spec.detection is None or spec.architecture != 'lean':
         raise ConfigError(f'{config.checkpoint}: only scores of lean networks that detect can be '
                           f'shifted; this is {spec.architecture} for {" and ".join(spec.tasks)}')
-    found = tuple(read_best(config.metrics, spec))
+    found = (read_best(config.metrics, spec) if config.metrics is not None
+             else given_best(config.best, spec.detection.names))
     weights = network.state_dict()
     target = _logit(config.threshold)
     shift = [0.0 if item.best is None else target - _logit(item.best) for item in found]
@@ -80,7 +95,15 @@ def calibrate(config: CalibrateConfig) -> tuple[ShiftedClass, ...]:
     return found
 
 
-def read_best(path: Path, spec: ModelSpec) -> list[ShiftedClass]:
+def given_best(best: Mapping[str, float], names: Sequence[str]) -> tuple[ShiftedClass, ...]:
+    """Return each class of the model with its given threshold; ConfigError for other names."""
+    for name in best:
+        if name not in names:
+            raise ConfigError(f'the model has no class {name!r}; it has {", ".join(names)}')
+    return tuple(ShiftedClass(name, best.get(name), None) for name in names)
+
+
+def read_best(path: Path, spec: ModelSpec) -> tuple[ShiftedClass, ...]:
     """Return the best threshold of each class of the model in an evaluation, all sets as one."""
     assert spec.detection is not None
     try:
@@ -102,7 +125,7 @@ def read_best(path: Path, spec: ModelSpec) -> list[ShiftedClass]:
     if all(item.best is None for item in found):
         raise DataError(f'{path}: has no class of the model with at least {MIN_OBJECTS} objects: '
                         f'{", ".join(spec.detection.names)}')
-    return found
+    return tuple(found)
 
 
 def _logit(score: float) -> float:

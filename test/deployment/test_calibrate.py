@@ -73,10 +73,36 @@ def test_command_tells_what_was_shifted(checkpoint, metrics, tmp_path, capsys):
     assert main(['calibrate', str(checkpoint), '--metrics', str(metrics), '-o', str(output),
                  '--threshold', '0.4']) == 0
     assert capsys.readouterr().out == (
-        'car: best F1 at 0.500 of 600 objects, now at 0.4\n'
-        'bus: best F1 at 0.500 of 600 objects, now at 0.4\n'
-        'person: best F1 at 0.200 of 50 objects, now at 0.4\n'
-        f'kite: not shifted: 3 objects\n{output}\n')
+        'car: best F1 at 0.500 (600 objects), now at 0.4\n'
+        'bus: best F1 at 0.500 (600 objects), now at 0.4\n'
+        'person: best F1 at 0.200 (50 objects), now at 0.4\n'
+        f'kite: not shifted (3 objects)\n{output}\n')
+
+
+def test_given_thresholds_shift_these_classes_alone(checkpoint, tmp_path, capsys):
+    output = tmp_path / 'out.pt'
+    assert main(['calibrate', str(checkpoint), '--best', 'bus=0.45', '-o', str(output)]) == 0
+    assert capsys.readouterr().out == (
+        'car: not shifted\nbus: best F1 at 0.450, now at 0.3\nperson: not shifted\n'
+        f'kite: not shifted\n{output}\n')
+    before, after = scores_of(checkpoint)[0], scores_of(output)[0]
+    others = [0, 2, 3]
+    assert np.array_equal(after[:, others], before[:, others])
+    assert np.array_equal(after[:, 1] > 0.3, before[:, 1] > 0.45)
+    spec, _ = load_checkpoint(output)
+    assert spec.provenance['scores'] == 'best F1 moved to 0.3 from: bus 0.450'
+
+
+@pytest.mark.parametrize('best, message', [
+    ('lorry=0.4', "no class 'lorry'; it has car, bus, person, kite"),
+    ('bus=1.5', 'threshold 1.5 of bus'), ('bus=high', 'not a number'), ('bus', 'NAME=VALUE'),
+    ('bus=nan', 'threshold nan of bus')])
+def test_invalid_thresholds_give_one_line(best, message, checkpoint, tmp_path, capsys):
+    output = tmp_path / 'out.pt'
+    assert main(['calibrate', str(checkpoint), '--best', best, '-o', str(output)]) == 1
+    said = capsys.readouterr().err
+    assert message in said and said.count('\n') == 1
+    assert not output.exists()
 
 
 @pytest.mark.parametrize('content, message', [
